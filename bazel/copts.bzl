@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiler options of this project's own code.
+
+Every cc_library, cc_binary and cc_test here says `copts = CURG_COPTS`.
+Warnings are errors in this checkout only (.bazelrc adds -Werror), so that a
+consumer with another compiler is never stopped by one.
+"""
+
+CURG_COPTS = [
+    "-Wall",
+    "-Wextra",
+    # gcc 12 reports it falsely for "literal" + std::string (GCC bug 105651).
+    "-Wno-restrict",
+    "-Wno-unknown-warning-option",
+]
+
+# For what runs inside the SIGPROF handler: never instrumented by the thread
+# sanitizer, whose runtime is not safe there.
+CURG_SIGNAL_COPTS = CURG_COPTS + select({
+    "//bazel:tsan": ["-fno-sanitize=thread"],
+    "//conditions:default": [],
+})
