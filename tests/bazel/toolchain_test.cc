@@ -27,8 +27,8 @@ void ReturnTwice(context::transfer_t from) {
 TEST(Toolchain, BoostContextSwitches) {
   alignas(16) static char stack[64 << 10];
   char base = 0;
-  context::transfer_t to{
-      context::make_fcontext(stack + sizeof(stack), sizeof(stack), ReturnTwice), &base};
+  context::transfer_t to{context::make_fcontext(stack + sizeof(stack), sizeof(stack), ReturnTwice),
+                         &base};
   to = context::jump_fcontext(to.fctx, to.data);
   EXPECT_EQ(to.data, &base + 1);
   to = context::jump_fcontext(to.fctx, to.data);
