@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds examples/consumer as a project of its own, optimised and without a
+# network, and checks that its programs run and can be profiled.
+
+set -euo pipefail
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+# The real tree, behind the links of the runfiles: the consumer's WORKSPACE
+# names curg by a relative path.
+consumer="$(dirname "$(readlink -f examples/consumer/WORKSPACE)")"
+readonly consumer
+readonly root="${TEST_TMPDIR}/root"
+
+# One Bazel process that ends with the command, and leaves nothing behind in
+# the source tree. TEST_TMPDIR would make Bazel think that it tests itself.
+bazel() {
+  (cd "${consumer}" && env -u TEST_TMPDIR HOME="${root}" PATH=/usr/bin:/bin \
+    "${CURG_BAZEL:-bazel-4}" --batch --output_user_root="${root}" \
+    --host_jvm_args=-Xmx256m --host_jvm_args=-XX:+UseSerialGC \
+    "$1" --symlink_prefix=/ --spawn_strategy=local --jobs=3 --curses=no \
+    --show_progress_rate_limit=30 -c opt "${@:2}")
+}
+
+bazel build //... || fail "the consumer does not build"
+bin="$(bazel info bazel-bin 2> /dev/null)"
+
+for program in hello hello_parts; do
+  output="$("${bin}/${program}")" || fail "${program} ends with status $?"
+  [[ "${output}" == "hello from 4 tasks" ]] || fail "${program} prints '${output}'"
+done
+
+# An optimised program must keep its symbols, files and lines, its own and
+# curg's, or its profiles would name nothing.
+address="$(nm -C "${bin}/hello" | sed -n 's/ [tT] consumer::Greet.*//p')"
+[[ -n "${address}" ]] || fail "hello has lost its symbols"
+line="$(addr2line -e "${bin}/hello" "${address}")"
+[[ "${line}" == *hello.cc:[1-9]* ]] || fail "hello has no line numbers: ${line}"
+
+# Nothing of the above may link libunwind, which would take over exceptions.
+! readelf -d "${bin}/hello" | grep -q libunwind || fail "hello links libunwind"
+
+echo PASSED
