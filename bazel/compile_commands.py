@@ -17,7 +17,11 @@ import sys
 BAZEL = os.environ.get("CURG_BAZEL", "bazel")
 
 # Flags of gcc that clangd and clang-tidy reject.
-NOT_CLANG = {"-fno-canonical-system-headers", "-Wunused-but-set-parameter", "-Wno-free-nonheap-object"}
+NOT_CLANG = {
+    "-Wno-free-nonheap-object",
+    "-Wunused-but-set-parameter",
+    "-fno-canonical-system-headers",
+}
 
 
 def bazel(*arguments):
@@ -34,9 +38,10 @@ def main():
     workspace = pathlib.Path(__file__).resolve().parent.parent
     os.chdir(workspace)
 
-    bazel("build", "--keep_going", *options, "--", *targets)
+    # What does not build is listed all the same, for the editor that mends it.
+    subprocess.run([BAZEL, "build", "--keep_going", *options, "--", *targets], check=False)
     root = bazel("info", *options, "execution_root").decode().strip()
-    query = 'mnemonic("CppCompile", set(%s))' % " ".join(targets)
+    query = 'mnemonic("CppCompile", deps(set(%s)))' % " ".join(targets)
     aquery = bazel("aquery", "--output=jsonproto", "--include_artifacts=false", *options, query)
 
     commands = {}
