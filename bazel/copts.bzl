@@ -15,8 +15,10 @@ CURG_COPTS = [
 ]
 
 # For what runs inside the SIGPROF handler: never instrumented by the thread
-# sanitizer, whose runtime is not safe there.
+# sanitizer, whose runtime is not safe there, nor by the address sanitizer, which
+# would object to a walk that reads other functions' frames.
 CURG_SIGNAL_COPTS = CURG_COPTS + select({
+    "//bazel:asan": ["-fno-sanitize=address"],
     "//bazel:tsan": ["-fno-sanitize=thread"],
     "//conditions:default": [],
 })

@@ -104,7 +104,7 @@ _SYSTEM_LIBRARIES = {
     ),
     "libunwind": struct(
         apt = "libunwind-dev",
-        headers = ["/usr/include/libunwind.h"],
+        headers = ["/usr/include/x86_64-linux-gnu/libunwind.h"],
         # Headers only: linked, libunwind would take over the program's exception
         # unwinding and backtrace(). It is opened with dlopen().
         targets = {":libunwind": ["-ldl"]},

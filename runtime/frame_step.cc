@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/frame_step.h"
+
+#include <cstddef>
+
+namespace curg::internal {
+namespace {
+
+// Stack words were written as values of any type.
+using StackWord [[gnu::may_alias]] = uintptr_t;
+
+// DWARF's order of the registers, in the kernel's.
+constexpr uint8_t kGregOf[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                               REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                               REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+
+bool ReadRegister(const Registers& registers, uint8_t reg, uintptr_t* value) {
+  switch (reg) {
+    case kDwarfRbx:
+      *value = registers.bx;
+      return true;
+    case kDwarfRbp:
+      *value = registers.bp;
+      return true;
+    case kDwarfRsp:
+      *value = registers.sp;
+      return true;
+    case kDwarfReturnAddress:
+      *value = registers.pc;
+      return true;
+    default:
+      if (registers.interrupted == nullptr || reg >= sizeof(kGregOf)) return false;
+      *value = static_cast<uintptr_t>(registers.interrupted->gregs[kGregOf[reg]]);
+      return true;
+  }
+}
+
+FrameStep FindCfa(const CfaRule& rule, const StackWindow& window, const Registers& registers,
+                  uintptr_t* cfa) {
+  if (rule.kind == CfaRule::Kind::kUnknown) return FrameStep::kNoRow;
+  if (rule.kind == CfaRule::Kind::kPlt) {
+    *cfa = registers.sp + 8 + ((registers.pc & 15) >= rule.reg ? 8 : 0);
+    return FrameStep::kCaller;
+  }
+  if (!ReadRegister(registers, rule.reg, cfa)) return FrameStep::kNoRow;
+  *cfa += static_cast<uintptr_t>(int64_t{rule.offset});
+  if (rule.kind == CfaRule::Kind::kAtRegister) {
+    if (!window.Load(*cfa, cfa)) return FrameStep::kBadFrame;
+    *cfa += static_cast<uintptr_t>(int64_t{rule.addend});
+  }
+  return FrameStep::kCaller;
+}
+
+// The caller's value of a register that holds `now` here.
+FrameStep FindValue(const ValueRule& rule, uintptr_t cfa, uintptr_t now, const StackWindow& window,
+                    const Registers& registers, uintptr_t* value) {
+  using Kind = ValueRule::Kind;
+  const auto offset = static_cast<uintptr_t>(int64_t{rule.offset});
+  uintptr_t base = cfa;
+  switch (rule.kind) {
+    case Kind::kSame:
+      *value = now;
+      return FrameStep::kCaller;
+    case Kind::kUndefined:
+    case Kind::kUnknown:
+      *value = 0;
+      return FrameStep::kCaller;
+    case Kind::kRegister:
+    case Kind::kAtRegister:
+      if (!ReadRegister(registers, rule.reg, &base)) return FrameStep::kNoRow;
+      break;
+    case Kind::kAtCfa:
+    case Kind::kIsCfa:
+      break;
+  }
+  *value = base + offset;
+  if (rule.kind == Kind::kRegister || rule.kind == Kind::kIsCfa) return FrameStep::kCaller;
+  return window.Load(*value, value) ? FrameStep::kCaller : FrameStep::kBadFrame;
+}
+
+// Whether a caller's stack pointer can follow `frame`'s: upwards always, so that every walk ends. At
+// an exact instruction the return address may already be popped.
+bool Ascends(uintptr_t sp, const StackWindow& window, const Frame& frame) {
+  if (sp % 8 != 0 || sp > window.high) return false;
+  return sp > frame.registers.sp || (frame.exact && sp == frame.registers.sp);
+}
+
+// The kernel saved every register where the signal frame's rule finds the program counter.
+const mcontext_t* InterruptedRegisters(const FrameRule& rule, const StackWindow& window,
+                                       const Registers& registers) {
+  const ValueRule& pc = rule.return_address;
+  if (pc.kind != ValueRule::Kind::kAtRegister || pc.reg != kDwarfRsp) return nullptr;
+  const uintptr_t at = registers.sp + static_cast<uintptr_t>(int64_t{pc.offset}) -
+                       offsetof(mcontext_t, gregs) - REG_RIP * sizeof(greg_t);
+  if (at % alignof(mcontext_t) != 0) return nullptr;
+  if (!window.Holds(at, offsetof(mcontext_t, gregs) + sizeof(gregset_t))) return nullptr;
+  return reinterpret_cast<const mcontext_t*>(at);
+}
+
+FrameStep Enter(const Registers& caller, bool exact, Frame* frame) {
+  if (caller.pc == 0) return FrameStep::kRoot;
+  *frame = {caller, exact};
+  return FrameStep::kCaller;
+}
+
+// By rows of the usual form: the return address in the word below the CFA.
+FrameStep StepToCfa(UnwindWord word, uintptr_t cfa, const StackWindow& window, Frame* frame) {
+  if (!Ascends(cfa, window, *frame)) return FrameStep::kBadFrame;
+  Registers caller{.sp = cfa, .bp = frame->registers.bp, .bx = frame->registers.bx};
+  if (!window.Load(cfa - 8, &caller.pc)) return FrameStep::kBadFrame;
+  const uint32_t rbp_below = word.rbp_below();
+  const uint32_t rbx_below = word.rbx_below();
+  if (rbp_below != 0 && !window.Load(cfa - rbp_below, &caller.bp)) return FrameStep::kBadFrame;
+  if (rbx_below != 0 && !window.Load(cfa - rbx_below, &caller.bx)) return FrameStep::kBadFrame;
+  return Enter(caller, false, frame);
+}
+
+}  // namespace
+
+bool StackWindow::Load(uintptr_t address, uintptr_t* word) const noexcept {
+  if (address % 8 != 0 || !Holds(address, 8)) return false;
+  *word = *reinterpret_cast<const StackWord*>(address);
+  return true;
+}
+
+FrameStep StepByWord(UnwindWord word, const StackWindow& window, Frame* frame) noexcept {
+  const Registers& registers = frame->registers;
+  switch (word.kind()) {
+    case UnwindWord::Kind::kRsp:
+      return StepToCfa(word, registers.sp + word.cfa_offset(), window, frame);
+    case UnwindWord::Kind::kRbp:
+      return StepToCfa(word, registers.bp + word.cfa_offset(), window, frame);
+    case UnwindWord::Kind::kRoot:
+      return FrameStep::kRoot;
+    default:
+      return StepByRule(word.Decode(), window, frame);
+  }
+}
+
+FrameStep StepByRule(const FrameRule& rule, const StackWindow& window, Frame* frame) noexcept {
+  using Kind = ValueRule::Kind;
+  if (rule.return_address.kind == Kind::kUndefined) return FrameStep::kRoot;
+  if (rule.return_address.kind == Kind::kUnknown) return FrameStep::kNoRow;
+  const Registers& now = frame->registers;
+  Registers caller;
+  uintptr_t cfa = 0;
+  FrameStep step = FindCfa(rule.cfa, window, now, &cfa);
+  const auto find = [&](const ValueRule& value, uintptr_t current, uintptr_t* result) {
+    if (step == FrameStep::kCaller) step = FindValue(value, cfa, current, window, now, result);
+  };
+  find(rule.return_address, now.pc, &caller.pc);
+  find(rule.rsp, now.sp, &caller.sp);
+  find(rule.rbp, now.bp, &caller.bp);
+  find(rule.rbx, now.bx, &caller.bx);
+  if (step != FrameStep::kCaller) return step;
+  if (!Ascends(caller.sp, window, *frame)) return FrameStep::kBadFrame;
+  if (rule.signal_frame) caller.interrupted = InterruptedRegisters(rule, window, now);
+  return Enter(caller, rule.signal_frame, frame);
+}
+
+}  // namespace curg::internal

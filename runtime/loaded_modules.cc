@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/loaded_modules.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+
+#include <algorithm>
+#include <cstring>
+
+// Called straight through the address that the loader filled in at start. Bound lazily, the first
+// call would run the loader's symbol lookup inside the signal handler.
+extern "C" int _dl_find_object(void* address, dl_find_object* result) noexcept
+    __attribute__((noplt));
+
+namespace curg::internal {
+namespace {
+
+uint64_t Fnv1a(const uint8_t* bytes, size_t size) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3;
+  return hash;
+}
+
+// The hash of the build id among the notes in [at, at + size); 0 if there is none.
+uint64_t BuildIdInNotes(const uint8_t* at, size_t size, size_t alignment) {
+  const auto align = [alignment](size_t value) {
+    return (value + alignment - 1) & ~(alignment - 1);
+  };
+  while (size >= sizeof(ElfW(Nhdr))) {
+    ElfW(Nhdr) note;
+    std::memcpy(&note, at, sizeof(note));
+    const size_t description = align(sizeof(note) + note.n_namesz);
+    const size_t next = align(description + note.n_descsz);
+    if (description + note.n_descsz > size) return 0;
+    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof("GNU") &&
+        std::memcmp(at + sizeof(note), "GNU", sizeof("GNU")) == 0) {
+      return Fnv1a(at + description, note.n_descsz);
+    }
+    if (next >= size) return 0;
+    at += next;
+    size -= next;
+  }
+  return 0;
+}
+
+// What the program headers tell.
+struct Segments {
+  LoadedModule module;
+  const uint8_t* eh_frame_header = nullptr;
+};
+
+Segments ReadSegments(const dl_phdr_info& info) {
+  Segments segments;
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& header = info.dlpi_phdr[i];
+    const uintptr_t begin = info.dlpi_addr + header.p_vaddr;
+    const auto* bytes = reinterpret_cast<const uint8_t*>(begin);
+    constexpr unsigned kText = PF_R | PF_X;
+    if (header.p_type == PT_LOAD && (header.p_flags & kText) == kText) {
+      segments.module.text.push_back({begin, begin + header.p_memsz});
+    } else if (header.p_type == PT_NOTE && segments.module.build_id == 0) {
+      const size_t alignment = header.p_align == 8 ? 8 : 4;
+      segments.module.build_id = BuildIdInNotes(bytes, header.p_memsz, alignment);
+    } else if (header.p_type == PT_GNU_EH_FRAME) {
+      segments.eh_frame_header = bytes;
+    }
+  }
+  std::sort(segments.module.text.begin(), segments.module.text.end(),
+            [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  return segments;
+}
+
+struct Visit {
+  LoaderGeneration seen;
+  LoaderGeneration current;
+  bool changed = false;
+  bool settled = true;
+  absl::FunctionRef<void(const LoadedModule&)> visit;
+};
+
+void VisitOne(const dl_phdr_info& info, Visit& state) {
+  Segments segments = ReadSegments(info);
+  LoadedModule& module = segments.module;
+  if (module.text.empty() || segments.eh_frame_header == nullptr) return;
+  // The loader keeps two lists, and changes them one after the other: a module that only this one
+  // holds is on its way in or out.
+  if (!FindModule(module.text.front().begin, &module.identity) ||
+      module.identity.eh_frame_header != segments.eh_frame_header) {
+    state.settled = false;
+    return;
+  }
+  state.visit(module);
+}
+
+int OnModule(dl_phdr_info* info, size_t, void* arg) {
+  Visit& state = *static_cast<Visit*>(arg);
+  state.current = {info->dlpi_adds, info->dlpi_subs};
+  if (state.current == state.seen) return 1;  // no need to look further
+  state.changed = true;
+  VisitOne(*info, state);
+  return 0;
+}
+
+}  // namespace
+
+bool FindModule(uintptr_t pc, ModuleIdentity* identity) noexcept {
+  dl_find_object found;
+  if (_dl_find_object(reinterpret_cast<void*>(pc), &found) != 0) return false;
+  *identity = {.map_begin = reinterpret_cast<uintptr_t>(found.dlfo_map_start),
+               .map_end = reinterpret_cast<uintptr_t>(found.dlfo_map_end),
+               .link_map = found.dlfo_link_map,
+               .eh_frame_header = static_cast<const uint8_t*>(found.dlfo_eh_frame)};
+  return true;
+}
+
+bool VisitLoadedModules(LoaderGeneration* generation,
+                        absl::FunctionRef<void(const LoadedModule&)> visit) {
+  Visit state{.seen = *generation, .current = {}, .visit = visit};
+  dl_iterate_phdr(&OnModule, &state);
+  if (state.changed && state.settled) *generation = state.current;
+  return state.changed;
+}
+
+}  // namespace curg::internal

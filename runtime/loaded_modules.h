@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The modules (executable, shared objects, vdso) that are loaded now, and which of them an address is
+// in, as the dynamic loader sees it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "runtime/eh_frame.h"
+
+namespace curg::internal {
+
+// Which module has been put at a place. Equal for as long as a module stays loaded; another module
+// loaded later into the same place differs, unless it has the same size and exception tables at the
+// same address and the loader's record of it was allocated where the other's was freed.
+struct ModuleIdentity {
+  uintptr_t map_begin = 0;
+  uintptr_t map_end = 0;
+  const void* link_map = nullptr;
+  const uint8_t* eh_frame_header = nullptr;
+  friend bool operator==(const ModuleIdentity&, const ModuleIdentity&) = default;
+
+  EhFrame eh_frame() const {
+    return {.header = eh_frame_header,
+            .low = reinterpret_cast<const uint8_t*>(map_begin),
+            .high = reinterpret_cast<const uint8_t*>(map_end)};
+  }
+};
+
+// The module that `pc` is in now; false if none. About 15 ns.
+// Async-signal-safe: no lock, no allocation, no system call. May run in parallel with everything.
+bool FindModule(uintptr_t pc, ModuleIdentity* identity) noexcept;
+
+struct LoadedModule {
+  struct Text {
+    uintptr_t begin = 0;
+    uintptr_t end = 0;
+  };
+  ModuleIdentity identity;
+  uint64_t build_id = 0;   // a hash of it; 0 if the module has none
+  std::vector<Text> text;  // its readable and executable segments, ascending; never empty
+};
+
+// How many modules were ever loaded and unloaded; changes whenever the set of modules does.
+struct LoaderGeneration {
+  uint64_t added = 0;
+  uint64_t removed = 0;
+  friend bool operator==(const LoaderGeneration&, const LoaderGeneration&) = default;
+};
+
+// Calls `visit` for every module with exception tables, unless the set of modules is still that of
+// `*generation`; then, in microseconds, returns false. None is loaded or unloaded meanwhile, for the
+// loader's lock is held: `visit` must neither wait for a thread that might want it nor throw.
+// Advances *generation only when it saw every module settled; one that is just being loaded or
+// unloaded is skipped, and the next call visits all again.
+// Thread-safe. Not async-signal-safe. Blocks: the thread.
+bool VisitLoadedModules(LoaderGeneration* generation,
+                        absl::FunctionRef<void(const LoadedModule&)> visit);
+
+}  // namespace curg::internal

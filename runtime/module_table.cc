@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/module_table.h"
+
+#include <algorithm>
+
+#include "runtime/cfi_program.h"
+#include "runtime/eh_frame.h"
+#include "runtime/fcontext_rows.h"
+
+namespace curg::internal {
+
+// Collects rows in ascending order.
+class ModuleTableBuilder {
+ public:
+  ModuleTableBuilder(uintptr_t begin, uintptr_t end) : table_(new ModuleTable) {
+    table_->begin_ = begin;
+    table_->size_ = end - begin;
+    table_->rows_.push_back({});
+  }
+
+  // From `pc` on `rule` holds, whatever was said before.
+  void Append(uintptr_t pc, const FrameRule& rule) { AppendWord(pc, WordFor(rule)); }
+
+  // From `pc` on nothing is known.
+  void AppendNone(uintptr_t pc) { AppendWord(pc, UnwindWord()); }
+
+  // Everything the module's exception tables say, and rows for known code that they leave out.
+  void AppendModule(const LoadedModule& module);
+
+  std::unique_ptr<const ModuleTable> Finish() && {
+    table_->Seal();
+    return std::move(table_);
+  }
+
+ private:
+  // Functions are aligned to 16 bytes, and what fills the gaps is never executed: a row that ends
+  // there may as well go on.
+  static constexpr uintptr_t kPadding = 16;
+  // Side rules come in runs of the same few.
+  static constexpr size_t kSideSearch = 64;
+
+  UnwindWord WordFor(const FrameRule& rule);
+  void AppendWord(uintptr_t pc, UnwindWord word);
+  void AppendEntry(const FrameEntry& entry);
+  void AppendGap(const LoadedModule& module, uintptr_t begin, uintptr_t end);
+  void AppendUncovered(uintptr_t begin, uintptr_t end);
+
+  std::unique_ptr<ModuleTable> table_;
+};
+
+UnwindWord ModuleTableBuilder::WordFor(const FrameRule& rule) {
+  UnwindWord word;
+  if (UnwindWord::Encode(rule, &word)) return word;
+  std::vector<FrameRule>& side = table_->side_;
+  const size_t first = side.size() - std::min(side.size(), kSideSearch);
+  size_t i = std::find(side.begin() + first, side.end(), rule) - side.begin();
+  if (i > UnwindWord::kSideMax) return UnwindWord();
+  if (i == side.size()) side.push_back(rule);
+  return UnwindWord::Side(static_cast<uint32_t>(i));
+}
+
+void ModuleTableBuilder::AppendWord(uintptr_t pc, UnwindWord word) {
+  if (!table_->Contains(pc)) return;
+  std::vector<UnwindRow>& rows = table_->rows_;
+  const auto offset = static_cast<uint32_t>(pc - table_->begin_);
+  // Entries overlap where one begins a byte early, as __restore_rt's does: the later one wins.
+  while (!rows.empty() && rows.back().pc >= offset) rows.pop_back();
+  if (rows.empty() || rows.back().word != word) rows.push_back({offset, word});
+}
+
+void ModuleTableBuilder::AppendEntry(const FrameEntry& entry) {
+  CfiProgram program(entry);
+  uintptr_t begin = entry.pc_begin;
+  uintptr_t end = entry.pc_begin;
+  FrameRule rule;
+  while (program.Next(&begin, &end, &rule)) Append(begin, rule);
+  if (program.failed()) AppendNone(end);
+}
+
+void ModuleTableBuilder::AppendModule(const LoadedModule& module) {
+  table_->identity_ = module.identity;
+  table_->build_id_ = module.build_id;
+  const EhFrame eh_frame = module.identity.eh_frame();
+  const FrameEntryIndex index(eh_frame);
+  uintptr_t covered = table_->begin_;
+  for (size_t i = 0; i < index.size(); ++i) {
+    FrameEntry entry;
+    if (!ParseFrameEntry(eh_frame, index[i], &entry)) continue;
+    AppendGap(module, covered, entry.pc_begin);
+    AppendEntry(entry);
+    covered = std::max(covered, entry.pc_end);
+  }
+  AppendGap(module, covered, table_->begin_ + table_->size_);
+}
+
+void ModuleTableBuilder::AppendGap(const LoadedModule& module, uintptr_t begin, uintptr_t end) {
+  if (end < begin + kPadding) return;
+  AppendNone(begin);
+  for (const LoadedModule::Text& text : module.text) {
+    AppendUncovered(std::max(begin, text.begin), std::min(end, text.end));
+  }
+}
+
+void ModuleTableBuilder::AppendUncovered(uintptr_t begin, uintptr_t end) {
+  while (begin < end) {
+    uintptr_t at = 0;
+    const FcontextFunction* function = FindFcontextFunction(begin, end, &at);
+    if (function == nullptr) return;
+    for (const FcontextRow& row : function->rows) Append(at + row.offset, row.rule);
+    begin = at + function->code.size();
+    AppendNone(begin);
+  }
+}
+
+std::unique_ptr<const ModuleTable> ModuleTable::Compile(const LoadedModule& module) {
+  const uintptr_t begin = module.text.front().begin;
+  const uintptr_t end = module.text.back().end;
+  if (end - begin > UINT32_MAX) return nullptr;
+  ModuleTableBuilder builder(begin, end);
+  builder.AppendModule(module);
+  return std::move(builder).Finish();
+}
+
+std::unique_ptr<const ModuleTable> ModuleTable::FromRules(const std::vector<PlacedRule>& rules,
+                                                          uintptr_t end) {
+  ModuleTableBuilder builder(rules.front().pc, end);
+  for (const PlacedRule& placed : rules) builder.Append(placed.pc, placed.rule);
+  return std::move(builder).Finish();
+}
+
+void ModuleTable::Seal() {
+  rows_.shrink_to_fit();
+  side_.shrink_to_fit();
+  const size_t bucket_count = (size_ >> kBucketBits) + 2;
+  buckets_.reserve(bucket_count);
+  size_t row = 0;
+  for (size_t bucket = 0; bucket < bucket_count; ++bucket) {
+    const uint64_t first = uint64_t{bucket} << kBucketBits;
+    while (row + 1 < rows_.size() && rows_[row + 1].pc <= first) ++row;
+    buckets_.push_back(static_cast<uint32_t>(row));
+  }
+  row_data_ = rows_.data();
+  bucket_data_ = buckets_.data();
+  side_data_ = side_.data();
+}
+
+UnwindWord ModuleTable::Find(uintptr_t pc) const noexcept {
+  const auto offset = static_cast<uint32_t>(pc - begin_);
+  const uint32_t bucket = offset >> kBucketBits;
+  uint32_t low = bucket_data_[bucket];       // holds at or before pc
+  uint32_t high = bucket_data_[bucket + 1];  // the last that may
+  while (low < high) {
+    const uint32_t middle = low + (high - low + 1) / 2;
+    if (row_data_[middle].pc <= offset) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return row_data_[low].word;
+}
+
+bool ModuleTable::IsOf(const LoadedModule& module) const {
+  return identity_ == module.identity && build_id_ == module.build_id;
+}
+
+size_t ModuleTable::memory() const {
+  return sizeof(*this) + rows_.capacity() * sizeof(UnwindRow) +
+         buckets_.capacity() * sizeof(uint32_t) + side_.capacity() * sizeof(FrameRule);
+}
+
+}  // namespace curg::internal
