@@ -27,9 +27,9 @@ find_buildifier() {
   local cache="${XDG_CACHE_HOME:-${HOME}/.cache}/curg/buildifier-${buildifier_version}"
   local binary="${cache}/node_modules/@bazel/buildifier/buildifier-linux_amd64"
   if [[ ! -x "${binary}" ]]; then
-    npm install --silent --ignore-scripts --no-save --prefix "${cache}" \
-      "@bazel/buildifier@${buildifier_version}" >&2
-    chmod +x "${binary}"
+    npm install --loglevel=error --no-audit --no-fund --ignore-scripts --no-save \
+      --prefix "${cache}" "@bazel/buildifier@${buildifier_version}" >&2 &&
+      chmod +x "${binary}" || return
   fi
   echo "${binary}"
 }
@@ -46,6 +46,16 @@ all_files() {
 # Prints those of the files in the array `files` that match the pattern $1.
 matching() {
   printf '%s\n' "${files[@]}" | grep -E "$1" || true
+}
+
+# Prints those of the files given that compile_commands.json lists.
+compiled() {
+  local file
+  for file in "$@"; do
+    if grep -qF "\"file\": \"$(realpath "${file}")\"" compile_commands.json; then
+      echo "${file}"
+    fi
+  done
 }
 
 # What clang-format leaves alone: wide comments, and the licence line.
@@ -97,18 +107,20 @@ main() {
   if ((${#build[@]})); then
     echo "buildifier: ${#build[@]} files"
     local buildifier mode=check
-    buildifier="$(find_buildifier)"
     [[ -z "${fix}" ]] || mode=fix
     # In Bazel 4 sh_test is built in.
-    "${buildifier}" -mode="${mode}" -lint=warn -warnings=-native-sh-test "${build[@]}" ||
+    buildifier="$(find_buildifier)" &&
+      "${buildifier}" -mode="${mode}" -lint=warn -warnings=-native-sh-test "${build[@]}" ||
       failed+=(buildifier)
   fi
   if ((${#sources[@]})) && [[ -n "${tidy}" ]]; then
-    echo "clang-tidy: ${#sources[@]} files"
     bazel/compile_commands.py
+    # Others are of another workspace, or for another configuration.
+    mapfile -t sources < <(compiled "${sources[@]}")
+    echo "clang-tidy: ${#sources[@]} files"
     printf '%s\n' "${sources[@]}" |
-      xargs -P "$(nproc)" -n 1 clang-tidy -p . --quiet --warnings-as-errors='*' ||
-      failed+=(clang-tidy)
+      xargs -P "$(nproc)" -n 1 clang-tidy -p . --quiet --warnings-as-errors='*' \
+        2> >(grep -v '^[0-9]* warnings\? .*generated\.$' >&2) || failed+=(clang-tidy)
   fi
 
   if ((${#failed[@]})); then
