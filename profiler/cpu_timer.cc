@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/cpu_timer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "profiler/sigprof.h"
+#include "runtime/check.h"
+
+#ifndef __x86_64__
+#error "The profiler's signal set-up knows x86-64 only."
+#endif
+
+// Where the kernel returns to from a handler. The bytes are those that debuggers and unwinders look for.
+extern "C" void curg_sigreturn();
+asm(R"(
+    .pushsection .text
+    .p2align 4
+    .type curg_sigreturn, @function
+    nop
+curg_sigreturn:
+    movq $15, %rax
+    syscall
+    .size curg_sigreturn, .-curg_sigreturn
+    .popsection
+)");
+
+namespace curg::internal {
+namespace {
+
+// As the kernel lays it out; the C library's differs.
+struct KernelSigaction {
+  union {
+    void (*with_info)(int, siginfo_t*, void*);
+    void (*plain)(int);
+  };
+  unsigned long flags;
+  void (*restorer)();
+  uint64_t mask;
+};
+
+constexpr unsigned long kSaRestorer = 0x04000000;
+
+int RtSigaction(const KernelSigaction* action, KernelSigaction* previous) {
+  return static_cast<int>(
+      syscall(SYS_rt_sigaction, SIGPROF, action, previous, sizeof(KernelSigaction::mask)));
+}
+
+// Makes the handler there was before ours the one that gets foreign signals.
+void PassOnTo(const KernelSigaction& previous) {
+  if (previous.plain == SIG_DFL || previous.plain == SIG_IGN) return;
+  if ((previous.flags & SA_SIGINFO) != 0) {
+    SetSigprofPrevious({.with_info = previous.with_info});
+  } else {
+    SetSigprofPrevious({.plain = previous.plain});
+  }
+}
+
+// The clock of one thread's user and system time, as the kernel numbers it.
+clockid_t ThreadCpuClock(pid_t tid) {
+  constexpr clockid_t kPerThread = 4;
+  constexpr clockid_t kScheduler = 2;
+  return static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3) | kPerThread | kScheduler;
+}
+
+timespec Timespec(int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'000}; }
+
+}  // namespace
+
+absl::Status InstallSigprof() {
+  KernelSigaction now = {};
+  if (RtSigaction(nullptr, &now) != 0) return absl::ErrnoToStatus(errno, "rt_sigaction(SIGPROF)");
+  if (now.with_info == &OnSigprof) return absl::OkStatus();
+
+  PassOnTo(now);  // before ours is in place: a foreign signal must find where to go
+  const KernelSigaction ours = {
+      .with_info = &OnSigprof,
+      .flags = static_cast<unsigned long>(SA_SIGINFO | SA_RESTART | SA_ONSTACK) | kSaRestorer,
+      .restorer = &curg_sigreturn,
+      .mask = 0};
+  if (RtSigaction(&ours, nullptr) != 0) return absl::ErrnoToStatus(errno, "rt_sigaction(SIGPROF)");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CpuTimer> CreateCpuTimer(pid_t tid, uint64_t ticket) {
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = SIGPROF;
+  event.sigev_value.sival_ptr = reinterpret_cast<void*>(ticket);
+  event._sigev_un._tid = tid;
+  CpuTimer timer = -1;
+  if (syscall(SYS_timer_create, ThreadCpuClock(tid), &event, &timer) == 0) return timer;
+  const std::string what = absl::StrCat("timer_create: ", std::strerror(errno));
+  if (errno == EAGAIN) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(what, " (timers count as pending signals: raise RLIMIT_SIGPENDING, ulimit -i)"));
+  }
+  if (errno == EINVAL || errno == ESRCH) return absl::NotFoundError(what);
+  return absl::InternalError(what);
+}
+
+void StartCpuTimer(CpuTimer timer, int64_t first_ns, int64_t period_ns) {
+  const itimerspec when = {.it_interval = Timespec(period_ns), .it_value = Timespec(first_ns)};
+  // ESRCH: the thread has just ended, and will not need it.
+  const bool started = syscall(SYS_timer_settime, timer, 0, &when, nullptr) == 0 || errno == ESRCH;
+  CURG_CHECK(started, "start only timers that CreateCpuTimer made, with times above zero");
+}
+
+bool CpuTimerThreadGone(CpuTimer timer) {
+  itimerspec left = {};
+  if (syscall(SYS_timer_gettime, timer, &left) != 0) return true;
+  // A live one has at least a nanosecond left.
+  return left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0;
+}
+
+void DeleteCpuTimer(CpuTimer timer) { syscall(SYS_timer_delete, timer); }
+
+}  // namespace curg::internal

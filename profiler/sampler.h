@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sampler: gives every thread of the process its own CPU timer and prof buffer while a profile runs.
+// Chapter 1 of the life of a sample (profiler/README.md).
+//
+// Threads the runtime knows are armed when the profile starts or when they begin, and disarmed by
+// themselves when they end. All others are armed from outside: the writer task looks for them every
+// 100 ms, and for where their stacks are. A thread is never counted twice: the map below has one entry a
+// thread id, and a thread that becomes known drops what the scan had armed for it.
+//
+// In a forked child there are no timers, and no signals come; the child must not use the profiler
+// (cpu_profiler.h refuses it). The kernels we support do not restart fork because of a CPU timer's signal,
+// so nothing needs to be blocked around it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "profiler/cpu_timer.h"
+#include "profiler/thread_sampler.h"
+#include "runtime/thread_registry.h"
+
+namespace curg::internal {
+
+struct SamplerOptions {
+  int64_t period_ns = 10'000'000;
+  size_t depth_max = 128;
+};
+
+// How the arming went, since Start.
+struct SamplerCounts {
+  int64_t threads = 0;          // armed
+  int64_t threads_refused = 0;  // not armed
+  std::string refusal;          // why, of the first
+  std::string scan_failure;     // why foreign threads could not be found; empty: they could
+};
+
+class Sampler final : public ThreadObserver {
+ public:
+  static constexpr size_t kWorkerBufferBytes = 256 << 10;
+  static constexpr size_t kOtherBufferBytes = 32 << 10;
+
+  // The process's one sampler. Never destroyed: a late signal may come at any time.
+  static Sampler& Get();
+
+  // Installs the handler and arms every thread there is. Threads whose timer the kernel refuses are
+  // counted and left alone.
+  // Requires: stopped. Owner only: the profiler. Blocks: the thread.
+  absl::Status Start(const SamplerOptions& options);
+
+  // Arms threads that are new, forgets those that are gone, and finds the stacks that handlers asked for.
+  // Owner only: the writer task. Blocks: the thread.
+  void ScanThreads();
+
+  // Calls `visit` with each buffer that may hold records, and frees those of threads that have ended,
+  // once they are visited.
+  // Owner only: the writer task; `visit` may read the buffer.
+  void ForEachBuffer(absl::FunctionRef<void(ProfBuf&)> visit);
+
+  // Disarms every thread. When it returns, no handler writes to any buffer, and the next ForEachBuffer
+  // finds all that was written.
+  // Owner only: the writer task. Blocks: the thread, while a handler is at work.
+  void Stop();
+
+  // Thread-safe.
+  SamplerCounts counts() const;
+
+  void OnThreadBegin(KnownThread& thread) override;
+  void OnThreadEnd(KnownThread& thread) override;
+
+ private:
+  struct Thread {
+    bool known = false;
+    ThreadSampler* sampler = nullptr;  // null: refused, or ended
+    CpuTimer timer = -1;
+    int scans_since_end = -1;  // -1: it has not ended
+  };
+
+  Sampler() = default;
+
+  void Arm(pid_t tid, bool known, size_t buffer_bytes);
+  void ArmKnown(const KnownThread& thread);
+  absl::Status TryArm(pid_t tid, size_t buffer_bytes, Thread& thread);
+  void Disarm(Thread& thread);
+  ThreadSampler* AcquireRecord();
+  void ForgetGoneThreads(const std::vector<pid_t>& alive);
+  void FindUnknownStacks();
+
+  mutable std::mutex mutex_;
+  // guarded by mutex_
+  bool running_ = false;
+  bool observing_ = false;
+  SamplerOptions options_;
+  SamplerCounts counts_;
+  absl::flat_hash_map<pid_t, Thread> threads_;
+  std::vector<ThreadSampler*> free_records_;
+  uint32_t generation_ = 0;
+  uint64_t random_state_ = 0;
+  // written under mutex_
+  std::atomic<size_t> records_used_{0};
+};
+
+}  // namespace curg::internal
