@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/context.h"
+
+#include <boost/context/detail/fcontext.hpp>
+#include <cstring>
+#include <utility>
+
+#include "runtime/check.h"
+
+#ifdef CURG_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef CURG_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace curg::internal {
+namespace {
+
+namespace fcontext = boost::context::detail;
+
+// Boost 1.81's x86-64 jump_fcontext: where it keeps what it saves, relative to fcontext_t, and how
+// long it is. From its source (jump_x86_64_sysv_elf_gas.S); CheckLayout verifies the end.
+constexpr uintptr_t kSavedBx = 0x30;
+constexpr uintptr_t kSavedBp = 0x38;
+constexpr uintptr_t kSavedPc = 0x40;
+constexpr uintptr_t kSavedSize = 0x48;
+constexpr uintptr_t kJumpBytes = 0x6a;
+constexpr unsigned char kJumpEnd[] = {0x41, 0xff, 0xe0};  // jmp *%r8
+
+uintptr_t JumpAddress() { return reinterpret_cast<uintptr_t>(&fcontext::jump_fcontext); }
+
+uintptr_t Load(const void* base, uintptr_t offset) {
+  uintptr_t word;
+  std::memcpy(&word, static_cast<const char*>(base) + offset, sizeof(word));
+  return word;
+}
+
+// Found out once: the address of jump_fcontext, whose code is as described above.
+const uintptr_t g_jump = [] {
+  const void* end = reinterpret_cast<const void*>(JumpAddress() + kJumpBytes - sizeof(kJumpEnd));
+  CURG_CHECK(std::memcmp(end, kJumpEnd, sizeof(kJumpEnd)) == 0,
+             "this Boost.Context is not the supported one; link libboost-context 1.81");
+  return JumpAddress();
+}();
+
+}  // namespace
+
+// The first function on a new stack. Its return address lies in Boost's make_fcontext, which is
+// where every walk of a task ends.
+struct ContextEntry {
+  static void Run(fcontext::transfer_t transfer) {
+    Context* from = static_cast<Context**>(transfer.data)[0];
+    Context* self = static_cast<Context**>(transfer.data)[1];
+    from->saved_ = transfer.fctx;
+#ifdef CURG_ASAN
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+    self->entry_();
+    CURG_CHECK(false, "a task's entry must leave by a last switch");
+  }
+};
+
+void Context::AdoptThread(StackBounds stack) {
+  stack_ = stack;
+#ifdef CURG_TSAN
+  fiber_ = __tsan_get_current_fiber();
+#endif
+}
+
+void Context::Start(StackBounds stack, uintptr_t colour, Entry entry) {
+  stack_ = stack;
+  entry_ = entry;
+  void* top = reinterpret_cast<void*>(stack.high - colour);
+  saved_ = fcontext::make_fcontext(top, stack.high - colour - stack.low, &ContextEntry::Run);
+#ifdef CURG_TSAN
+  fiber_ = __tsan_create_fiber(0);
+  own_fiber_ = true;
+#endif
+}
+
+void Context::Finish() {
+#ifdef CURG_ASAN
+  // What died on this stack left its red zones behind; the next task starts on clean memory.
+  ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void*>(stack_.low), stack_.high - stack_.low);
+  fake_stack_ = nullptr;
+#endif
+#ifdef CURG_TSAN
+  if (own_fiber_) __tsan_destroy_fiber(fiber_);
+  fiber_ = nullptr;
+  own_fiber_ = false;
+#endif
+  saved_ = nullptr;
+  stack_ = {};
+}
+
+#ifdef CURG_TSAN
+__attribute__((no_sanitize("thread")))
+#endif
+__attribute__((noinline)) void
+Context::Switch(Context& from, Context& to, bool last) {
+  Context* pair[2] = {&from, &to};
+#ifdef CURG_ASAN
+  __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_,
+                                 reinterpret_cast<void*>(to.stack_.low),
+                                 to.stack_.high - to.stack_.low);
+#endif
+#ifdef CURG_TSAN
+  __tsan_switch_to_fiber(to.fiber_, 0);
+#endif
+  fcontext::transfer_t transfer = fcontext::jump_fcontext(to.saved_, pair);
+  // Back, perhaps on another thread: whoever came here tells where it can be found again.
+  static_cast<Context**>(transfer.data)[0]->saved_ = transfer.fctx;
+#ifdef CURG_ASAN
+  __sanitizer_finish_switch_fiber(std::exchange(from.fake_stack_, nullptr), nullptr, nullptr);
+#endif
+  (void)last;
+}
+
+Registers Context::Saved() const {
+  return {.pc = Load(saved_, kSavedPc),
+          .sp = reinterpret_cast<uintptr_t>(saved_) + kSavedSize,
+          .bp = Load(saved_, kSavedBp),
+          .bx = Load(saved_, kSavedBx)};
+}
+
+bool Context::IsSwitching(uintptr_t pc) { return pc - g_jump < kJumpBytes; }
+
+}  // namespace curg::internal

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Context: one suspended flow of control, and the switch between two of them. The only user of
+// Boost.Context, and the only place where sanitizers are told of a change of stack.
+#pragma once
+
+#include "runtime/stack_bounds.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CURG_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CURG_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define CURG_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CURG_TSAN 1
+#endif
+#endif
+
+namespace curg::internal {
+
+// Owner only: exactly one thread at a time may touch a Context; the hand-over between threads is
+// ordered by whatever made the task runnable.
+class Context {
+ public:
+  // Called on the new stack by the first switch to it; never returns.
+  using Entry = void (*)();
+
+  Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // Makes this the calling thread's own flow, to be left and come back to. `stack` is the thread's.
+  void AdoptThread(StackBounds stack);
+
+  // Makes this a new flow that will run `entry` on `stack`, starting `colour` bytes below its top.
+  void Start(StackBounds stack, uintptr_t colour, Entry entry);
+
+  // Forgets the flow: it will not be switched to again. Not while it is running.
+  void Finish();
+
+  // Leaves the running flow `from` for `to`; returns when somebody switches back to `from`.
+  // `last` says that nobody will (lets sanitizers free what they keep for it).
+  // Never inlined: the thread may be another one afterwards, and no address of a thread_local may
+  // be kept across it.
+  static void Switch(Context& from, Context& to, bool last = false);
+
+  const StackBounds& stack() const { return stack_; }
+
+  // The registers with which this flow goes on when it is switched to.
+  // Requires: suspended. Async-signal-safe.
+  Registers Saved() const;
+
+  // Whether `pc` is in the few instructions in which the stack pointer moves from one stack to
+  // another. Async-signal-safe.
+  static bool IsSwitching(uintptr_t pc);
+
+ private:
+  friend struct ContextEntry;
+
+  void* saved_ = nullptr;  // Boost's fcontext_t: the stack pointer below the saved registers
+  StackBounds stack_;
+  Entry entry_ = nullptr;
+#ifdef CURG_ASAN
+  void* fake_stack_ = nullptr;
+#endif
+#ifdef CURG_TSAN
+  void* fiber_ = nullptr;
+  bool own_fiber_ = false;
+#endif
+};
+
+}  // namespace curg::internal

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/current.h"
+
+#include "runtime/context.h"
+#include "runtime/task.h"
+#include "runtime/thread_state.h"
+
+namespace curg::internal {
+namespace {
+
+constinit thread_local ThreadState g_thread_state __attribute__((tls_model("initial-exec")));
+
+Where::Stack ClassifyWithTask(const Registers& registers, const ThreadState& thread,
+                              const Task& task) {
+  if (Context::IsSwitching(registers.pc)) return Where::Stack::kSwitch;
+  if (task.context.stack().Contains(registers.sp)) return Where::Stack::kTask;
+  // The scheduler has named its task and not jumped yet, or has jumped back and not cleared it yet.
+  if (thread.system_stack.Contains(registers.sp)) return Where::Stack::kSwitch;
+  return Where::Stack::kOther;
+}
+
+}  // namespace
+
+__attribute__((noinline)) ThreadState& ThisThread() {
+  asm volatile("" ::: "memory");
+  return g_thread_state;
+}
+
+Where WhereAmI(const Registers& registers) noexcept {
+  const ThreadState& thread = ThisThread();
+  Where where;
+  where.known_thread = thread.known;
+  const Task* task = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+  if (task == nullptr) {
+    where.tag = thread.plain_tag.load(std::memory_order_relaxed);
+    if (thread.system_stack.Contains(registers.sp)) {
+      where.stack = Where::Stack::kSystem;
+      where.bounds = thread.system_stack;
+    }
+    return where;
+  }
+  where.runtime_task = task->runtime_task;
+  where.task_id = task->id;
+  where.tag = task->tag.load(std::memory_order_relaxed);
+  where.stack = ClassifyWithTask(registers, thread, *task);
+  if (where.stack == Where::Stack::kTask) where.bounds = task->context.stack();
+  return where;
+}
+
+Worker* CurrentWorker() {
+  return ThisThread().worker.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+}
+
+Task* CurrentTask() {
+  return ThisThread().current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+}
+
+}  // namespace curg::internal

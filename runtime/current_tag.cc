@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/current_tag.h"
+
+#include "runtime/task.h"
+#include "runtime/thread_state.h"
+
+namespace curg {
+namespace {
+
+// Gives a plain thread's tag back when the thread ends.
+struct PlainTagOwner {
+  ~PlainTagOwner() {
+    internal::ThreadState& thread = internal::ThisThread();
+    TagRef::Adopt(thread.plain_tag.exchange(nullptr, std::memory_order_relaxed));
+  }
+};
+
+std::atomic<const Tag*>& CurrentSlot() {
+  internal::ThreadState& thread = internal::ThisThread();
+  internal::Task* task = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+  if (task != nullptr) return task->tag;
+  static thread_local PlainTagOwner owner;
+  asm volatile("" : : "r"(&owner));  // made at first use, for its destructor
+  return thread.plain_tag;
+}
+
+}  // namespace
+
+TagRef CurrentTag() { return TagRef::Share(CurrentSlot().load(std::memory_order_relaxed)); }
+
+TagRef ExchangeCurrentTag(TagRef tag) {
+  std::atomic<const Tag*>& slot = CurrentSlot();
+  // A plain load and store will do: only this thread writes, and a handler on it sees either value.
+  // The old reference is the caller's to drop, after the new one is published.
+  TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));
+  slot.store(tag.release(), std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return old;
+}
+
+}  // namespace curg

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/go.h"
+
+#include <sched.h>
+
+#include <thread>
+
+#include "runtime/park.h"
+#include "runtime/scheduler.h"
+#include "runtime/task.h"
+#include "runtime/worker.h"
+
+namespace curg {
+namespace {
+
+using internal::Task;
+
+bool CommitYield(void* arg) {
+  internal::Worker& worker = *internal::CurrentWorker();
+  worker.scheduler.ReadyLast(worker, static_cast<Task*>(arg));
+  return true;
+}
+
+struct Sleeper : internal::Timer {
+  Task* task;
+
+  static void Wake(internal::Timer* timer) {
+    internal::Unpark(static_cast<Sleeper*>(timer)->task);
+  }
+};
+
+bool CommitSleep(void* arg) {
+  Sleeper* const sleeper = static_cast<Sleeper*>(arg);
+  sleeper->task->scheduler->AddTimer(sleeper);  // *sleeper may be gone now
+  return true;
+}
+
+void SleepUntilMonotonic(int64_t when) {
+  Sleeper sleeper;
+  sleeper.fire = &Sleeper::Wake;
+  sleeper.when = when;
+  sleeper.task = internal::CurrentTask();
+  internal::Park(internal::WaitReason::kSleep, nullptr, &CommitSleep, &sleeper);
+}
+
+}  // namespace
+
+void Yield() {
+  Task* const task = internal::CurrentTask();
+  if (task == nullptr) {
+    sched_yield();
+    return;
+  }
+  internal::Worker& worker = *internal::CurrentWorker();
+  if (!worker.scheduler.HasWorkFor(worker)) return;
+  internal::Park(internal::WaitReason::kNone, nullptr, &CommitYield, task);
+}
+
+void SleepFor(std::chrono::nanoseconds duration) {
+  if (internal::CurrentTask() == nullptr) return std::this_thread::sleep_for(duration);
+  if (duration <= std::chrono::nanoseconds::zero()) return Yield();
+  SleepUntilMonotonic(internal::MonotonicNow() + duration.count());
+}
+
+void SleepUntil(std::chrono::steady_clock::time_point deadline) {
+  if (internal::CurrentTask() == nullptr) return std::this_thread::sleep_until(deadline);
+  const auto when = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch());
+  if (when.count() <= internal::MonotonicNow()) return Yield();
+  SleepUntilMonotonic(when.count());
+}
+
+uint64_t CurrentTaskId() {
+  const Task* const task = internal::CurrentTask();
+  return task != nullptr ? task->id : 0;
+}
+
+std::string_view CurrentTaskName() {
+  const Task* const task = internal::CurrentTask();
+  return task != nullptr ? std::string_view(task->name) : std::string_view();
+}
+
+}  // namespace curg

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// RuntimeOptions and TaskOptions: what can be chosen when a runtime or a task starts.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+#include "runtime/tag.h"
+
+namespace curg {
+
+inline constexpr size_t kDefaultStackSize = size_t{256} << 10;  // bytes of address space
+
+struct RuntimeOptions {
+  // Threads that run tasks. Unset: the environment variable CURG_WORKERS; without it, the CPUs in the
+  // affinity mask, no more than the cgroup's CPU quota (rounded up). Must be 1 to 1024.
+  std::optional<int> workers = {};
+
+  // Stack of a task that does not say otherwise, in bytes of address space; memory is committed as it
+  // is touched. Rounded up to a power of two; 16 KiB to 1 GiB.
+  size_t stack_size = kDefaultStackSize;
+
+  // At most this many default stacks, so at most this many tasks alive. 0: as many as the address space holds.
+  size_t stacks_max = 0;
+};
+
+struct TaskOptions {
+  // Shown in dumps and reports. Copied.
+  std::string_view name = {};
+
+  // As RuntimeOptions::stack_size, for this task. 0: the runtime's.
+  size_t stack_size = 0;
+
+  // The task's tag (labels). Unset: inherited from the caller. An empty TagRef: none.
+  std::optional<TagRef> tag = {};
+};
+
+}  // namespace curg

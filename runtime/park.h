@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Park and Unpark: the one way in which anything in the runtime waits.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "runtime/spin_lock.h"
+#include "runtime/wait_reason.h"
+
+namespace curg::internal {
+
+class Task;
+
+// Parks the current task: switches to the scheduler, which runs `commit(arg)` once the task's context
+// is saved; from then on anyone may Unpark it, commit itself included. If commit returns false, the
+// task does not park but goes on at once. Returns when unparked.
+// Requires: a current task, not inside OnSystemStack. Blocks: the task.
+void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg);
+
+// Makes a parked task runnable. Exactly one Unpark a Park. On a worker of the task's scheduler the
+// task runs next there; elsewhere it goes to the global queue.
+// Thread-safe. Not async-signal-safe. Blocks: nothing.
+void Unpark(Task* task);
+
+// Somebody who waits for one wake-up: a task, or a plain thread, which then sleeps on a futex.
+// Lives on the waiter's own stack; waiting allocates nothing.
+//
+// Protocol. The waiter puts itself where wakers find it under the lock of the object waited for,
+// then calls Wait with that lock held. A waker takes it out under the same lock and calls Wake, once;
+// after that the Waiter may be gone. Where several may want to wake it (a select, a deadline, a
+// cancellation), each first calls TryClaim, and only the one that gets true may Wake.
+class Waiter {
+ public:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  // For the current task, or the calling plain thread.
+  Waiter();
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  // Runs `commit(arg)` once asleep; if it returns true, sleeps until woken, else goes on at once.
+  // commit runs on a system stack; it must not park, and may Wake this Waiter.
+  // Owner only: whoever made the Waiter. Blocks: the task or the plain thread.
+  void WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg);
+
+  // Releases `lock` once asleep, and returns, without the lock, when woken.
+  void Wait(WaitReason reason, const void* object, SpinLock& lock);
+
+  // As Wait, for a Waiter whose wakers all claim. At `deadline` it claims itself, and then returns
+  // false; true when somebody else did. Who gets false takes itself out of the object, under its lock.
+  bool WaitUntil(WaitReason reason, const void* object, SpinLock& lock, Deadline deadline);
+
+  // True for the first caller only.
+  // Thread-safe. May run in parallel with everything.
+  bool TryClaim() {
+    bool unclaimed = false;
+    // acq_rel: pairs with the other claims; what the winner writes is ordered by Wake
+    return claimed_.compare_exchange_strong(unclaimed, true, std::memory_order_acq_rel);
+  }
+
+  // Thread-safe; once. The Waiter may be gone when this returns. Blocks: nothing.
+  void Wake();
+
+  // The task that waits, or null for a plain thread.
+  Task* task() const { return task_; }
+
+ private:
+  Task* const task_;
+  std::atomic<bool> claimed_{false};
+  std::atomic<uint32_t> woken_{0};  // the plain thread's futex: 0 asleep, 1 woken
+};
+
+}  // namespace curg::internal

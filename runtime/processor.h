@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Processor: the right to run tasks (Go's p), and everything that goes with it. A worker has one while
+// it runs tasks, and hands it over when it cannot.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/run_queue.h"
+#include "runtime/stack_pool.h"
+#include "runtime/tag_cache.h"
+#include "runtime/task_slab.h"
+#include "runtime/timers.h"
+
+namespace curg::internal {
+
+struct alignas(64) Processor {
+  Processor(int index, StackPool& pool) : index(index), stacks(pool) {}
+
+  const int index;
+
+  // --- Shared with thieves and wakers.
+  RunQueue<> queue;
+  TimerQueue timers;
+  // How many tasks it has run: if it has not moved for a while, whoever is behind this processor is held.
+  std::atomic<uint32_t> tick{0};
+
+  // --- Owned by the worker that has the processor.
+  StackCache stacks;
+  TaskCache tasks;
+  TagCache tags;
+  uint32_t next_streak = 0;  // tasks run from the run-next slot in a row
+  uint64_t id_next = 0;      // task ids at hand: [id_next, id_limit)
+  uint64_t id_limit = 0;
+};
+
+}  // namespace curg::internal

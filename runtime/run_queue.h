@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// RunQueue: a processor's runnable tasks. Its owner pushes and pops; thieves take half of it.
+//
+//   ring      ring_[head_ % N] .. ring_[tail_ % N): FIFO; head_ and tail_ only grow (and wrap at 2^32).
+//   run next  one slot beside it: the task just made runnable here runs next, with its data still warm.
+//
+// Invariant  0 <= tail_ - head_ <= N. Each queued task is in exactly one place.
+// Ownership  tail_ and the elements outside [head_, tail_) belong to the owner. head_ is advanced by
+//            compare-and-swap only, by owner and thieves alike; whoever advances it past an element
+//            owns that element. An element is read before the swap: if the swap fails, the value read is
+//            thrown away (the owner may have overwritten it meanwhile, hence ring_ is atomic).
+// Ordering   tail_: release in Push (publishes elements), acquire by thieves.
+//            head_: release in the swap (elements were read), acquire in Push (they may be overwritten).
+//            run_next_: sequentially consistent exchange; it is also the fence between "work is
+//            there" and "does anybody sleep?" in Scheduler::WakeOne.
+// ABA        head_ would have to wrap around 2^32 between a thief's load and its swap.
+// Rejected   Chase-Lev deque: LIFO starves the oldest; a lock: thieves stall the owner.
+//
+// As Go's runq (runqput, runqget, runqgrab) and tokio's queue.rs.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace curg::internal {
+
+class Task;
+
+// `T` is Task; `Atomic` is std::atomic, or a checker's in tests, where the ring is smaller too.
+template <typename T = Task, uint32_t kCapacity = 256,
+          template <typename> typename Atomic = std::atomic>
+class RunQueue {
+  static_assert((kCapacity & (kCapacity - 1)) == 0, "indices wrap by masking");
+
+ public:
+  static constexpr uint32_t kHalf = kCapacity / 2;
+
+  // Puts `task` last. False: full. Owner only.
+  bool Push(T* task) {
+    const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
+    const uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
+    if (tail - head == kCapacity) return false;
+    At(tail).store(task, std::memory_order_relaxed);
+    tail_.store(tail + 1, std::memory_order_release);  // release: pairs with StealInto()
+    return true;
+  }
+
+  // Takes the first half out of a full ring into `out`, for the global queue. Returns how many: 0 when
+  // thieves were faster, and there is room again. Owner only.
+  size_t PopHalf(std::span<T*, kHalf> out) {
+    uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
+    const uint32_t tail = tail_.load(std::memory_order_relaxed);
+    if (tail - head < kHalf) return 0;
+    for (uint32_t i = 0; i < kHalf; ++i) out[i] = At(head + i).load(std::memory_order_relaxed);
+    return Advance(head, kHalf) ? kHalf : 0;
+  }
+
+  // Takes the first of the ring, or null. Owner only.
+  T* Pop() {
+    uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
+    while (true) {
+      const uint32_t tail = tail_.load(std::memory_order_relaxed);
+      if (head == tail) return nullptr;
+      T* task = At(head).load(std::memory_order_relaxed);
+      if (Advance(head, 1)) return task;
+    }
+  }
+
+  // Makes `task` (or null) run next, and returns the one that was to.
+  // Thread-safe: thieves use it to take the slot's task.
+  T* ExchangeNext(T* task) { return run_next_.exchange(task, std::memory_order_seq_cst); }
+
+  // A hint. Thread-safe.
+  T* next() const { return run_next_.load(std::memory_order_seq_cst); }
+
+  // Moves half of `victim`'s ring here, and returns one of those tasks, or null when there was none.
+  // Owner only (of this one); this ring must be empty. May run in parallel with everything on `victim`.
+  T* StealFrom(RunQueue& victim) {
+    const uint32_t tail = tail_.load(std::memory_order_relaxed);
+    uint32_t head = victim.head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
+    uint32_t count;
+    do {
+      const uint32_t victim_tail =
+          victim.tail_.load(std::memory_order_acquire);  // acquire: pairs with Push()
+      const uint32_t size = victim_tail - head;
+      if (size > kCapacity) {  // head was old when tail was read
+        head = victim.head_.load(std::memory_order_acquire);
+        count = 0;
+        continue;
+      }
+      count = size - size / 2;
+      if (count == 0) return nullptr;
+      for (uint32_t i = 0; i < count; ++i) {
+        At(tail + i).store(victim.At(head + i).load(std::memory_order_relaxed),
+                           std::memory_order_relaxed);
+      }
+    } while (count == 0 || !victim.Advance(head, count));
+    T* task = At(tail + count - 1).load(std::memory_order_relaxed);
+    if (count > 1) tail_.store(tail + count - 1, std::memory_order_release);  // release: as in Push()
+    return task;
+  }
+
+  // Tasks in the ring; a hint for others than the owner. Thread-safe.
+  uint32_t size() const {
+    const uint32_t head = head_.load(std::memory_order_seq_cst);
+    const uint32_t tail = tail_.load(std::memory_order_seq_cst);
+    return tail - head <= kCapacity ? tail - head : 0;
+  }
+
+ private:
+  Atomic<T*>& At(uint32_t index) { return ring_[index % kCapacity]; }
+
+  // Claims `count` elements from `head`; on failure `head` is the present one.
+  bool Advance(uint32_t& head, uint32_t count) {
+    // release: pairs with the acquire in Push(); acquire: pairs with the other claims
+    return head_.compare_exchange_strong(head, head + count, std::memory_order_acq_rel,
+                                         std::memory_order_acquire);
+  }
+
+  alignas(64) Atomic<uint32_t> head_{0};
+  alignas(64) Atomic<uint32_t> tail_{0};
+  Atomic<T*> run_next_{nullptr};
+  std::array<Atomic<T*>, kCapacity> ring_{};
+};
+
+}  // namespace curg::internal

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/runtime.h"
+
+#include <cstdio>
+
+#include "runtime/check.h"
+#include "runtime/scheduler.h"
+#include "runtime/worker_count.h"
+
+namespace curg {
+namespace {
+
+constexpr int64_t kStopGraceNs = 100'000'000;
+
+}  // namespace
+
+Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler) : scheduler_(std::move(scheduler)) {}
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
+  absl::StatusOr<int> workers = internal::WorkerCount(options.workers);
+  if (!workers.ok()) return workers.status();
+  internal::Scheduler::Config config = {.workers = *workers, .stacks_max = options.stacks_max};
+  absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
+  if (!size.ok()) return size;
+  auto scheduler = internal::Scheduler::Start(config);
+  if (!scheduler.ok()) return scheduler.status();
+  return std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler)));
+}
+
+Runtime::~Runtime() {
+  const internal::Worker* const worker = internal::CurrentWorker();
+  CURG_CHECK(worker == nullptr || &worker->scheduler != scheduler_.get(),
+             "end a runtime from a plain thread or another runtime's task, not from its own");
+  const int held = scheduler_->Stop(kStopGraceNs);
+  if (held == 0) return;
+  std::fprintf(stderr,
+               "curg: the runtime ends while %d of its workers still run a task that does not come back; "
+               "they are left behind\n",
+               held);
+  new std::shared_ptr<internal::Scheduler>(std::move(scheduler_));  // theirs for ever
+}
+
+int Runtime::workers() const { return scheduler_->num_workers(); }
+
+}  // namespace curg

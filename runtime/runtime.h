@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runtime: workers and the tasks they run. Most programs only call Run (go.h); make a Runtime to keep
+// one inside a library, to start tasks from plain threads, or to have several.
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "runtime/join_handle.h"
+#include "runtime/options.h"
+#include "runtime/spawn.h"
+
+namespace curg {
+
+class Runtime {
+ public:
+  // Starts the workers. INVALID_ARGUMENT: an option or CURG_WORKERS is out of range, and which;
+  // RESOURCE_EXHAUSTED: the system refuses threads.
+  static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options = {});
+
+  // Ends the workers at their next switch. Tasks that are still alive are abandoned: they never run
+  // again and their stacks are not unwound; join what must finish. A worker whose task does not come
+  // back within 100 ms is left behind with the runtime's memory, and that is reported on standard error.
+  // Not from one of its own tasks. Blocks: the plain thread.
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Runs `fn` as a task and waits for it; returns its value or rethrows its exception.
+  // Thread-safe; from plain threads. Blocks: the thread.
+  template <std::invocable Fn>
+  std::invoke_result_t<std::decay_t<Fn>> Run(Fn&& fn) {
+    return Go({.name = "main"}, std::forward<Fn>(fn)).Join();
+  }
+
+  // As curg::Go and curg::TryGo, on this runtime, from any thread or task. A plain thread's tag is
+  // inherited as a task's is. Thread-safe. Blocks: nothing.
+  template <std::invocable Fn>
+  JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(const TaskOptions& options, Fn&& fn) {
+    return TryGo(options, std::forward<Fn>(fn)).value();
+  }
+  template <std::invocable Fn>
+  JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(Fn&& fn) {
+    return Go(TaskOptions{}, std::forward<Fn>(fn));
+  }
+  template <std::invocable Fn>
+  absl::StatusOr<JoinHandle<std::invoke_result_t<std::decay_t<Fn>>>> TryGo(
+      const TaskOptions& options, Fn&& fn) {
+    return internal::Spawn(scheduler_.get(), options, std::forward<Fn>(fn));
+  }
+
+  // How many workers it has.
+  int workers() const;
+
+ private:
+  explicit Runtime(std::shared_ptr<internal::Scheduler> scheduler);
+
+  std::shared_ptr<internal::Scheduler> scheduler_;
+};
+
+}  // namespace curg

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scheduler: processors, workers, and who wakes whom. runtime/README.md tells the protocol as a story.
+//
+// No lost wake-ups. Work becomes visible (run queue, run next, global queue, timer) and then the
+// submitter looks whether a worker sleeps that should come (WakeOne). A worker that goes to sleep does
+// the two in the other order: it announces that it sleeps, then looks for work once more. Each side has
+// a full fence between its store and its load, so at least one sees the other:
+//
+//   submitter   publish work ; fence ; load spinning_, idle_count_
+//   sleeper     spinning_ -= 1, idle_count_ += 1 ; fence ; look at every queue ; sleep
+//
+// Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other is
+// woken; the last spinning worker that finds work wakes one more (EndSpin), so that load spreads.
+//
+// Timers. One sleeping worker at most is the *timekeeper*: it sleeps only until the earliest timer of
+// all processors. Whoever adds an earlier one wakes it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/global_queue.h"
+#include "runtime/options.h"
+#include "runtime/processor.h"
+#include "runtime/stack_pool.h"
+#include "runtime/task.h"
+#include "runtime/worker.h"
+
+namespace curg::internal {
+
+class Scheduler : public std::enable_shared_from_this<Scheduler> {
+ public:
+  struct Config {
+    int workers = 1;
+    ThreadKind kind = ThreadKind::kWorker;
+    size_t slot_size = kDefaultStackSize;
+    size_t stacks_max = 0;
+  };
+
+  // Starts the workers. RESOURCE_EXHAUSTED: the kernel refuses threads.
+  static absl::StatusOr<std::shared_ptr<Scheduler>> Start(const Config& config);
+
+  // The process's service scheduler: one worker that runs the runtime's own tasks only, and from
+  // which nobody steals. Started at first use, never ends. Thread-safe.
+  static Scheduler& Service();
+
+  explicit Scheduler(const Config& config);
+  ~Scheduler();
+
+  // Makes a task that is not yet runnable. RESOURCE_EXHAUSTED: no stack for it; INVALID_ARGUMENT: its
+  // stack size. Thread-safe. Blocks: nothing.
+  absl::StatusOr<Task*> NewTask(const TaskOptions& options, uintptr_t spawn_pc);
+  // Undoes NewTask for a task that was never made runnable.
+  void DropNewTask(Task* task);
+
+  // Makes `task` runnable: to run next on this worker, or through the global queue from elsewhere.
+  // Thread-safe. Blocks: nothing.
+  void Ready(Task* task);
+
+  // Puts the current task behind all others of its worker. Owner only: the worker, on its system stack.
+  void ReadyLast(Worker& worker, Task* task);
+
+  // Adds a timer to this worker's processor, or to the first processor's from elsewhere.
+  // Thread-safe. Blocks: nothing.
+  void AddTimer(Timer* timer);
+
+  // Asks workers to end when they next look for work, waits for them up to `grace_ns`, and returns how
+  // many are still held by their tasks. Their tasks' stacks are not unwound.
+  // Blocks: the calling plain thread.
+  int Stop(int64_t grace_ns);
+
+  int num_workers() const { return static_cast<int>(workers_.size()); }
+
+  // --- For the workers.
+  Task* FindRunnable(Worker& worker);
+  void FinishTask(Worker& worker, Task* task);
+  void BindStack(Processor& processor, Task* task);
+  // Whether anything else wants to run on `worker`.
+  bool HasWorkFor(Worker& worker);
+
+ private:
+  // A worker that has run this many tasks looks at the global queue before its own, so that a busy
+  // ring cannot starve it. Prime, so as not to fall in step with programs (as Go's).
+  static constexpr uint32_t kGlobalPeriod = 61;
+  // Timers are looked at once in so many tasks while there is work: a clock read costs ten switches.
+  static constexpr uint32_t kTimerPeriod = 8;
+  // At most this many tasks in a row from the run-next slot while the ring waits.
+  static constexpr uint32_t kNextStreakMax = 32;
+  static constexpr int kStealRounds = 4;
+  static constexpr int64_t kIdsAtATime = 64;
+
+  Task* PopLocal(Processor& processor);
+  Task* PopGlobal(Processor& processor, size_t batch_max);
+  Task* RunTimers(Worker& worker, Processor& processor, int64_t now);
+  Task* Spin(Worker& worker);
+  Task* StealWork(Worker& worker);
+  Task* StealNext(Processor& victim);
+  bool AnyWork();
+  int64_t EarliestTimer() const;
+
+  void PushLocal(Processor& processor, Task* task);
+  void WakeOne();
+  void EndSpin(Worker& worker);
+  void Sleep(Worker& worker);
+  bool StopSleeping(Worker& worker);
+  void SleepUntil(Worker& worker, int64_t deadline);
+  void Wake(Worker& worker);
+  void WakeTimekeeper(int64_t when);
+
+  StackPool& PoolFor(size_t slot_size);
+  absl::Status ReserveStack(Task* task, size_t slot_size, Processor* processor);
+  uint64_t NextId(Processor* processor);
+
+  const Config config_;
+  StackPool pool_;
+  std::mutex other_pools_lock_;
+  std::map<size_t, std::unique_ptr<StackPool>> other_pools_;  // guarded by other_pools_lock_
+
+  std::vector<std::unique_ptr<Processor>> processors_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::thread> threads_;
+
+  GlobalQueue<Task> global_;
+
+  alignas(64) std::atomic<int> spinning_{0};    // workers that search, or were woken to
+  std::atomic<int> idle_count_{0};              // length of idle_
+  std::atomic<bool> stopping_{false};
+  std::atomic<Worker*> timekeeper_{nullptr};
+  std::atomic<int64_t> timekeeper_deadline_{TimerQueue::kNever};
+
+  alignas(64) SpinLock idle_lock_;
+  Worker* idle_ = nullptr;  // guarded by idle_lock_; last in, first out: its caches are warm
+
+  std::atomic<int> running_{0};  // worker threads not yet ended; a futex for Stop
+};
+
+}  // namespace curg::internal

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SpinLock: for sections of a few dozen instructions that never park, allocate or call user code.
+#pragma once
+
+#include <sched.h>
+
+#include <atomic>
+
+namespace curg::internal {
+
+// BasicLockable. May be released on another stack of the same thread than it was taken on: a parking
+// task leaves its object's lock to the scheduler. Under contention it spins, then yields the thread,
+// since the holder may have been preempted by the kernel.
+// Rejected: std::mutex, which costs twice as much uncontended and sleeps where nobody holds it long;
+// abseil's spin lock, which is internal to abseil.
+class SpinLock {
+ public:
+  // Blocks: the thread, briefly. Not async-signal-safe.
+  void lock() {
+    if (!try_lock()) [[unlikely]] LockSlowly();
+  }
+
+  bool try_lock() {
+    // acquire: pairs with the release in unlock()
+    return !held_.exchange(true, std::memory_order_acquire);
+  }
+
+  void unlock() { held_.store(false, std::memory_order_release); }  // release: pairs with try_lock()
+
+ private:
+  static constexpr int kSpins = 64;  // a few cache-line transfers; longer only means preempted
+
+  void LockSlowly() {
+    for (int spins = 0;; ++spins) {
+      if (!held_.load(std::memory_order_relaxed) && try_lock()) return;  // relaxed: only a hint
+      if (spins < kSpins) {
+        __builtin_ia32_pause();
+      } else {
+        sched_yield();
+      }
+    }
+  }
+
+  std::atomic<bool> held_{false};
+};
+
+}  // namespace curg::internal

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// StackPool: task stacks, cut from large reserved mappings.
+//
+// A slab is one mapping of equal slots, reserved without charge (MAP_NORESERVE) and never made of
+// huge pages, which would turn a task that touched 4 KiB into one of 2 MiB. The kernel commits
+// page by page. The lowest page of each slot is a guard, put there when the slot is first used.
+//
+// Credit and slot. Starting a task must fail at the spawner, not later when the task first runs; but
+// its stack is bound only then, so that a storm of spawns does not touch fresh pages. So a spawn takes a
+// *credit* (the right to one slot), and the first run turns it into a *slot*.
+//
+// Invariant  free slots in the pool == credits in the pool + credits handed out and not yet turned
+//            into slots. So TakeSlot by the holder of a credit always finds one.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/stack_bounds.h"
+
+namespace curg::internal {
+
+// One stack: the guard page, then the memory to use.
+struct StackSlot {
+  char* base = nullptr;  // of the guard page
+  size_t size = 0;       // guard included
+
+  explicit operator bool() const { return base != nullptr; }
+  StackBounds usable() const;
+};
+
+struct StackPoolStats {
+  size_t slots = 0;      // in all slabs
+  size_t in_pool = 0;    // free, not in a cache
+  size_t unguarded = 0;  // in use or free, whose guard the kernel refused
+  bool guard_pages = false;  // guards are mappings (mprotect), as the kernel has no MADV_GUARD_INSTALL
+};
+
+// All slots of one size.
+// Thread-safe.
+class StackPool {
+ public:
+  // `slot_size` is a multiple of the page size. At most `slots_max` slots (0: no limit).
+  StackPool(size_t slot_size, size_t slots_max);
+  ~StackPool();
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+
+  // Takes up to `wanted` credits and at least one, reserving a further slab when there is none.
+  // RESOURCE_EXHAUSTED: the limit is reached, or the kernel refuses address space.
+  // Blocks: the thread, for a mapping.
+  absl::Status TakeCredits(size_t wanted, size_t* taken);
+  void ReturnCredits(size_t count);
+
+  // Turns a credit of the caller's into a slot with its guard in place.
+  StackSlot TakeSlot();
+  // Gives slots back with their credits. Their memory stays resident up to a bound (see Trim).
+  void ReturnSlots(const StackSlot* slots, size_t count);
+
+  // Gives the memory of free slots back to the kernel, except that of `keep` of them.
+  void Trim(size_t keep);
+
+  // Whether the number of slots has a limit: then caches keep none back, so that the limit is exact.
+  bool limited() const { return slots_max_ != 0; }
+
+  StackPoolStats stats();
+
+ private:
+  struct FreeSlot {
+    StackSlot slot;
+    bool guarded = false;  // its guard was put in place once, and stays
+    bool resident = false; // was used since the last trim
+  };
+
+  absl::Status AddSlab();  // with lock_ held
+  bool InstallGuard(char* page);
+
+  const size_t slot_size_;
+  const size_t slots_max_;
+  const size_t slab_slots_;
+
+  std::atomic<bool> guard_pages_{false};  // relaxed: set once, and only saves a refused call
+  std::mutex lock_;  // may be held for a mapping; caches visit it once a batch
+  // All below is guarded by lock_.
+  std::vector<FreeSlot> free_;  // used last is taken first
+  std::vector<char*> slabs_;
+  size_t credits_ = 0;
+  size_t slots_ = 0;
+  size_t unguarded_ = 0;
+};
+
+// A processor's share of the default pool. Owner only: the worker that has the processor.
+//
+// Each slot in the cache carries its own credit; credits_ counts those without a slot.
+class StackCache {
+ public:
+  explicit StackCache(StackPool& pool) : pool_(pool), batch_(pool.limited() ? 1 : kBatch) {}
+  ~StackCache();
+
+  // For a spawn: a credit, or at once a slot that is still warm from its last task (then *slot is set).
+  absl::Status Reserve(StackSlot* slot);
+  // Undoes Reserve.
+  void Unreserve(StackSlot slot);
+  // For a first run: turns the task's credit into a slot.
+  StackSlot Bind();
+  // At a task's end.
+  void Release(StackSlot slot);
+
+ private:
+  static constexpr size_t kSlots = 64;   // 64 warm stacks are 256 KiB of touched memory a processor
+  static constexpr size_t kBatch = 32;   // one visit to the pool's lock pays for this many
+
+  StackPool& pool_;
+  const size_t batch_;  // credits taken at a time
+  StackSlot slots_[kSlots];
+  size_t count_ = 0;
+  size_t credits_ = 0;
+};
+
+// The size of slot that serves a task asking for `stack_size` bytes of stack.
+// INVALID_ARGUMENT: too small to run anything, or beyond reason.
+absl::Status SlotSizeFor(size_t stack_size, size_t* slot_size);
+
+}  // namespace curg::internal

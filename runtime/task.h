@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Task: the record of one task (Go's g). Records live in type-stable slabs (task_slab.h): one that was
+// freed may be used for another task, but stays a Task for ever.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "runtime/context.h"
+#include "runtime/stack_pool.h"
+#include "runtime/tag.h"
+#include "runtime/task_body.h"
+#include "runtime/wait_reason.h"
+
+namespace curg::internal {
+
+class Scheduler;
+
+enum class TaskState : uint8_t {
+  kFree,      // in a free list
+  kNew,       // being made by its spawner
+  kRunnable,  // in exactly one run queue
+  kRunning,   // current on exactly one worker
+  kParked,    // waits; exactly one Unpark will come
+  kEnded,     // its stack is gone; the record waits for the handle
+};
+
+// What the C++ runtime keeps per thread for exceptions in flight; it moves with the task.
+// Layout: __cxa_eh_globals of the Itanium C++ ABI, section 2.2.2.
+struct ExceptionState {
+  void* caught = nullptr;
+  unsigned int uncaught = 0;
+};
+
+class alignas(64) Task {
+ public:
+  // --- Written by whoever owns the task at the time: spawner, worker, waker.
+  Task* next = nullptr;             // in the global queue or a free list
+  Scheduler* scheduler = nullptr;
+  Context context;
+  ExceptionState exceptions;
+  StackSlot stack;                  // empty until first run, unless a warm one was at hand
+  size_t slot_size = 0;             // of the pool the stack belongs to
+
+  // --- Read by its own thread at any instruction (handler), by others only while it does not run.
+  std::atomic<const Tag*> tag{nullptr};
+
+  // --- Set by the spawner, then immutable.
+  uint64_t id = 0;
+  uint64_t spawner_id = 0;
+  uintptr_t spawn_pc = 0;
+  bool runtime_task = false;        // the runtime's own (the profile writer, say)
+  std::string name;
+
+  // --- What it is doing; hints for others.
+  std::atomic<TaskState> state{TaskState::kFree};
+  WaitReason wait_reason = WaitReason::kNone;
+  const void* wait_object = nullptr;
+
+  // --- How it ends. 0, kDone, kDetached, kEnding, or the Waiter* of whoever joins.
+  static constexpr uintptr_t kDone = 1;
+  static constexpr uintptr_t kDetached = 2;
+  static constexpr uintptr_t kEnding = 3;  // about to be kDone; neither join nor detach now
+  std::atomic<uintptr_t> end{0};
+
+  TaskBody body;
+};
+
+}  // namespace curg::internal

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ThreadState: the runtime's thread-local variables, all of them, in one place that a signal handler
+// may read: initial-exec, so that no access allocates or locks, and constant-initialised.
+#pragma once
+
+#include <atomic>
+
+#include "runtime/stack_bounds.h"
+#include "runtime/tag.h"
+
+namespace curg::internal {
+
+class Task;
+class Worker;
+
+// Written by the thread itself (relaxed: the only other reader is a handler on the same thread, for
+// which program order, kept by signal fences, is enough).
+struct ThreadState {
+  std::atomic<Task*> current{nullptr};
+  std::atomic<Worker*> worker{nullptr};
+  std::atomic<const Tag*> plain_tag{nullptr};  // of a thread that runs no task
+  StackBounds system_stack;                    // empty: unknown
+  bool known = false;                          // registered in thread_registry.h
+};
+
+// This thread's state. The address is good until the task parks, and no longer.
+// Never inlined, with a barrier: a task resumes on another thread, where a cached address would be
+// somebody else's.
+// Async-signal-safe.
+ThreadState& ThisThread();
+
+// The worker this thread is, and the task it runs; null for a plain thread. As ThisThread: asked anew
+// after everything that can park.
+// Async-signal-safe.
+Worker* CurrentWorker();
+Task* CurrentTask();
+
+}  // namespace curg::internal

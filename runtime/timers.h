@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Timers: one queue a processor, of intrusive entries, so that sleeping allocates nothing and a
+// hundred thousand sleepers do not share one lock.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "runtime/spin_lock.h"
+
+namespace curg::internal {
+
+class TimerQueue;
+
+// Nanoseconds of CLOCK_MONOTONIC.
+int64_t MonotonicNow();
+
+// One future call of `fire`. Lives where its owner put it, until it has fired or was cancelled.
+struct Timer {
+  // Runs on a worker's system stack (never on a task), without locks held. May Unpark; must not park.
+  // The Timer may be reused or gone as soon as fire was entered.
+  void (*fire)(Timer* timer) = nullptr;
+  int64_t when = 0;  // MonotonicNow() at which it is due
+
+  // Owned by the queue, under its lock.
+  TimerQueue* queue = nullptr;
+  size_t index = 0;
+};
+
+// A 4-ary heap: half the depth of a binary one, and the four children share a cache line or two.
+// Thread-safe: any thread may add, cancel or run.
+class TimerQueue {
+ public:
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+  // Adds `timer`, which is in no queue. Returns true if it is now the earliest.
+  bool Add(Timer* timer);
+
+  // Takes `timer` out. False: it is about to fire, is firing, or has fired.
+  static bool Cancel(Timer* timer);
+
+  // Fires what is due at `now`; returns how many.
+  size_t RunDue(int64_t now);
+
+  // When the earliest is due, or kNever. A hint for other threads: read without the lock.
+  int64_t Earliest() const {
+    return earliest_.load(std::memory_order_seq_cst);  // with Publish(); see Scheduler on going to sleep
+  }
+
+ private:
+  struct Slot {
+    int64_t when;
+    Timer* timer;
+  };
+
+  void Publish();
+  void Place(size_t index, Slot slot);
+  void SiftUp(size_t index, Slot slot);
+  void SiftDown(size_t index, Slot slot);
+  Timer* PopDue(int64_t now);
+  void RemoveAt(size_t index);
+
+  SpinLock lock_;
+  std::vector<Slot> heap_;  // guarded by lock_
+  std::atomic<int64_t> earliest_{kNever};
+};
+
+}  // namespace curg::internal

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WaitReason: why a task is parked, as dumps say it.
+#pragma once
+
+#include <cstdint>
+
+namespace curg::internal {
+
+// Why a task is parked. One reason a place; add new ones rather than reuse.
+enum class WaitReason : uint8_t {
+  kNone,
+  kSleep,
+  kJoin,
+  kChannelSend,
+  kChannelReceive,
+  kSelect,
+  kMutexLock,
+  kSharedMutexLock,
+  kConditionWait,
+  kSemaphoreAcquire,
+  kWaitGroupWait,
+  kBarrierWait,
+  kOnce,
+  kServiceWait,
+};
+
+// The reason in words, as in a task dump: "channel receive".
+const char* WaitReasonName(WaitReason reason);
+
+}  // namespace curg::internal
