@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/check.h"
+#include "runtime/current_tag.h"
 #include "runtime/go.h"
 
 namespace curg {

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstdio>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/check.h"
@@ -397,16 +398,15 @@ void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
 
 void Scheduler::Sleep(Worker& worker) {
   worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
+  // Once in the list, `spinning` is for whoever wakes us to set.
+  const bool was_spinning = std::exchange(worker.spinning, false);
   {
     std::lock_guard lock(idle_lock_);
     worker.idle_next = idle_;
     idle_ = &worker;
   }
   idle_count_.fetch_add(1, std::memory_order_seq_cst);
-  if (worker.spinning) {
-    worker.spinning = false;
-    spinning_.fetch_sub(1, std::memory_order_seq_cst);
-  }
+  if (was_spinning) spinning_.fetch_sub(1, std::memory_order_seq_cst);
   // Announced; now the look that no submitter can have missed.
   if (AnyWork() || stopping_.load(std::memory_order_seq_cst)) {
     StopSleeping(worker);
