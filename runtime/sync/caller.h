@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the synchronisation objects know of their caller, and how they speak of one who uses them wrongly.
+#pragma once
+
+#include <string>
+
+namespace curg::internal {
+
+// The caller in words: `task 12 "reader"`, `task 12`, or `plain thread 4711` (the kernel's number).
+std::string CallerName();
+
+// Stands for the caller, task or plain thread, among all that are alive.
+const void* CallerToken();
+
+// Whether the caller, by spinning a little, may see somebody on another worker move on.
+bool OthersMayRun();
+
+// Prints "<caller>: <what it did>" on standard error and aborts: for misuse after which the object's state
+// is anybody's guess, or which is met where nothing may throw.
+[[noreturn]] void FatalMisuse(const char* what);
+
+}  // namespace curg::internal

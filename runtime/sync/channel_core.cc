@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/sync/channel_core.h"
+
+#include <mutex>
+#include <new>
+#include <stdexcept>
+
+namespace curg::internal {
+namespace {
+
+uint32_t CheckCapacity(size_t capacity, size_t element_size) {
+  if (capacity > ChannelCore::kCapacityMax || capacity > SIZE_MAX / 2 / element_size) {
+    throw std::length_error("curg::Channel: the capacity is too great");
+  }
+  return static_cast<uint32_t>(capacity);
+}
+
+}  // namespace
+
+void ThrowChannelClosed() {
+  throw ChannelClosed("curg: " + CallerName() + ": sends on a closed channel");
+}
+
+ChannelCore::ChannelCore(size_t capacity, const ElementOps& ops)
+    : capacity_(CheckCapacity(capacity, ops.size)), ops_(ops) {
+  if (capacity_ == 0) return;
+  const auto alignment = std::align_val_t(ops.alignment);
+  ring_ = static_cast<char*>(::operator new(capacity* ops.size, alignment));
+}
+
+ChannelCore::~ChannelCore() {
+  if (!senders_.empty() || !receivers_.empty()) {
+    FatalMisuse("destroys a Channel on which somebody waits: close it, and join its users first");
+  }
+  for (uint32_t i = 0; i < count_; ++i) ops_.destroy(At(i));
+  if (ring_ != nullptr) ::operator delete(ring_, std::align_val_t(ops_.alignment));
+}
+
+void ChannelCore::PushRing(void* element) {
+  ops_.store(At(count_), element);
+  ++count_;
+}
+
+void ChannelCore::PopRing(void* slot) {
+  void* const oldest = At(0);
+  ops_.emplace(slot, oldest);
+  ops_.destroy(oldest);
+  if (++head_ == capacity_) head_ = 0;
+  --count_;
+}
+
+ChannelCore::Step ChannelCore::StepSend(void* element) {
+  if (closed_) return {WaitStatus::kClosed};
+  if (WaitNode* receiver = receivers_.Take()) return {WaitStatus::kOk, receiver, true};
+  if (count_ == capacity_) return {WaitStatus::kWouldBlock};
+  PushRing(element);
+  return {WaitStatus::kOk};
+}
+
+WaitStatus ChannelCore::EndSend(const Step& step, void* element) {
+  if (step.partner != nullptr) {
+    ops_.emplace(step.partner->slot, element);
+    step.partner->Finish(WaitStatus::kOk);
+  }
+  return step.status;
+}
+
+ChannelCore::Step ChannelCore::StepReceive(void* slot) {
+  if (count_ > 0) {
+    PopRing(slot);
+    WaitNode* const sender = senders_.Take();
+    if (sender != nullptr) PushRing(sender->slot);
+    return {WaitStatus::kOk, sender, false};
+  }
+  if (WaitNode* sender = senders_.Take()) return {WaitStatus::kOk, sender, true};
+  return {closed_ ? WaitStatus::kClosed : WaitStatus::kWouldBlock};
+}
+
+WaitStatus ChannelCore::EndReceive(const Step& step, void* slot) {
+  if (step.partner != nullptr) {
+    if (step.move) ops_.emplace(slot, step.partner->slot);
+    step.partner->Finish(WaitStatus::kOk);
+  }
+  return step.status;
+}
+
+WaitStatus ChannelCore::TrySend(void* element) {
+  lock_.lock();
+  const Step step = StepSend(element);
+  lock_.unlock();
+  return EndSend(step, element);
+}
+
+WaitStatus ChannelCore::TryReceive(void* slot) {
+  lock_.lock();
+  const Step step = StepReceive(slot);
+  lock_.unlock();
+  return EndReceive(step, slot);
+}
+
+WaitStatus ChannelCore::Send(void* element, const WaitLimits& limits) {
+  lock_.lock();
+  const Step step = StepSend(element);
+  if (step.status == WaitStatus::kWouldBlock) {
+    return WaitInQueue<ChannelCore>(senders_, lock_, limits, WaitReason::kChannelSend, this,
+                                    element, 0, nullptr);
+  }
+  lock_.unlock();
+  return EndSend(step, element);
+}
+
+WaitStatus ChannelCore::Receive(void* slot, const WaitLimits& limits) {
+  lock_.lock();
+  const Step step = StepReceive(slot);
+  if (step.status == WaitStatus::kWouldBlock) {
+    return WaitInQueue<ChannelCore>(receivers_, lock_, limits, WaitReason::kChannelReceive, this,
+                                    slot, 0, nullptr);
+  }
+  lock_.unlock();
+  return EndReceive(step, slot);
+}
+
+bool ChannelCore::Close() {
+  lock_.lock();
+  if (closed_) {
+    lock_.unlock();
+    return false;
+  }
+  closed_ = true;
+  // At most one of the two has anybody but a select that stands in both, and it is taken once.
+  WaitNode* const senders = senders_.TakeAll();
+  WaitNode* const receivers = receivers_.TakeAll();
+  lock_.unlock();
+  FinishAll(senders, WaitStatus::kClosed);
+  FinishAll(receivers, WaitStatus::kClosed);
+  return true;
+}
+
+size_t ChannelCore::size() {
+  std::lock_guard lock(lock_);
+  return count_;
+}
+
+bool ChannelCore::closed() {
+  std::lock_guard lock(lock_);
+  return closed_;
+}
+
+}  // namespace curg::internal

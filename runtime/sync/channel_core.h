@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ChannelCore: what a channel does, over elements it knows only by address. Channel<T> (channel.h) is
+// the typed face; the algorithm is compiled once.
+//
+//   sender --element--> [ring of `capacity`] --optional--> receiver
+//          `--------------- hand-off --------------------^
+//
+// Hand-off   A receiver that waits has put the address of its std::optional<T> into its node; the sender
+//            takes the node under the lock, moves the element there after releasing it, and wakes the
+//            receiver to run next. An element crosses an unbuffered channel with one move.
+// Invariant  receivers wait only while the ring is empty and no sender waits; senders wait only while the
+//            ring is full; nobody waits in a closed channel. (A select may stand in both queues.)
+// Lifetime   The last access of an operation to the channel is its unlock: whoever received the last
+//            value may destroy the channel at once. What follows the unlock touches the partner's node only.
+// Rejected   A lock-free ring: direct hand-off and select need sender, receiver and queue to change
+//            together, and the uncontended lock costs one exchange. Moving the element under the lock: a user's move
+//            constructor has no place there; only the ring's elements are, since the lock guards them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+
+#include "runtime/sync/wait_queue.h"
+
+namespace curg {
+
+// Thrown by a send on a closed channel; says which task sent.
+class ChannelClosed : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+namespace internal {
+
+[[noreturn]] void ThrowChannelClosed();
+
+// What is done with elements of one type. None may throw, or touch the channel.
+struct ElementOps {
+  size_t size;
+  size_t alignment;
+  void (*emplace)(void* optional, void* from);  // into an empty std::optional<T>, by move
+  void (*store)(void* raw, void* from);         // into raw memory, by move
+  void (*destroy)(void* element);
+};
+
+// Thread-safe, but for construction and destruction.
+class ChannelCore {
+ public:
+  static constexpr size_t kCapacityMax = std::numeric_limits<uint32_t>::max();
+
+  // Throws std::length_error when the capacity is beyond kCapacityMax or memory's bounds.
+  ChannelCore(size_t capacity, const ElementOps& ops);
+  // Requires: nobody waits. Destroys what is left in the ring.
+  ~ChannelCore();
+  ChannelCore(const ChannelCore&) = delete;
+  ChannelCore& operator=(const ChannelCore&) = delete;
+
+  // Moves from `element` if and only if the result is kOk. kClosed, or as `limits` say.
+  // Blocks: the task or the plain thread.
+  WaitStatus Send(void* element, const WaitLimits& limits);
+  // As Send; kWouldBlock instead of waiting. Blocks: nothing.
+  WaitStatus TrySend(void* element);
+
+  // Fills `slot`, an empty std::optional<T>, if and only if the result is kOk. kClosed when closed and drained.
+  // Blocks: the task or the plain thread.
+  WaitStatus Receive(void* slot, const WaitLimits& limits);
+  // As Receive; kWouldBlock instead of waiting. Blocks: nothing.
+  WaitStatus TryReceive(void* slot);
+
+  // True if this call closed it. Wakes everybody who waits. Blocks: nothing.
+  bool Close();
+
+  size_t capacity() const { return capacity_; }
+  // Hints: may be out of date when they return.
+  size_t size();
+  bool closed();
+
+ private:
+  friend class SelectCore;
+  friend struct SyncProbe;  // tests
+
+  // What was decided under the lock, and is still to be done after it.
+  struct Step {
+    WaitStatus status;
+    WaitNode* partner = nullptr;  // taken; to be finished
+    bool move = false;            // the element goes to or from the partner's slot
+  };
+
+  // With lock_ held. kWouldBlock: nothing was done.
+  Step StepSend(void* element);
+  Step StepReceive(void* slot);
+  // Without it.
+  WaitStatus EndSend(const Step& step, void* element);
+  WaitStatus EndReceive(const Step& step, void* slot);
+
+  // The `index`th place behind the oldest element.
+  void* At(uint64_t index) {
+    uint64_t place = head_ + index;
+    if (place >= capacity_) place -= capacity_;
+    return ring_ + place * ops_.size;
+  }
+  void PushRing(void* element);
+  void PopRing(void* slot);
+
+  SpinLock lock_;
+  bool closed_ = false;
+  const uint32_t capacity_;
+  uint32_t head_ = 0;   // of the oldest element
+  uint32_t count_ = 0;  // of elements in the ring
+  const ElementOps& ops_;
+  char* ring_ = nullptr;
+  WaitQueue senders_;
+  WaitQueue receivers_;
+};
+
+}  // namespace internal
+}  // namespace curg

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/sync/mutex.h"
+
+#include <system_error>
+
+namespace curg {
+
+using internal::SpinTurn;
+using internal::WaitLimits;
+using internal::WaitNode;
+
+bool Mutex::try_lock() {
+  uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
+  while ((state & kLocked) == 0) {
+    // acquire: pairs with the release of the last unlock
+    if (state_.compare_exchange_strong(state, state | kLocked, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
+      SetOwner();
+      return true;
+    }
+  }
+  return false;
+}
+
+WaitStatus Mutex::LockUntil(Deadline deadline, const std::stop_token& stop) {
+  if (!TakeIfFree()) {
+    const WaitStatus status = LockSlowly({deadline, &stop});
+    if (status != WaitStatus::kOk) return status;
+  }
+  SetOwner();
+  return WaitStatus::kOk;
+}
+
+WaitStatus Mutex::LockSlowly(const WaitLimits& limits) {
+  CheckNotOwner();
+  if (SpinToLock()) return WaitStatus::kOk;
+  int64_t since = 0;
+  for (bool woken = false;; woken = true) {
+    internal::ClaimWaiter waiter;
+    WaitNode node(waiter);
+    const int64_t now = internal::MonotonicNow();
+    if (!woken) since = now;
+    if (LockOrEnqueue(&node, woken, now - since >= kHandOffAfter)) return WaitStatus::kOk;
+    const WaitStatus status = WaitClaimed(waiter, limits, internal::WaitReason::kMutexLock, this);
+    if (status != WaitStatus::kOk) {
+      GiveUp(&node);
+      return status;
+    }
+    if (node.status == WaitStatus::kOk) return WaitStatus::kOk;  // handed to us, locked
+  }
+}
+
+// For a holder that runs on another worker and is about to unlock.
+bool Mutex::SpinToLock() {
+  if (!internal::OthersMayRun()) return false;
+  int turns = 0;
+  while (turns < kSpins) {
+    uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
+    // acquire: pairs with the release of the last unlock
+    if ((state & kLocked) == 0 &&
+        state_.compare_exchange_strong(state, state | kLocked, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
+      return true;
+    }
+    SpinTurn(turns);
+  }
+  return false;
+}
+
+// Sets kQueueLocked, and returns the word with it.
+uint32_t Mutex::LockQueue() {
+  int turns = 0;
+  while (true) {
+    uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
+    // acquire: pairs with the release of whoever had the queue before
+    if ((state & kQueueLocked) == 0 &&
+        state_.compare_exchange_strong(state, state | kQueueLocked, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
+      return state | kQueueLocked;
+    }
+    SpinTurn(turns);
+  }
+}
+
+// Locks the mutex (true), or links `node` (false). One who was woken answers for kWoken, and goes to
+// the front again.
+bool Mutex::LockOrEnqueue(WaitNode* node, bool woken, bool long_waited) {
+  const uint32_t done = kQueueLocked | (woken ? kWoken : 0);
+  uint32_t state = LockQueue();
+  while (true) {
+    if ((state & kLocked) == 0) {
+      queue_.Remove(node);
+      // acq_rel: acquire pairs with the last unlock; release lets the queue go
+      if (state_.compare_exchange_strong(state, (state & ~done) | kLocked,
+                                         std::memory_order_acq_rel, std::memory_order_relaxed)) {
+        return true;
+      }
+      continue;
+    }
+    if (!node->linked) {
+      woken ? queue_.PushFront(node) : queue_.PushBack(node);
+    }
+    const uint32_t asks = kWaiters | (woken && long_waited ? kHandOff : 0);
+    // release: lets the queue go, if the mutex is still locked: see Invariant
+    if (state_.compare_exchange_strong(state, (state & ~done) | asks, std::memory_order_release,
+                                       std::memory_order_relaxed)) {
+      return false;
+    }
+  }
+}
+
+// Takes a node out whose owner claimed it itself. An unlock that wants to wake somebody waits for the
+// queue, and then sees what is left.
+void Mutex::GiveUp(WaitNode* node) {
+  uint32_t state = LockQueue();
+  queue_.Remove(node);
+  const uint32_t done = kQueueLocked | (queue_.empty() ? kWaiters | kHandOff : 0);
+  // release: lets the queue go
+  while (!state_.compare_exchange_strong(state, state & ~done, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+  }
+}
+
+void Mutex::UnlockSlowly() {
+  int turns = 0;
+  uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: we hold it
+  while (true) {
+    if ((state & kLocked) == 0) internal::FatalMisuse("unlocks a Mutex that is not locked");
+    if ((state & kWaiters) == 0 || (state & kWoken) != 0) {  // nobody to wake
+      // release: pairs with the acquire of the next to lock; the last access
+      if (state_.compare_exchange_strong(state, state & ~kLocked, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+        return;
+      }
+    } else if ((state & kQueueLocked) != 0) {
+      SpinTurn(turns);
+      state = state_.load(std::memory_order_relaxed);
+      // acquire: pairs with the release of whoever had the queue before
+    } else if (state_.compare_exchange_strong(state, state | kQueueLocked,
+                                              std::memory_order_acquire,
+                                              std::memory_order_relaxed)) {
+      return ReleaseToNext(state);
+    }
+  }
+}
+
+// With kLocked and kQueueLocked: nobody else changes the word, so a store will do.
+void Mutex::ReleaseToNext(uint32_t state) {
+  const bool hand_off = (state & kHandOff) != 0;
+  WaitNode* const next = queue_.Take();
+  uint32_t left = state & ~(kQueueLocked | kHandOff | kLocked);
+  if (queue_.empty()) left &= ~kWaiters;
+  if (next != nullptr) left |= hand_off ? kLocked : kWoken;
+  state_.store(left, std::memory_order_release);  // release: as unlock(); the last access
+  if (next != nullptr) next->Finish(hand_off ? WaitStatus::kOk : WaitStatus::kWouldBlock);
+}
+
+#ifndef NDEBUG
+
+void Mutex::SetOwner() { owner_.store(internal::CallerToken(), std::memory_order_relaxed); }
+
+void Mutex::CheckOwner() {
+  if (owner_.load(std::memory_order_relaxed) != internal::CallerToken()) {
+    internal::FatalMisuse("unlocks a Mutex that it has not locked");
+  }
+  owner_.store(nullptr, std::memory_order_relaxed);
+}
+
+void Mutex::CheckNotOwner() {
+  if (owner_.load(std::memory_order_relaxed) == internal::CallerToken()) {
+    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
+                            "curg: " + internal::CallerName() + ": locks a Mutex that it holds");
+  }
+}
+
+#endif
+
+}  // namespace curg

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mutex: mutual exclusion that blocks the task, not the thread.
+//
+//   curg::Mutex mutex;
+//   ...
+//   std::lock_guard lock(mutex);
+//
+// One word tells all: kLocked; kWaiters: the queue has somebody; kWoken: one who waited is on its way to
+// try again, so an unlock need not wake another; kHandOff: the first in the queue has waited long, so the
+// next unlock gives it the mutex; kQueueLocked: guards the queue.
+//
+// Fairness   Those who wait stand in line, but whoever comes while the mutex is free takes it ("barging"): a
+//            mutex that waits for a sleeper to wake up is idle for microseconds. One who was woken, lost
+//            against bargers and has waited for 1 ms stands first and asks for hand-off; so nobody waits
+//            longer than about that much for each one before it. (Go's modes, but one hand-off at a time:
+//            in Go's starvation mode every task parks.)
+// Invariant  kWaiters = the queue is not empty, whenever kQueueLocked is not set; kHandOff implies kWaiters;
+//            kWoken and kHandOff exclude each other. Who holds kLocked and kQueueLocked is the only one who may
+//            change the word. A waiter lies down only if, at the moment it lets the queue go, kLocked is set:
+//            the holder's unlock comes later and sees kWaiters. So no wake-up is lost.
+// Ordering   acquire on setting kLocked or kQueueLocked, release on clearing them.
+// Lifetime   The operation that frees the mutex is the unlock's last access to it; so an object may be
+//            destroyed under its own mutex's protection, as with std::mutex. This is why the queue's
+//            lock is a bit of the same word, and why unlock() is a compare-and-swap: an unlock that
+//            subtracts first and looks for waiters then would touch a mutex that the next holder may have destroyed.
+// Rejected   A spin lock beside the word (see Lifetime). Always handing off: each unlock under contention then
+//            costs a switch. A futex (blocks the worker).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+
+#include "runtime/sync/deadline.h"
+#include "runtime/sync/primitives.h"
+#include "runtime/sync/wait_queue.h"
+#include "runtime/sync/wait_status.h"
+
+namespace curg {
+
+// Lockable and TimedLockable as the standard says: std::lock_guard, std::unique_lock and std::scoped_lock
+// work. Not recursive. A task may park while it holds it; it must be unlocked by whom it was locked by.
+// Debug builds check that: unlocking another's mutex aborts, locking one's own again throws; in
+// every build, unlocking one that is not locked aborts. The message names the caller.
+// Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
+class Mutex {
+ public:
+  constexpr Mutex() = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  // Debug builds throw std::system_error (resource_deadlock_would_occur) when the caller holds it already.
+  // Blocks: the task or the plain thread.
+  void lock() {
+    if (!TakeIfFree()) [[unlikely]] {
+      (void)LockSlowly({});
+    }
+    SetOwner();
+  }
+
+  // Blocks: nothing.
+  bool try_lock();
+
+  // Blocks: nothing.
+  void unlock() {
+    CheckOwner();
+    uint32_t expected = kLocked;
+    // release: pairs with the acquire of the next to lock
+    if (!state_.compare_exchange_strong(expected, 0, std::memory_order_release,
+                                        std::memory_order_relaxed)) [[unlikely]] {
+      UnlockSlowly();
+    }
+  }
+
+  // Locks, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled).
+  // Blocks: the task or the plain thread.
+  WaitStatus LockUntil(Deadline deadline, const std::stop_token& stop = {});
+  WaitStatus Lock(const std::stop_token& stop) { return LockUntil(Deadline::Never(), stop); }
+
+  // The standard's names for LockUntil: whether it is locked.
+  template <typename Clock, typename Duration>
+  bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline) {
+    return LockUntil(deadline) == WaitStatus::kOk;
+  }
+  bool try_lock_for(std::chrono::nanoseconds duration) {
+    return LockUntil(Deadline::After(duration)) == WaitStatus::kOk;
+  }
+
+ private:
+  friend struct internal::SyncProbe;  // tests
+
+  static constexpr uint32_t kLocked = 1;
+  static constexpr uint32_t kQueueLocked = 2;
+  static constexpr uint32_t kWaiters = 4;
+  static constexpr uint32_t kWoken = 8;
+  static constexpr uint32_t kHandOff = 16;
+
+  static constexpr int64_t kHandOffAfter = 1'000'000;  // nanoseconds
+  static constexpr int kSpins = 40;  // about what parking and being woken again costs
+
+  bool TakeIfFree() {
+    uint32_t expected = 0;
+    // acquire: pairs with the release of the last unlock
+    return state_.compare_exchange_strong(expected, kLocked, std::memory_order_acquire,
+                                          std::memory_order_relaxed);
+  }
+
+  WaitStatus LockSlowly(const internal::WaitLimits& limits);
+  bool SpinToLock();
+  bool LockOrEnqueue(internal::WaitNode* node, bool woken, bool long_waited);
+  void GiveUp(internal::WaitNode* node);
+  uint32_t LockQueue();
+  void UnlockSlowly();
+  void ReleaseToNext(uint32_t state);
+
+#ifdef NDEBUG
+  void SetOwner() {}
+  void CheckOwner() {}
+  void CheckNotOwner() {}
+#else
+  void SetOwner();
+  void CheckOwner();
+  void CheckNotOwner();
+#endif
+
+  internal::Atomic<uint32_t> state_{0};
+  internal::WaitQueue queue_;  // guarded by kQueueLocked
+  internal::Atomic<const void*> owner_{
+      nullptr};  // debug builds: CallerToken(), relaxed: only compared
+                 // with the reader's own
+};
+
+}  // namespace curg

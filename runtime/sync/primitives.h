@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the algorithms of this folder are made of. A schedule-exploring test compiles their sources with
+// CURG_SYNC_PRIMITIVES naming a header of its own, whose primitives let a seeded scheduler choose at
+// every step who goes next; everything else uses the real ones.
+#pragma once
+
+#ifdef CURG_SYNC_PRIMITIVES
+
+#include CURG_SYNC_PRIMITIVES
+
+#else
+
+#include <sched.h>
+
+#include <atomic>
+
+#include "runtime/park.h"
+#include "runtime/spin_lock.h"
+#include "runtime/sync/caller.h"
+#include "runtime/sync/claim_waiter.h"
+#include "runtime/timers.h"
+
+namespace curg::internal {
+
+template <typename T>
+using Atomic = std::atomic<T>;
+
+// One turn of a loop that waits for somebody else's few instructions; `turns` counts them.
+inline void SpinTurn(int& turns) {
+  constexpr int kPausesMax = 64;  // longer only means that the kernel has preempted the other
+  if (++turns < kPausesMax) {
+    __builtin_ia32_pause();
+  } else {
+    sched_yield();
+  }
+}
+
+}  // namespace curg::internal
+
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WaitQueue: those who wait for one object, first come first served, linked through nodes on their own
+// stacks. Every object of this folder has one or two, under its own spin lock.
+#pragma once
+
+#include <stop_token>
+
+#include "runtime/sync/deadline.h"
+#include "runtime/sync/primitives.h"
+#include "runtime/sync/wait_status.h"
+
+namespace curg::internal {
+
+struct SyncProbe;
+
+// When a wait gives up. Passed down by reference; the token is the caller's.
+struct WaitLimits {
+  Deadline deadline = Deadline::Never();
+  const std::stop_token* stop = nullptr;
+
+  bool limited() const {
+    return !deadline.is_never() || (stop != nullptr && stop->stop_possible());
+  }
+};
+
+// One waiter in one queue. Exactly one of `waiter` and `contested` is set.
+// Ownership  linked: the object's, under its lock. Taken (WaitQueue::Take): the taker's alone, until it
+//            calls Finish; the node's owner sleeps meanwhile.
+struct WaitNode {
+  explicit WaitNode(Waiter& waiter, void* slot = nullptr) : waiter(&waiter), slot(slot) {}
+  explicit WaitNode(ClaimWaiter& contested, void* slot = nullptr)
+      : contested(&contested), slot(slot) {}
+  WaitNode() = default;
+
+  // Tells the owner how its wait ended, and wakes it. By the taker, once; the node may be gone when it
+  // returns.
+  void Finish(WaitStatus how) {
+    status = how;
+    if (waiter != nullptr) {
+      waiter->Wake();
+    } else {
+      contested->Wake();
+    }
+  }
+
+  Waiter* waiter = nullptr;          // one certain waker
+  ClaimWaiter* contested = nullptr;  // several possible ones
+  void* slot = nullptr;  // the element to send from, or the std::optional to receive into
+  int64_t detail = 0;    // the object's own: permits wanted, reader or writer, ...
+  WaitStatus status = WaitStatus::kWouldBlock;  // until finished
+
+  WaitNode* next = nullptr;
+  WaitNode* previous = nullptr;
+  bool linked = false;
+};
+
+// Thread-compatible: under the object's lock.
+class WaitQueue {
+ public:
+  bool empty() const { return first_ == nullptr; }
+  WaitNode* first() const { return first_; }
+
+  void PushBack(WaitNode* node) {
+    node->previous = last_;
+    node->next = nullptr;
+    (last_ == nullptr ? first_ : last_->next) = node;
+    last_ = node;
+    node->linked = true;
+  }
+
+  void PushFront(WaitNode* node) {
+    node->previous = nullptr;
+    node->next = first_;
+    (first_ == nullptr ? last_ : first_->previous) = node;
+    first_ = node;
+    node->linked = true;
+  }
+
+  // Unlinks `node`; false if it was not linked (any more).
+  bool Remove(WaitNode* node) {
+    if (!node->linked) return false;
+    (node->previous == nullptr ? first_ : node->previous->next) = node->next;
+    (node->next == nullptr ? last_ : node->next->previous) = node->previous;
+    node->linked = false;
+    return true;
+  }
+
+  // Unlinks and claims the first that can still be claimed; null if there is none. Those that gave up
+  // meanwhile are unlinked on the way.
+  WaitNode* Take() {
+    while (first_ != nullptr) {
+      WaitNode* const node = first_;
+      if (TakeIfUnclaimed(node)) return node;
+    }
+    return nullptr;
+  }
+
+  // Unlinks `node`, and tells whether it is the caller's to finish.
+  bool TakeIfUnclaimed(WaitNode* node) {
+    Remove(node);
+    return node->contested == nullptr || node->contested->TryClaim();
+  }
+
+  // Takes all of them, linked through `next`, in order.
+  WaitNode* TakeAll() {
+    WaitNode* all = nullptr;
+    WaitNode** end = &all;
+    while (WaitNode* node = Take()) {
+      node->next = nullptr;
+      *end = node;
+      end = &node->next;
+    }
+    return all;
+  }
+
+ private:
+  WaitNode* first_ = nullptr;
+  WaitNode* last_ = nullptr;
+};
+
+// Finishes a list that TakeAll returned.
+inline void FinishAll(WaitNode* nodes, WaitStatus how) {
+  while (nodes != nullptr) {
+    WaitNode* const next = nodes->next;  // the node is gone once finished
+    nodes->Finish(how);
+    nodes = next;
+  }
+}
+
+// Waits until somebody who claimed `waiter` wakes it: kOk; or until one of the limits comes first: kTimeout,
+// kCancelled. Nodes of the waiter may still be linked then.
+// Requires: no lock held. Blocks: the task or the plain thread.
+WaitStatus WaitClaimed(ClaimWaiter& waiter, const WaitLimits& limits, WaitReason reason,
+                       const void* object);
+
+// The usual wait: links a node for the caller at the end of `queue`, releases `lock` (held by the caller)
+// and waits within `limits`. Without the lock on return. After kTimeout and kCancelled the node is
+// out of the queue, and `given_up(object)` has been called under the lock, for what the object must mend.
+// Blocks: the task or the plain thread.
+template <typename Object>
+WaitStatus WaitInQueue(WaitQueue& queue, SpinLock& lock, const WaitLimits& limits,
+                       WaitReason reason, Object* object, void* slot, int64_t detail,
+                       void (*given_up)(Object* object)) {
+  if (!limits.limited()) {
+    Waiter waiter;
+    WaitNode node(waiter, slot);
+    node.detail = detail;
+    queue.PushBack(&node);
+    waiter.Wait(reason, object, lock);
+    return node.status;
+  }
+  ClaimWaiter waiter;
+  WaitNode node(waiter, slot);
+  node.detail = detail;
+  queue.PushBack(&node);
+  lock.unlock();
+  const WaitStatus status = WaitClaimed(waiter, limits, reason, object);
+  if (status == WaitStatus::kOk) return node.status;
+  lock.lock();
+  queue.Remove(&node);
+  if (given_up != nullptr) given_up(object);
+  lock.unlock();
+  return status;
+}
+
+}  // namespace curg::internal
