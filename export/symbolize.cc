@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "export/symbolize.h"
+
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "export/demangle.h"
+#include "export/dwarf_index.h"
+#include "export/elf_file.h"
+#include "export/large_stack.h"
+#include "export/symbol_table.h"
+
+namespace curg {
+namespace {
+
+using internal::ElfFile;
+
+constexpr std::string_view kVdso = "[vdso]";
+
+// The file behind a mapping, or null. A file of another build (a program rebuilt while it runs) is
+// none; then, and when the file was deleted, the kernel still has this process's own program.
+std::unique_ptr<ElfFile> OpenModule(const CpuProfileMapping& mapping) {
+  if (mapping.path == kVdso) {
+    // Only in memory, and only this process's.
+    if (mapping.start != getauxval(AT_SYSINFO_EHDR)) return nullptr;
+    return ElfFile::FromMemory(reinterpret_cast<const void*>(mapping.start),
+                               mapping.limit - mapping.start);
+  }
+  std::unique_ptr<ElfFile> file = ElfFile::Open(mapping.path);
+  if (mapping.build_id.empty()) return file;
+  if (file != nullptr && file->BuildId() == mapping.build_id) return file;
+  file = ElfFile::Open("/proc/self/exe");
+  if (file != nullptr && file->BuildId() == mapping.build_id) return file;
+  return nullptr;
+}
+
+}  // namespace
+
+// One program or shared object, and the debug file that belongs to it.
+class Symbolizer::Module {
+ public:
+  Module(const CpuProfileMapping& mapping, const SymbolizerOptions& options)
+      : file_(OpenModule(mapping)) {
+    if (file_ == nullptr) return;
+    if (file_->dwarf() == nullptr && mapping.path != kVdso) {
+      debug_file_ = internal::FindDebugFile(*file_, mapping.path, options.debug_roots);
+    }
+    if (Dwarf* dwarf = (debug_file_ ? debug_file_ : file_)->dwarf(); dwarf != nullptr) {
+      dwarf_.emplace(dwarf);
+    }
+    const bool stripped = !file_->HasSection(".symtab");
+    symbols_.emplace((stripped && debug_file_ ? debug_file_ : file_)->elf());
+  }
+
+  // `address` is one of the file's, not of the process.
+  std::vector<Frame> Find(uint64_t address) {
+    if (file_ == nullptr) return {};
+    std::vector<Frame> frames;
+    if (dwarf_) frames = dwarf_->Find(address);
+    // The function that holds the code has a symbol, which may know its linkage name.
+    if (frames.empty() || frames.back().system_name.empty()) AddSymbol(address, frames);
+    if (!frames.empty() && frames.back().function.empty()) return {};
+    for (Frame& frame : frames) {
+      if (frame.system_name.empty()) frame.system_name = frame.function;
+    }
+    return frames;
+  }
+
+ private:
+  void AddSymbol(uint64_t address, std::vector<Frame>& frames) {
+    const std::string_view symbol = symbols_->Find(address);
+    if (symbol.empty()) return;
+    if (frames.empty()) frames.emplace_back();
+    Frame& frame = frames.back();
+    frame.system_name = std::string(symbol);
+    const std::string name = internal::SimplifyName(internal::Demangle(symbol));
+    // An unmangled symbol of C++ (main, extern "C") says no more than the debug information.
+    if (frame.function.empty() || name != symbol) frame.function = name;
+  }
+
+  std::unique_ptr<ElfFile> file_;
+  std::unique_ptr<ElfFile> debug_file_;
+  std::optional<internal::DwarfIndex> dwarf_;
+  std::optional<internal::SymbolTable> symbols_;
+};
+
+Symbolizer::Symbolizer(absl::Span<const CpuProfileMapping> mappings, SymbolizerOptions options)
+    : options_(std::move(options)), mappings_(mappings.begin(), mappings.end()) {
+  std::sort(mappings_.begin(), mappings_.end(),
+            [](const auto& a, const auto& b) { return a.start < b.start; });
+}
+
+Symbolizer::~Symbolizer() = default;
+
+const std::vector<Frame>& Symbolizer::FramesAt(uintptr_t address) {
+  auto [it, is_new] = frames_.try_emplace(address);
+  if (!is_new) return it->second;
+  if (const CpuProfileMapping* mapping = MappingAt(address); mapping != nullptr) {
+    internal::OnLargeStack([&, &frames = it->second] {
+      frames = ModuleOf(*mapping).Find(address - mapping->load_bias);
+    });
+  }
+  return it->second;
+}
+
+const CpuProfileMapping* Symbolizer::MappingAt(uintptr_t address) const {
+  auto it = std::upper_bound(
+      mappings_.begin(), mappings_.end(), address,
+      [](uintptr_t a, const CpuProfileMapping& mapping) { return a < mapping.start; });
+  if (it == mappings_.begin()) return nullptr;
+  --it;
+  return address < it->limit ? &*it : nullptr;
+}
+
+Symbolizer::Module& Symbolizer::ModuleOf(const CpuProfileMapping& mapping) {
+  std::unique_ptr<Module>& module =
+      modules_[absl::StrCat(mapping.path, absl::string_view("\0", 1), mapping.build_id)];
+  if (module == nullptr) module = std::make_unique<Module>(mapping, options_);
+  return *module;
+}
+
+}  // namespace curg
