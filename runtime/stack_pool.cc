@@ -30,7 +30,7 @@ constexpr size_t kSlotBytesMax = size_t{1} << 30;
 
 StackBounds StackSlot::usable() const {
   const uintptr_t low = reinterpret_cast<uintptr_t>(base);
-  return {low + kPage, low + size};
+  return {low + kPage, low + kPage + size};
 }
 
 absl::Status SlotSizeFor(size_t stack_size, size_t* slot_size) {
@@ -46,13 +46,14 @@ absl::Status SlotSizeFor(size_t stack_size, size_t* slot_size) {
 StackPool::StackPool(size_t slot_size, size_t slots_max)
     : slot_size_(slot_size),
       slots_max_(slots_max),
-      slab_slots_(std::max<size_t>(1, kSlabBytes / slot_size)) {}
+      slab_slots_(std::max<size_t>(1, kSlabBytes / slot_size)),
+      slab_bytes_(slab_slots_ * (slot_size + kPage)) {}
 
 StackPool::~StackPool() {
   for (char* slab : slabs_) {
     // Abandoned tasks leave their frames' red zones behind, which the next mapping here must not find.
-    ASAN_UNPOISON_MEMORY_REGION(slab, slab_slots_ * slot_size_);
-    munmap(slab, slab_slots_ * slot_size_);
+    ASAN_UNPOISON_MEMORY_REGION(slab, slab_bytes_);
+    munmap(slab, slab_bytes_);
   }
 }
 
@@ -64,19 +65,18 @@ absl::Status StackPool::AddSlab() {
         absl::StrCat("all ", slots_max_, " task stacks are in use; raise RuntimeOptions::stacks_max or "
                      "wait for tasks to end"));
   }
-  const size_t bytes = slab_slots_ * slot_size_;
-  void* slab = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+  void* slab = mmap(nullptr, slab_bytes_, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (slab == MAP_FAILED) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("cannot reserve ", bytes, " bytes of address space for task stacks: ",
+        absl::StrCat("cannot reserve ", slab_bytes_, " bytes of address space for task stacks: ",
                      std::strerror(errno)));
   }
-  madvise(slab, bytes, MADV_NOHUGEPAGE);  // refused only by kernels that have no huge pages
+  madvise(slab, slab_bytes_, MADV_NOHUGEPAGE);  // refused only by kernels that have no huge pages
   slabs_.push_back(static_cast<char*>(slab));
   free_.reserve(free_.size() + slots);
   for (size_t i = slots; i-- > 0;) {
-    free_.push_back({.slot = {static_cast<char*>(slab) + i * slot_size_, slot_size_}});
+    free_.push_back({.slot = {static_cast<char*>(slab) + i * (slot_size_ + kPage), slot_size_}});
   }
   credits_ += slots;
   slots_ += slots;

@@ -4,7 +4,9 @@
 //
 // A slab is one mapping of equal slots, reserved without charge (MAP_NORESERVE) and never made of
 // huge pages, which would turn a task that touched 4 KiB into one of 2 MiB. The kernel commits
-// page by page. The lowest page of each slot is a guard, put there when the slot is first used.
+// page by page. A guard page lies below each slot, put there when the slot is first used; it also makes
+// the distance of two slots no power of two, as else the hot ends of all stacks would share a few sets
+// of the caches.
 //
 // Credit and slot. Starting a task must fail at the spawner, not later when the task first runs; but
 // its stack is bound only then, so that a storm of spawns does not touch fresh pages. So a spawn takes a
@@ -27,8 +29,8 @@ namespace curg::internal {
 
 // One stack: the guard page, then the memory to use.
 struct StackSlot {
-  char* base = nullptr;  // of the guard page
-  size_t size = 0;       // guard included
+  char* base = nullptr;  // of the guard page, which the usable memory follows
+  size_t size = 0;       // of the usable memory
 
   explicit operator bool() const { return base != nullptr; }
   StackBounds usable() const;
@@ -80,9 +82,10 @@ class StackPool {
   absl::Status AddSlab();  // with lock_ held
   bool InstallGuard(char* page);
 
-  const size_t slot_size_;
+  const size_t slot_size_;  // without the guard
   const size_t slots_max_;
   const size_t slab_slots_;
+  const size_t slab_bytes_;  // guards included
 
   std::atomic<bool> guard_pages_{false};  // relaxed: set once, and only saves a refused call
   std::mutex lock_;  // may be held for a mapping; caches visit it once a batch

@@ -36,11 +36,16 @@ struct ExceptionState {
 
 class alignas(64) Task {
  public:
+  // --- The first cache line is all that a switch touches.
+  Context context;
+  ExceptionState exceptions;
+  const void* wait_object = nullptr;
+  WaitReason wait_reason = WaitReason::kNone;
+  std::atomic<TaskState> state{TaskState::kFree};  // a hint for others
+
   // --- Written by whoever owns the task at the time: spawner, worker, waker.
   Task* next = nullptr;             // in the global queue or a free list
   Scheduler* scheduler = nullptr;
-  Context context;
-  ExceptionState exceptions;
   StackSlot stack;                  // empty until first run, unless a warm one was at hand
   size_t slot_size = 0;             // of the pool the stack belongs to
 
@@ -53,11 +58,6 @@ class alignas(64) Task {
   uintptr_t spawn_pc = 0;
   bool runtime_task = false;        // the runtime's own (the profile writer, say)
   std::string name;
-
-  // --- What it is doing; hints for others.
-  std::atomic<TaskState> state{TaskState::kFree};
-  WaitReason wait_reason = WaitReason::kNone;
-  const void* wait_object = nullptr;
 
   // --- How it ends. 0, kDone, kDetached, kEnding, or the Waiter* of whoever joins.
   static constexpr uintptr_t kDone = 1;

@@ -3,8 +3,6 @@
 
 #include <cxxabi.h>
 
-#include <bit>
-
 #include "runtime/check.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
@@ -60,11 +58,11 @@ void TaskMain() {
   Leave(task);
 }
 
-// A stack's hot end is moved by up to 2 KiB from slot to slot: slots are aligned to their size, and
-// without that the hot ends of all stacks would share a few sets of the caches. One page still holds it.
+// A stack's hot end is moved by up to 2 KiB from slot to slot: slots begin at pages, and without that
+// the hot ends of all stacks would share a few sets of the first-level cache. One page still holds it.
 uintptr_t Colour(const StackSlot& slot) {
-  const uintptr_t index = reinterpret_cast<uintptr_t>(slot.base) >> std::countr_zero(slot.size);
-  return index % 16 * 128;
+  const uintptr_t page = reinterpret_cast<uintptr_t>(slot.base) >> 12;
+  return page % 16 * 128;
 }
 
 }  // namespace
