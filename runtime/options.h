@@ -24,6 +24,10 @@ struct RuntimeOptions {
 
   // At most this many default stacks, so at most this many tasks alive. 0: as many as the address space holds.
   size_t stacks_max = 0;
+
+  // Stacks of ended tasks that keep their memory for the next ones; what more there is and has not been
+  // used for a second goes back to the kernel.
+  size_t stacks_cached = 1024;
 };
 
 struct TaskOptions {

@@ -5,6 +5,7 @@
 
 #include "runtime/check.h"
 #include "runtime/scheduler.h"
+#include "runtime/sysmon.h"
 #include "runtime/worker_count.h"
 
 namespace curg {
@@ -14,12 +15,15 @@ constexpr int64_t kStopGraceNs = 100'000'000;
 
 }  // namespace
 
-Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler) : scheduler_(std::move(scheduler)) {}
+Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler)
+    : scheduler_(std::move(scheduler)),
+      sysmon_(std::make_unique<internal::Sysmon>(*scheduler_)) {}
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   absl::StatusOr<int> workers = internal::WorkerCount(options.workers);
   if (!workers.ok()) return workers.status();
-  internal::Scheduler::Config config = {.workers = *workers, .stacks_max = options.stacks_max};
+  internal::Scheduler::Config config = {.workers = *workers, .stacks_max = options.stacks_max,
+                                        .stacks_cached = options.stacks_cached};
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
   if (!size.ok()) return size;
   auto scheduler = internal::Scheduler::Start(config);
@@ -31,13 +35,15 @@ Runtime::~Runtime() {
   const internal::Worker* const worker = internal::CurrentWorker();
   CURG_CHECK(worker == nullptr || &worker->scheduler != scheduler_.get(),
              "end a runtime from a plain thread or another runtime's task, not from its own");
+  sysmon_->Stop();
   const int held = scheduler_->Stop(kStopGraceNs);
   if (held == 0) return;
   std::fprintf(stderr,
                "curg: the runtime ends while %d of its workers still run a task that does not come back; "
                "they are left behind\n",
                held);
-  new std::shared_ptr<internal::Scheduler>(std::move(scheduler_));  // theirs for ever
+  sysmon_.release();  // theirs for ever, both
+  new std::shared_ptr<internal::Scheduler>(std::move(scheduler_));
 }
 
 int Runtime::workers() const { return scheduler_->num_workers(); }

@@ -16,6 +16,10 @@
 
 namespace curg {
 
+namespace internal {
+class Sysmon;
+}  // namespace internal
+
 class Runtime {
  public:
   // Starts the workers. INVALID_ARGUMENT: an option or CURG_WORKERS is out of range, and which;
@@ -60,6 +64,7 @@ class Runtime {
   explicit Runtime(std::shared_ptr<internal::Scheduler> scheduler);
 
   std::shared_ptr<internal::Scheduler> scheduler_;
+  std::unique_ptr<internal::Sysmon> sysmon_;
 };
 
 }  // namespace curg

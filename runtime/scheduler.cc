@@ -53,11 +53,9 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
 
 Scheduler::Scheduler(const Config& config)
     : config_(config), pool_(config.slot_size, config.stacks_max) {
-  for (int i = 0; i < config.workers; ++i) {
-    processors_.push_back(std::make_unique<Processor>(i, pool_));
-    workers_.push_back(std::make_unique<Worker>(*this, processors_.back().get(), config.kind));
-    workers_.back()->random = 0x9e3779b9u * static_cast<uint32_t>(i + 1);
-  }
+  processors_.reserve(static_cast<size_t>(config.workers) + kSurplusMax);
+  workers_.reserve(processors_.capacity());
+  for (int i = 0; i < config.workers; ++i) AddWorker(/*surplus=*/false);
 }
 
 Scheduler::~Scheduler() = default;
@@ -65,24 +63,42 @@ Scheduler::~Scheduler() = default;
 absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config) {
   auto scheduler = std::make_shared<Scheduler>(config);
   for (auto& worker : scheduler->workers_) {
-    scheduler->running_.fetch_add(1, std::memory_order_relaxed);
     try {
-      scheduler->threads_.emplace_back([raw = scheduler.get(), worker = worker.get()] {
-        worker->Run();
-        // release: pairs with the acquire in Stop(). The last use of the scheduler by this thread.
-        raw->running_.fetch_sub(1, std::memory_order_release);
-      });
+      scheduler->StartThread(*worker);
     } catch (const std::system_error& error) {
-      scheduler->running_.fetch_sub(1, std::memory_order_relaxed);
       const size_t started = scheduler->threads_.size();
       scheduler->Stop(/*grace_ns=*/1'000'000'000);
       return absl::ResourceExhaustedError(absl::StrCat("the system refused worker thread ", started + 1,
                                                        " of ", config.workers, ": ", error.what()));
     }
-    pthread_setname_np(scheduler->threads_.back().native_handle(),
-                       config.kind == ThreadKind::kService ? "curg-service" : "curg-worker");
   }
   return scheduler;
+}
+
+Worker& Scheduler::AddWorker(bool surplus) {
+  const size_t index = processors_.size();
+  processors_.push_back(std::make_unique<Processor>(static_cast<int>(index), pool_));
+  workers_.push_back(
+      std::make_unique<Worker>(*this, processors_.back().get(), config_.kind, surplus));
+  workers_.back()->random = 0x9e3779b9u * static_cast<uint32_t>(index + 1);
+  count_.store(index + 1, std::memory_order_release);  // release: pairs with count()
+  return *workers_.back();
+}
+
+void Scheduler::StartThread(Worker& worker) {
+  running_.fetch_add(1, std::memory_order_relaxed);
+  try {
+    threads_.emplace_back([this, &worker] {
+      worker.Run();
+      // release: pairs with the acquire in Stop(). The last use of the scheduler by this thread.
+      running_.fetch_sub(1, std::memory_order_release);
+    });
+  } catch (...) {
+    running_.fetch_sub(1, std::memory_order_relaxed);
+    throw;
+  }
+  pthread_setname_np(threads_.back().native_handle(),
+                     config_.kind == ThreadKind::kService ? "curg-service" : "curg-worker");
 }
 
 Scheduler& Scheduler::Service() {
@@ -96,6 +112,10 @@ Scheduler& Scheduler::Service() {
 
 int Scheduler::Stop(int64_t grace_ns) {
   stopping_.store(true, std::memory_order_seq_cst);  // before the look at the idle list, see Sleep()
+  {
+    std::lock_guard lock(surplus_lock_);
+    while (retired_ != nullptr) Wake(*std::exchange(retired_, retired_->idle_next));
+  }
   while (true) {
     Worker* worker;
     {
@@ -142,6 +162,13 @@ StackPool& Scheduler::PoolFor(size_t slot_size) {
   std::unique_ptr<StackPool>& pool = other_pools_[slot_size];
   if (pool == nullptr) pool = std::make_unique<StackPool>(slot_size, config_.stacks_max);
   return *pool;
+}
+
+bool Scheduler::TrimStacks() {
+  bool more = pool_.TrimUnused(config_.stacks_cached);
+  std::lock_guard lock(other_pools_lock_);
+  for (auto& [slot_size, pool] : other_pools_) more |= pool->TrimUnused(/*keep=*/0);
+  return more;
 }
 
 absl::Status Scheduler::ReserveStack(Task* task, size_t slot_size, Processor* processor) {
@@ -313,7 +340,7 @@ void Scheduler::WakeOne() {
       worker = *link;
       if (worker != nullptr) {
         *link = worker->idle_next;
-        idle_count_.fetch_sub(1, std::memory_order_relaxed);
+        idle_count_.fetch_sub(1, std::memory_order_seq_cst);  // see Sysmon::WaitForNext
       }
     }
     if (worker != nullptr) {
@@ -339,16 +366,16 @@ void Scheduler::EndSpin(Worker& worker) {
 
 int64_t Scheduler::EarliestTimer() const {
   int64_t earliest = TimerQueue::kNever;
-  for (const auto& processor : processors_) {
-    earliest = std::min(earliest, processor->timers.Earliest());
+  for (size_t i = 0; i < count(); ++i) {
+    earliest = std::min(earliest, processors_[i]->timers.Earliest());
   }
   return earliest;
 }
 
 bool Scheduler::AnyWork() {
   if (global_.size() > 0) return true;
-  for (const auto& processor : processors_) {
-    if (processor->queue.size() > 0 || NextIsStale(*processor)) return true;
+  for (size_t i = 0; i < count(); ++i) {
+    if (processors_[i]->queue.size() > 0 || NextIsStale(*processors_[i])) return true;
   }
   const int64_t earliest = EarliestTimer();
   return earliest != TimerQueue::kNever && earliest <= MonotonicNow();
@@ -375,7 +402,7 @@ bool Scheduler::StopSleeping(Worker& worker) {
     while (*link != nullptr && *link != &worker) link = &(*link)->idle_next;
     if (*link != nullptr) {
       *link = worker.idle_next;
-      idle_count_.fetch_sub(1, std::memory_order_relaxed);
+      idle_count_.fetch_sub(1, std::memory_order_seq_cst);  // see Sysmon::WaitForNext
       worker.asleep.store(0, std::memory_order_relaxed);
       worker.spinning = true;
       spinning_.fetch_add(1, std::memory_order_seq_cst);
@@ -428,6 +455,68 @@ void Scheduler::Sleep(Worker& worker) {
   if (worker.asleep.load(std::memory_order_acquire) != 0) StopSleeping(worker);
 }
 
+// ---- Surplus workers: started by sysmon, ended by themselves.
+
+// Called by sysmon only, so never twice at a time. False: there are enough, or the system refuses.
+bool Scheduler::StartSurplus() {
+  {
+    std::lock_guard lock(surplus_lock_);
+    surplus_active_.fetch_add(1, std::memory_order_relaxed);
+    if (retired_ != nullptr) {
+      Wake(*std::exchange(retired_, retired_->idle_next));
+      return true;
+    }
+  }
+  if (count() < workers_.capacity()) {
+    try {
+      StartThread(AddWorker(/*surplus=*/true));
+      return true;
+    } catch (const std::system_error&) {
+      // Its processor stays empty; the next attempt takes the next one.
+    }
+  }
+  std::lock_guard lock(surplus_lock_);
+  surplus_active_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+void Scheduler::ComeBack(Worker& worker) {
+  if (worker.held.exchange(false, std::memory_order_relaxed)) {
+    held_count_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+// relaxed, both: a retirement a moment later is as good.
+bool Scheduler::MustRetire() const {
+  return surplus_active_.load(std::memory_order_relaxed) > held_count_.load(std::memory_order_relaxed);
+}
+
+// Gives away what is queued here and sleeps until sysmon wants the worker again.
+void Scheduler::Retire(Worker& worker) {
+  {
+    std::lock_guard lock(surplus_lock_);
+    if (!MustRetire() || stopping_.load(std::memory_order_relaxed)) return;
+    surplus_active_.fetch_sub(1, std::memory_order_relaxed);
+    worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
+    worker.idle_next = retired_;
+    retired_ = &worker;
+  }
+  Processor& processor = *worker.processor;
+  if (Task* task = processor.queue.ExchangeNext(nullptr)) global_.Push(task);
+  while (Task* task = processor.queue.Pop()) global_.Push(task);
+  processor.timers.MoveTo(processors_.front()->timers);
+  processor.stacks.Flush();
+  processor.tasks.Flush();
+  processor.tags.Clear();
+  if (worker.spinning) {
+    worker.spinning = false;
+    spinning_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+  WakeTimekeeper(EarliestTimer());
+  WakeOne();
+  SleepUntil(worker, TimerQueue::kNever);
+}
+
 // ---- Finding work.
 
 Task* Scheduler::PopLocal(Processor& processor) {
@@ -444,7 +533,7 @@ Task* Scheduler::PopLocal(Processor& processor) {
 }
 
 Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
-  const size_t share = global_.size() / processors_.size() + 1;
+  const size_t share = global_.size() / static_cast<size_t>(config_.workers) + 1;
   Task* const first = global_.PopBatch(std::min(share, batch_max));
   if (first == nullptr) return nullptr;
   for (Task* task = first->next; task != nullptr;) {
@@ -466,7 +555,7 @@ Task* Scheduler::StealNext(Processor& victim) {
 
 Task* Scheduler::StealWork(Worker& worker) {
   Processor& own = *worker.processor;
-  const size_t count = processors_.size();
+  const size_t count = this->count();
   for (int round = 0; round < kStealRounds; ++round) {
     const bool last_round = round == kStealRounds - 1;
     const size_t start = NextRandom(worker.random) % count;
@@ -486,7 +575,7 @@ Task* Scheduler::StealWork(Worker& worker) {
 }
 
 Task* Scheduler::Spin(Worker& worker) {
-  if (processors_.size() == 1) return nullptr;
+  if (count() == 1) return nullptr;
   if (!worker.spinning) {
     // No more searchers than half of those that are busy: they would only find each other.
     const int busy = num_workers() - idle_count_.load(std::memory_order_relaxed);
@@ -499,6 +588,8 @@ Task* Scheduler::Spin(Worker& worker) {
 
 Task* Scheduler::FindRunnable(Worker& worker) {
   while (!stopping_.load(std::memory_order_relaxed)) {
+    if (worker.held.load(std::memory_order_relaxed)) [[unlikely]] ComeBack(worker);
+    if (worker.surplus && MustRetire()) [[unlikely]] Retire(worker);
     Processor& processor = *worker.processor;
     const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
     processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
@@ -517,6 +608,10 @@ Task* Scheduler::FindRunnable(Worker& worker) {
       return task;
     }
     Sleep(worker);
+    // acquire: pairs with the release in SetAwakeListener()
+    if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
+      listener->OnWorkerAwake();
+    }
   }
   return nullptr;
 }

@@ -35,6 +35,18 @@
 
 namespace curg::internal {
 
+class Sysmon;
+
+// Hears when workers that were asleep are awake.
+class AwakeListener {
+ public:
+  // On the worker. Blocks: nothing.
+  virtual void OnWorkerAwake() = 0;
+
+ protected:
+  ~AwakeListener() = default;
+};
+
 class Scheduler : public std::enable_shared_from_this<Scheduler> {
  public:
   struct Config {
@@ -42,6 +54,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
     ThreadKind kind = ThreadKind::kWorker;
     size_t slot_size = kDefaultStackSize;
     size_t stacks_max = 0;
+    size_t stacks_cached = 1024;
   };
 
   // Starts the workers. RESOURCE_EXHAUSTED: the kernel refuses threads.
@@ -76,7 +89,14 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Blocks: the calling plain thread.
   int Stop(int64_t grace_ns);
 
-  int num_workers() const { return static_cast<int>(workers_.size()); }
+  // Installs the one listener, which lives until Stop has returned, or as long as the process where
+  // workers are left behind. Null: none any more.
+  void SetAwakeListener(AwakeListener* listener) {
+    awake_listener_.store(listener, std::memory_order_release);  // release: pairs with FindRunnable()
+  }
+
+  // The configured workers.
+  int num_workers() const { return config_.workers; }
 
   // --- For the workers.
   Task* FindRunnable(Worker& worker);
@@ -86,6 +106,10 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool HasWorkFor(Worker& worker);
 
  private:
+  friend class Sysmon;
+
+  // Workers beyond the configured number, while others are held by tasks that do not come back.
+  static constexpr int kSurplusMax = 64;
   // A worker that has run this many tasks looks at the global queue before its own, so that a busy
   // ring cannot starve it. Prime, so as not to fall in step with programs (as Go's).
   static constexpr uint32_t kGlobalPeriod = 61;
@@ -114,6 +138,20 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void Wake(Worker& worker);
   void WakeTimekeeper(int64_t when);
 
+  // Processors and workers there are; only grows.
+  size_t count() const {
+    return count_.load(std::memory_order_acquire);  // acquire: pairs with AddWorker()
+  }
+  Worker& AddWorker(bool surplus);
+  void StartThread(Worker& worker);
+  bool StartSurplus();
+  void ComeBack(Worker& worker);
+  bool MustRetire() const;
+  void Retire(Worker& worker);
+
+  // Gives the memory of unused stacks back. True: there may be more later.
+  bool TrimStacks();
+
   StackPool& PoolFor(size_t slot_size);
   absl::Status ReserveStack(Task* task, size_t slot_size, Processor* processor);
   uint64_t NextId(Processor* processor);
@@ -123,9 +161,18 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   std::mutex other_pools_lock_;
   std::map<size_t, std::unique_ptr<StackPool>> other_pools_;  // guarded by other_pools_lock_
 
+  // Reserved for the most there can be, so that growing moves nothing that others read. Both have
+  // count() elements, and processors_[i] is that of workers_[i].
   std::vector<std::unique_ptr<Processor>> processors_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::atomic<size_t> count_{0};
   std::vector<std::thread> threads_;
+  std::atomic<AwakeListener*> awake_listener_{nullptr};
+
+  std::mutex surplus_lock_;
+  Worker* retired_ = nullptr;           // guarded by surplus_lock_
+  std::atomic<int> surplus_active_{0};  // surplus workers that run; changes under surplus_lock_
+  std::atomic<int> held_count_{0};      // workers whose `held` is set
 
   GlobalQueue<Task> global_;
 

@@ -113,6 +113,7 @@ StackSlot StackPool::TakeSlot() {
   CURG_CHECK(!free_.empty(), "every credit has a slot");
   FreeSlot taken = free_.back();
   free_.pop_back();
+  if (taken.resident) resident_low_ = std::min(resident_low_, --resident_);
   if (taken.guarded) return taken.slot;
   lock.unlock();
   const bool guarded = InstallGuard(taken.slot.base);
@@ -129,18 +130,29 @@ void StackPool::ReturnSlots(const StackSlot* slots, size_t count) {
     free_.push_back({.slot = slots[i], .guarded = true, .resident = true});
   }
   credits_ += count;
+  resident_ += count;
 }
 
-void StackPool::Trim(size_t keep) {
-  // The top of the vector is taken first, so the coldest resident slots lie lowest.
-  std::lock_guard lock(lock_);
-  size_t resident = 0;
-  for (size_t i = free_.size(); i-- > 0;) {
-    if (!free_[i].resident || ++resident <= keep) continue;
+// The top of the vector is taken first, so the coldest resident slots lie lowest. What is taken or
+// returned between two holds of the lock only makes the bound approximate.
+bool StackPool::TrimUnused(size_t keep) {
+  constexpr size_t kSlotsAHold = 32;
+  std::unique_lock lock(lock_);
+  const size_t unused = resident_low_ > keep ? resident_low_ - keep : 0;
+  size_t trimmed = 0;
+  for (size_t i = 0; i < free_.size() && trimmed < unused; ++i) {
+    if (!free_[i].resident) continue;
     const StackBounds usable = free_[i].slot.usable();
     madvise(reinterpret_cast<void*>(usable.low), usable.high - usable.low, MADV_DONTNEED);
     free_[i].resident = false;
+    --resident_;
+    if (++trimmed % kSlotsAHold == 0) {
+      lock.unlock();
+      lock.lock();
+    }
   }
+  resident_low_ = resident_;
+  return resident_ > keep;
 }
 
 StackPoolStats StackPool::stats() {
@@ -148,9 +160,11 @@ StackPoolStats StackPool::stats() {
   return {.slots = slots_, .in_pool = free_.size(), .unguarded = unguarded_, .guard_pages = guard_pages_.load(std::memory_order_relaxed)};
 }
 
-StackCache::~StackCache() {
+void StackCache::Flush() {
   pool_.ReturnSlots(slots_, count_);
   pool_.ReturnCredits(credits_);
+  count_ = 0;
+  credits_ = 0;
 }
 
 absl::Status StackCache::Reserve(StackSlot* slot) {

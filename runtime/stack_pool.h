@@ -61,11 +61,13 @@ class StackPool {
 
   // Turns a credit of the caller's into a slot with its guard in place.
   StackSlot TakeSlot();
-  // Gives slots back with their credits. Their memory stays resident up to a bound (see Trim).
+  // Gives slots back with their credits. Their memory stays resident until TrimUnused.
   void ReturnSlots(const StackSlot* slots, size_t count);
 
-  // Gives the memory of free slots back to the kernel, except that of `keep` of them.
-  void Trim(size_t keep);
+  // Gives memory back to the kernel: that of slots which were free all the time since the last call,
+  // except of `keep` of them. True: more than `keep` are left for the next call to look at.
+  // Blocks: the thread, about a microsecond a slot; others wait for a few dozen of them at most.
+  bool TrimUnused(size_t keep);
 
   // Whether the number of slots has a limit: then caches keep none back, so that the limit is exact.
   bool limited() const { return slots_max_ != 0; }
@@ -92,6 +94,8 @@ class StackPool {
   // All below is guarded by lock_.
   std::vector<FreeSlot> free_;  // used last is taken first
   std::vector<char*> slabs_;
+  size_t resident_ = 0;      // free slots that were used since they were trimmed
+  size_t resident_low_ = 0;  // the least resident_ since the last TrimUnused
   size_t credits_ = 0;
   size_t slots_ = 0;
   size_t unguarded_ = 0;
@@ -103,7 +107,7 @@ class StackPool {
 class StackCache {
  public:
   explicit StackCache(StackPool& pool) : pool_(pool), batch_(pool.limited() ? 1 : kBatch) {}
-  ~StackCache();
+  ~StackCache() { Flush(); }
 
   // For a spawn: a credit, or at once a slot that is still warm from its last task (then *slot is set).
   absl::Status Reserve(StackSlot* slot);
@@ -113,6 +117,8 @@ class StackCache {
   StackSlot Bind();
   // At a task's end.
   void Release(StackSlot slot);
+  // Returns everything to the pool.
+  void Flush();
 
  private:
   static constexpr size_t kSlots = 64;   // 64 warm stacks are 256 KiB of touched memory a processor

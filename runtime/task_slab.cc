@@ -49,7 +49,7 @@ void TaskCache::ReturnHalf() {
   TaskSlab::Instance().Return(first, last);
 }
 
-void TaskCache::ReturnAll() {
+void TaskCache::Flush() {
   if (first_ == nullptr) return;
   Task* last = first_;
   while (last->next != nullptr) last = last->next;

@@ -56,7 +56,7 @@ class TaskCache {
   TaskCache() = default;
   TaskCache(const TaskCache&) = delete;
   TaskCache& operator=(const TaskCache&) = delete;
-  ~TaskCache() { ReturnAll(); }
+  ~TaskCache() { Flush(); }
 
   Task* Take() {
     if (first_ == nullptr) Refill();
@@ -73,12 +73,14 @@ class TaskCache {
     ++count_;
   }
 
+  // Returns all records.
+  void Flush();
+
  private:
   static constexpr size_t kBatch = 64;
 
   void Refill();
   void ReturnHalf();
-  void ReturnAll();
 
   Task* first_ = nullptr;
   size_t count_ = 0;

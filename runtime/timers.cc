@@ -69,7 +69,7 @@ void TimerQueue::RemoveAt(size_t index) {
 
 bool TimerQueue::Add(Timer* timer) {
   std::lock_guard lock(lock_);
-  timer->queue = this;
+  timer->queue.store(this, std::memory_order_release);  // release: pairs with Cancel()
   heap_.emplace_back();
   SiftUp(heap_.size() - 1, {timer->when, timer});
   if (timer->index != 0) return false;
@@ -78,14 +78,30 @@ bool TimerQueue::Add(Timer* timer) {
 }
 
 bool TimerQueue::Cancel(Timer* timer) {
-  TimerQueue* const queue = timer->queue;
+  TimerQueue* queue = timer->queue.load(std::memory_order_acquire);  // acquire: pairs with Add()
   if (queue == nullptr) return false;
-  std::lock_guard lock(queue->lock_);
+  std::unique_lock lock(queue->lock_);
+  // It may have moved before the lock was taken, but not since.
+  for (TimerQueue* now; (now = timer->queue.load(std::memory_order_acquire)) != queue; queue = now) {
+    lock = std::unique_lock(now->lock_);
+  }
   const size_t index = timer->index;
   if (index >= queue->heap_.size() || queue->heap_[index].timer != timer) return false;
   queue->RemoveAt(index);
   if (index == 0) queue->Publish();
   return true;
+}
+
+void TimerQueue::MoveTo(TimerQueue& other) {
+  std::scoped_lock lock(lock_, other.lock_);
+  for (const Slot& slot : heap_) {
+    slot.timer->queue.store(&other, std::memory_order_release);  // release: pairs with Cancel()
+    other.heap_.emplace_back();
+    other.SiftUp(other.heap_.size() - 1, slot);
+  }
+  heap_.clear();
+  Publish();
+  other.Publish();
 }
 
 Timer* TimerQueue::PopDue(int64_t now) {

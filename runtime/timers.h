@@ -27,7 +27,7 @@ struct Timer {
   int64_t when = 0;  // MonotonicNow() at which it is due
 
   // Owned by the queue, under its lock.
-  TimerQueue* queue = nullptr;
+  std::atomic<TimerQueue*> queue{nullptr};  // changes under the locks of both queues
   size_t index = 0;
 };
 
@@ -45,6 +45,9 @@ class TimerQueue {
 
   // Fires what is due at `now`; returns how many.
   size_t RunDue(int64_t now);
+
+  // Moves all timers to `other`. Not while `other` is being moved here.
+  void MoveTo(TimerQueue& other);
 
   // When the earliest is due, or kNever. A hint for other threads: read without the lock.
   int64_t Earliest() const {

@@ -19,8 +19,8 @@ struct Processor;
 // Owner only, except where it says otherwise: the thread itself.
 class Worker {
  public:
-  Worker(Scheduler& scheduler, Processor* processor, ThreadKind kind)
-      : scheduler(scheduler), processor(processor), kind(kind) {}
+  Worker(Scheduler& scheduler, Processor* processor, ThreadKind kind, bool surplus)
+      : scheduler(scheduler), processor(processor), kind(kind), surplus(surplus) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -38,12 +38,16 @@ class Worker {
   const ThreadKind kind;
   Context system;                 // the scheduler loop, on the thread's own stack
   AfterSwitch after_switch;
+  const bool surplus;             // beyond the configured number, while others are held (sysmon.h)
   bool spinning = false;          // counted in Scheduler's number of spinning workers
   uint32_t random = 0;            // state of the victim choice
-  Worker* idle_next = nullptr;    // guarded by the idle list's lock
+  Worker* idle_next = nullptr;    // guarded by the idle list's lock, or by the surplus list's
 
   // A futex: 0 awake, 1 asleep or about to be.
   std::atomic<uint32_t> asleep{0};
+
+  // Set by sysmon when the worker has run one task for long; cleared by the worker when it is back.
+  std::atomic<bool> held{false};
 
  private:
   void Execute(Task* task);

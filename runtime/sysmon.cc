@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/sysmon.h"
+
+#include <mutex>
+#include <utility>
+
+#include "runtime/service.h"
+#include "runtime/timers.h"
+
+namespace curg::internal {
+namespace {
+
+std::chrono::steady_clock::time_point At(int64_t monotonic_ns) {
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
+}
+
+}  // namespace
+
+Sysmon::Sysmon(Scheduler& scheduler) : scheduler_(scheduler) {
+  task_ = GoService("sysmon", [this] { Run(); });
+  scheduler_.SetAwakeListener(this);
+}
+
+void Sysmon::Stop() {
+  stopping_.store(true, std::memory_order_seq_cst);  // before Wake's look for the waiter
+  Wake();
+  task_.Join();
+}
+
+void Sysmon::Wake() {
+  std::lock_guard lock(lock_);
+  // The waiter takes itself out under the lock as well, so it is there until we are done.
+  if (waiter_ != nullptr && waiter_->TryClaim()) std::exchange(waiter_, nullptr)->Wake();
+}
+
+void Sysmon::Run() {
+  while (!stopping_.load(std::memory_order_seq_cst)) {
+    const int64_t now = MonotonicNow();
+    const bool all_held = MarkHeld(now);
+    FireOverdueTimers(now);
+    if (scheduler_.AnyWork()) {
+      if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
+        scheduler_.WakeOne();
+      } else if (all_held) {
+        scheduler_.StartSurplus();
+      }
+    }
+    Trim(now);
+    WaitForNext(now);
+  }
+}
+
+void Sysmon::WaitForNext(int64_t now) {
+  const auto all_asleep = [this] {
+    const int idle = scheduler_.idle_count_.load(std::memory_order_seq_cst);
+    const int surplus = scheduler_.surplus_active_.load(std::memory_order_relaxed);
+    return idle >= scheduler_.num_workers() + surplus;
+  };
+  if (!all_asleep()) more_to_trim_ = true;
+  const bool rest = !more_to_trim_;
+  int64_t deadline = now + kPeriodNs;
+  if (rest) {
+    resting_.store(true, std::memory_order_seq_cst);
+    deadline = TimerQueue::kNever;
+  } else if (all_asleep()) {
+    deadline = next_trim_;
+  }
+  Waiter waiter;
+  lock_.lock();
+  // seq_cst: with OnWorkerAwake(), and with Stop()
+  if (stopping_.load(std::memory_order_seq_cst) || (rest && !all_asleep())) {
+    lock_.unlock();
+  } else {
+    waiter_ = &waiter;
+    if (!waiter.WaitUntil(WaitReason::kServiceWait, this, lock_, At(deadline))) {
+      std::lock_guard lock(lock_);
+      if (waiter_ == &waiter) waiter_ = nullptr;
+    }
+  }
+  if (rest) {
+    resting_.store(false, std::memory_order_relaxed);
+    // Whoever woke us uses some; the look that counts is the first one after all sleep again.
+    more_to_trim_ = true;
+    next_trim_ = MonotonicNow() + kTrimPeriodNs;
+  }
+}
+
+bool Sysmon::IsHeld(size_t index, int64_t now) {
+  const Worker& worker = *scheduler_.workers_[index];
+  const uint32_t tick = scheduler_.processors_[index]->tick.load(std::memory_order_relaxed);
+  Seen& seen = seen_[index];
+  if (seen.tick != tick || worker.asleep.load(std::memory_order_relaxed) != 0) {
+    seen = {.tick = tick, .since = now};
+  }
+  return now - seen.since >= kHeldNs;
+}
+
+// Whether every worker that is to run is held.
+bool Sysmon::MarkHeld(int64_t now) {
+  seen_.resize(scheduler_.count(), {.tick = 0, .since = now});
+  bool all_held = true;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    Worker& worker = *scheduler_.workers_[i];
+    if (!IsHeld(i, now)) {
+      const bool retired = worker.surplus && worker.asleep.load(std::memory_order_relaxed) != 0;
+      if (!retired) all_held = false;
+    } else if (!worker.held.exchange(true, std::memory_order_relaxed)) {
+      scheduler_.held_count_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  return all_held;
+}
+
+void Sysmon::FireOverdueTimers(int64_t now) {
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    if (now - seen_[i].since < kHeldNs) continue;
+    scheduler_.processors_[i]->timers.RunDue(now);
+  }
+}
+
+void Sysmon::Trim(int64_t now) {
+  if (now < next_trim_) return;
+  next_trim_ = now + kTrimPeriodNs;
+  more_to_trim_ = scheduler_.TrimStacks();
+}
+
+}  // namespace curg::internal

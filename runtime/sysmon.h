@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sysmon: what keeps a scheduler going although nothing is preempted. A runtime task on the service
+// worker that looks at the processors every 10 ms while any worker is awake.
+//
+//   A worker is *held* when its processor's tick has stood still for kHeldNs: one task, no switch.
+//   When all are held and work waits, one more worker is started (at most Scheduler::kSurplusMax); it takes
+//   what is queued on the held processors, run-next slots included. Held workers that come back make a
+//   surplus worker retire.
+//   Timers of held processors that are overdue are fired from here.
+//   Memory of stacks that nobody used for a second goes back to the kernel.
+//
+// When all workers sleep it sleeps too, without a deadline, after one last look at the memory; the first
+// worker that wakes up wakes it. As Go's sysmon, but for retaking processors: a task that runs uses its
+// processor without locks, so it cannot be taken from it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/join_handle.h"
+#include "runtime/park.h"
+#include "runtime/scheduler.h"
+#include "runtime/spin_lock.h"
+
+namespace curg::internal {
+
+class Sysmon final : public AwakeListener {
+ public:
+  // Starts the task.
+  explicit Sysmon(Scheduler& scheduler);
+  Sysmon(const Sysmon&) = delete;
+  Sysmon& operator=(const Sysmon&) = delete;
+
+  // Ends the task and waits for it: from then on no worker is added. Once, before Scheduler::Stop.
+  // Blocks: the task or plain thread.
+  void Stop();
+
+  // Thread-safe.
+  void OnWorkerAwake() override {
+    // seq_cst: the worker left the idle list before; WaitForNext() looks the other way round
+    if (resting_.load(std::memory_order_seq_cst)) Wake();
+  }
+
+ private:
+  // How long a task may run before its worker counts as held. Go preempts after 10 ms, too.
+  static constexpr int64_t kHeldNs = 10'000'000;
+  static constexpr int64_t kPeriodNs = 10'000'000;
+  static constexpr int64_t kTrimPeriodNs = 1'000'000'000;
+
+  struct Seen {
+    uint32_t tick = 0;
+    int64_t since = 0;  // when the tick was first seen as it is
+  };
+
+  void Run();
+  void WaitForNext(int64_t now);
+  void Wake();
+  bool MarkHeld(int64_t now);
+  bool IsHeld(size_t index, int64_t now);
+  void FireOverdueTimers(int64_t now);
+  void Trim(int64_t now);
+
+  Scheduler& scheduler_;
+  JoinHandle<void> task_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> resting_{false};  // asleep until a worker wakes up
+
+  SpinLock lock_;
+  Waiter* waiter_ = nullptr;  // guarded by lock_
+
+  // Owned by the task.
+  std::vector<Seen> seen_;
+  int64_t next_trim_ = 0;
+  bool more_to_trim_ = true;
+};
+
+}  // namespace curg::internal

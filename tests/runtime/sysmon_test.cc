@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What sysmon promises: tasks get on while workers are held, surplus workers come and go, memory goes
+// back to the kernel.
+#include "runtime/sysmon.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/context.h"
+#include "runtime/go.h"
+
+namespace curg {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+size_t Threads() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("Threads:", 0) == 0) return std::stoul(line.substr(8));
+  }
+  return 0;
+}
+
+size_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  size_t total, resident;
+  statm >> total >> resident;
+  return resident * static_cast<size_t>(getpagesize());
+}
+
+// Waits up to ten seconds.
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const auto deadline = steady_clock::now() + std::chrono::seconds(10);
+  while (!condition()) {
+    if (steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return true;
+}
+
+// Holds its worker, without ever switching, until told to end.
+class Hog {
+ public:
+  explicit Hog(Runtime& runtime) {
+    handle_ = runtime.Go([this] {
+      running_ = true;
+      while (!end_) {
+      }
+    });
+    while (!running_) std::this_thread::yield();
+  }
+  ~Hog() {
+    end_ = true;
+    handle_.Join();
+  }
+
+ private:
+  std::atomic<bool> running_{false};
+  std::atomic<bool> end_{false};
+  JoinHandle<void> handle_;
+};
+
+TEST(Sysmon, TasksRunWhileTheOnlyWorkerIsHeld) {
+  auto runtime = Runtime::Create({.workers = 1}).value();
+  Hog hog(*runtime);
+  EXPECT_EQ(runtime->Go([] { return 5; }).Join(), 5);
+  runtime->Run([] { SleepFor(milliseconds(10)); });
+}
+
+TEST(Sysmon, TasksRunWhileEveryWorkerIsHeldAgainAndAgain) {
+  auto runtime = Runtime::Create({.workers = 2}).value();
+  Hog one(*runtime);
+  Hog two(*runtime);
+  Hog three(*runtime);
+  Hog four(*runtime);
+  EXPECT_EQ(runtime->Go([] { return 5; }).Join(), 5);
+}
+
+// The sleeper's timer is queued on the processor that the hog then holds.
+TEST(Sysmon, TimersOfAHeldProcessorFire) {
+  auto runtime = Runtime::Create({.workers = 1}).value();
+  std::atomic<bool> asleep{false};
+  std::atomic<bool> woken{false};
+  auto sleeper = runtime->Go([&] {
+    asleep = true;
+    SleepFor(milliseconds(20));
+    woken = true;
+  });
+  while (!asleep) std::this_thread::yield();
+  Hog hog(*runtime);
+  EXPECT_TRUE(Eventually([&] { return woken.load(); }));
+  sleeper.Join();
+}
+
+// What the hog itself made to run next is not lost behind it.
+TEST(Sysmon, RunNextOfAHeldProcessorIsTaken) {
+  auto runtime = Runtime::Create({.workers = 1}).value();
+  std::atomic<bool> ran{false};
+  auto hog = runtime->Go([&] {
+    Go([&] { ran = true; }).Detach();
+    while (!ran) {
+    }
+  });
+  hog.Join();
+  EXPECT_TRUE(ran);
+}
+
+TEST(Sysmon, SurplusWorkersRetireAndComeBack) {
+  auto runtime = Runtime::Create({.workers = 1}).value();
+  runtime->Run([] {});
+  const size_t threads = Threads();
+  for (int round = 0; round < 20; ++round) {
+    {
+      Hog hog(*runtime);
+      runtime->Run([] {});
+      EXPECT_GT(Threads(), threads);
+      // The same surplus worker in each round. On a loaded machine one that the kernel does not run looks
+      // held as well, so there may be a few; but not one more a round.
+      EXPECT_LE(Threads(), threads + 8);
+    }
+    // With the hog gone there is one worker again: two tasks cannot run at once.
+    EXPECT_TRUE(Eventually([&] {
+      std::atomic<int> running{0};
+      std::atomic<bool> both{false};
+      const auto task = [&] {
+        ++running;
+        const auto end = steady_clock::now() + milliseconds(3);
+        while (steady_clock::now() < end) {
+          if (running == 2) both = true;
+        }
+        --running;
+      };
+      auto first = runtime->Go(task);
+      auto second = runtime->Go(task);
+      first.Join();
+      second.Join();
+      return !both;
+    }));
+  }
+}
+
+TEST(Sysmon, ManyRuntimesWithHeldWorkersStopInOrder) {
+  for (int i = 0; i < 10; ++i) {
+    auto runtime = Runtime::Create({.workers = 2}).value();
+    Hog hog(*runtime);
+    std::vector<JoinHandle<int>> handles;
+    for (int j = 0; j < 100; ++j) handles.push_back(runtime->Go([j] { return j; }));
+    for (int j = 0; j < 100; ++j) EXPECT_EQ(handles[j].Join(), j);
+  }
+}
+
+TEST(Sysmon, MemoryOfStacksGoesBack) {
+#if defined(CURG_ASAN) || defined(CURG_TSAN)
+  GTEST_SKIP() << "sanitizers keep memory of their own for every page";
+#endif
+  constexpr int kTasks = 3000;
+  auto runtime = Runtime::Create({.workers = 2, .stacks_cached = 16}).value();
+  size_t peak = 0;
+  const auto burst = [&](size_t touched) {
+    runtime->Run([&] {
+      std::vector<JoinHandle<void>> handles;
+      std::atomic<bool> go_on{false};
+      std::atomic<int> alive{0};
+      for (int i = 0; i < kTasks; ++i) {
+        handles.push_back(Go([&] {
+          [[maybe_unused]] volatile char deep[32 << 10];
+          for (size_t at = 0; at < touched; at += 4096) deep[at] = 1;
+          ++alive;
+          while (!go_on) SleepFor(milliseconds(1));
+        }));
+      }
+      while (alive != kTasks) SleepFor(milliseconds(1));
+      peak = ResidentBytes();
+      go_on = true;
+      for (auto& handle : handles) handle.Join();
+    });
+  };
+  burst(0);
+  const size_t before = ResidentBytes();
+  burst(32 << 10);
+  EXPECT_GT(peak, before + (64 << 20));
+  EXPECT_TRUE(Eventually([&] { return ResidentBytes() < before + (8 << 20); }))
+      << "before " << before << ", now " << ResidentBytes();
+}
+
+TEST(Sysmon, AnIdleRuntimeRests) {
+  auto runtime = Runtime::Create({.workers = 4}).value();
+  runtime->Run([] { SleepFor(milliseconds(50)); });
+  const auto used = [] {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  // Two looks at memory a second apart at most, then nothing.
+  EXPECT_TRUE(Eventually([&] {
+    const auto before = used();
+    std::this_thread::sleep_for(milliseconds(500));
+    return used() - before < std::chrono::microseconds(500);
+  }));
+}
+
+}  // namespace
+}  // namespace curg
