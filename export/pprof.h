@@ -25,16 +25,17 @@
 
 namespace curg {
 
-// The profile as pprof reads it: gzipped protobuf, with names, files, lines and inlined functions as far
-// as they are found on this machine (export/symbolize.h). export/profile_builder.h says what is in it.
-// Call it in the process that was profiled, or on its machine. With `frames` given (a Symbolizer that
-// already served the same profile), symbols are looked up there.
-// Thread-safe, but for `frames`. Not async-signal-safe. Blocks: the thread, reading symbols; from some
-// milliseconds to a second or two.
+// The profile as pprof reads it: gzipped protobuf, with names, files, lines and inlined functions
+// as far as they are found on this machine (export/symbolize.h). export/profile_builder.h says what
+// is in it. Call it in the process that was profiled, or on its machine. With `frames` given (a
+// Symbolizer that already served the same profile), symbols are looked up there.
+// Thread-safe, but for `frames`. Not async-signal-safe. Blocks: the thread, reading symbols; from
+// some milliseconds to a second or two.
 absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile);
 absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile, FrameSource& frames);
 
-// EncodePprof to a file. The file is there whole or not at all; what was there before stays until then.
+// EncodePprof to a file. The file is there whole or not at all; what was there before stays until
+// then.
 // Errors say which path and what the system said. Blocks: the thread.
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path);
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path, FrameSource& frames);
@@ -43,8 +44,8 @@ absl::Status WritePprof(const CpuProfile& profile, const std::string& path, Fram
 // Thread-compatible; may be stopped by another task or thread than the one that started it.
 class CpuProfileToFile {
  public:
-  // Opens the file first: a path that cannot be written is an error before anything is sampled. Errors
-  // are those of the file and of StartCpuProfile. Blocks: the task or plain thread, briefly.
+  // Opens the file first: a path that cannot be written is an error before anything is sampled.
+  // Errors are those of the file and of StartCpuProfile. Blocks: the task or plain thread, briefly.
   static absl::StatusOr<CpuProfileToFile> Start(
       const std::string& path, const CpuProfileOptions& options = {},
       std::source_location caller = std::source_location::current());
