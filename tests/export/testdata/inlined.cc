@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/export/testdata/inlined.h"
 
-#define CURG_INLINE inline __attribute__((always_inline))
-#define CURG_NOINLINE __attribute__((noinline, noipa))
+// Writes the address of an instruction that belongs to this line.
+#define ADDRESS_OF_THIS_LINE(to) asm volatile("1: lea 1b(%%rip), %0" : "=r"(to))
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NEVER_INLINE __attribute__((noinline, noipa))
 
 namespace testdata {
 
-// The address of an instruction that belongs to the line this is expanded in.
-#define ADDRESS_OF_THIS_LINE(to) \
-  do {                           \
-    uintptr_t here;              \
-    asm volatile("1: lea 1b(%%rip), %0" : "=r"(here)); \
-    (to) = here;                 \
-  } while (false)
-
 struct Middle {
-  static CURG_INLINE void Innermost(uintptr_t* pc) {
-    ADDRESS_OF_THIS_LINE(*pc);  // line: innermost
+  static ALWAYS_INLINE void Innermost(TestdataAddresses* to) {
+    ADDRESS_OF_THIS_LINE(to->innermost);  // line: innermost
   }
 };
 
-static CURG_INLINE void CallMiddle(uintptr_t* pc, uintptr_t* outer_pc) {
-  Middle::Innermost(pc);            // line: call innermost
-  ADDRESS_OF_THIS_LINE(*outer_pc);  // line: middle
+ALWAYS_INLINE void CallMiddle(TestdataAddresses* to) {
+  Middle::Innermost(to);             // line: call innermost
+  ADDRESS_OF_THIS_LINE(to->middle);  // line: middle
 }
 
-CURG_NOINLINE void Outermost(uintptr_t* pc, uintptr_t* outer_pc) {
-  CallMiddle(pc, outer_pc);  // line: call middle
+namespace {
+ALWAYS_INLINE void InlinedLocal(TestdataAddresses* to) {
+  ADDRESS_OF_THIS_LINE(to->local);  // line: local
+}
+}  // namespace
+
+NEVER_INLINE void Outermost(TestdataAddresses* to) {
+  CallMiddle(to);    // line: call middle
+  InlinedLocal(to);  // line: call local
 }
 
 template <typename T>
-CURG_NOINLINE uintptr_t Template(T) {
+NEVER_INLINE uintptr_t Template(T) {
   uintptr_t pc;
-  ADDRESS_OF_THIS_LINE(pc);
+  ADDRESS_OF_THIS_LINE(pc);  // line: template
   return pc;
 }
 
-uintptr_t InTemplate() { return Template<const char*>("x"); }
-
-uintptr_t InLambda() {
-  auto lambda = [](int) CURG_NOINLINE {
+NEVER_INLINE uintptr_t InLambda() {
+  auto lambda = [](int) NEVER_INLINE {
     uintptr_t pc;
-    ADDRESS_OF_THIS_LINE(pc);
+    ADDRESS_OF_THIS_LINE(pc);  // line: lambda
     return pc;
   };
   return lambda(1);
@@ -49,29 +49,28 @@ uintptr_t InLambda() {
 
 namespace {
 
-CURG_NOINLINE uintptr_t Anonymous() {
+NEVER_INLINE uintptr_t Anonymous() {
   uintptr_t pc;
-  ADDRESS_OF_THIS_LINE(pc);
+  ADDRESS_OF_THIS_LINE(pc);  // line: anonymous
   return pc;
 }
 
 struct Callable {
-  CURG_NOINLINE uintptr_t operator()(int) const {
+  NEVER_INLINE uintptr_t operator()(int) const {
     uintptr_t pc;
-    ADDRESS_OF_THIS_LINE(pc);
+    ADDRESS_OF_THIS_LINE(pc);  // line: operator
     return pc;
   }
 };
 
 }  // namespace
-
-uintptr_t InAnonymous() { return Anonymous(); }
-uintptr_t InOperator() { return Callable()(1); }
-
-extern "C" CURG_NOINLINE uintptr_t testdata_in_c() {
-  uintptr_t pc;
-  ADDRESS_OF_THIS_LINE(pc);
-  return pc;
-}
-
 }  // namespace testdata
+
+extern "C" NEVER_INLINE void testdata_addresses(TestdataAddresses* to) {
+  testdata::Outermost(to);
+  to->tmpl = testdata::Template<const char*>("x");
+  to->lambda = testdata::InLambda();
+  to->anonymous = testdata::Anonymous();
+  to->op = testdata::Callable()(1);
+  ADDRESS_OF_THIS_LINE(to->c);  // line: c
+}

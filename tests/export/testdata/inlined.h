@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A small library with known inlined calls; symbolize_test builds it in several ways. The tests know
-// its line numbers by the marks "// line: <name>".
+// A small library of functions whose names, lines and inlining are known. symbolize_test builds it in
+// several ways; marks in inlined.cc ("// line: innermost") tell it the line numbers.
 #pragma once
 
 #include <cstdint>
 
-namespace testdata {
+// Each is the address of an instruction in the function that the comment names.
+struct TestdataAddresses {
+  uintptr_t innermost;  // Middle::Innermost, inlined into CallMiddle, inlined into Outermost
+  uintptr_t middle;     // CallMiddle, inlined into Outermost
+  uintptr_t tmpl;       // Template<char const*>
+  uintptr_t lambda;     // a lambda of InLambda
+  uintptr_t anonymous;  // (anonymous namespace)::Anonymous
+  uintptr_t op;         // (anonymous namespace)::Callable::operator()
+  uintptr_t local;      // (anonymous namespace)::InlinedLocal, inlined into Outermost
+  uintptr_t c;          // testdata_addresses itself
+};
 
-// Calls two nested inline functions, of which the inner one writes the address of its own
-// instruction to `*pc`, as does the outer one after that to `*outer_pc`.
-void Outermost(uintptr_t* pc, uintptr_t* outer_pc);
-
-// A function template, a lambda, a function of internal linkage: each gives an address in itself.
-uintptr_t InTemplate();
-uintptr_t InLambda();
-uintptr_t InAnonymous();
-uintptr_t InOperator();
-extern "C" uintptr_t testdata_in_c();
-
-}  // namespace testdata
+extern "C" void testdata_addresses(TestdataAddresses* addresses);
