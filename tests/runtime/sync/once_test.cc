@@ -77,12 +77,15 @@ TEST_P(OnceTest, AnExceptionLeavesItToTheNext) {
 TEST_P(OnceTest, GivingUpLeavesTheCallAlone) {
   Run([] {
     Once once;
+    std::atomic<bool> started{false};
     std::atomic<bool> go_on{false};
     JoinHandle<void> first = Go([&] {
       once.Do([&] {
+        started = true;
         while (!go_on) Yield();
       });
     });
+    while (!started) Yield();
     std::stop_source stop;
     JoinHandle<WaitStatus> second =
         Go([&] { return once.DoUntil([] {}, Deadline::Never(), stop.get_token()); });
