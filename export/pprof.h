@@ -15,6 +15,7 @@
 #include <optional>
 #include <source_location>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -39,6 +40,25 @@ absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile, FrameSource& 
 // Errors say which path and what the system said. Blocks: the thread.
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path);
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path, FrameSource& frames);
+
+// A file for a profile to come, opened before the work starts so that a path that cannot be written is
+// an error then. For programs that also use the profile themselves; see CpuProfileToFile otherwise.
+// Thread-compatible. Blocks: the thread.
+class PprofFile {
+ public:
+  // Errors are those of the file. Nothing is at the path before Write, and what was there stays until
+  // then, or for good if Write is not called.
+  static absl::StatusOr<PprofFile> Open(const std::string& path);
+
+  // As WritePprof. Once.
+  absl::Status Write(const CpuProfile& profile);
+  absl::Status Write(const CpuProfile& profile, FrameSource& frames);
+
+ private:
+  explicit PprofFile(internal::OutputFile file) : file_(std::move(file)) {}
+
+  internal::OutputFile file_;
+};
 
 // Profiles from Start to Stop (or its end), into a file.
 // Thread-compatible; may be stopped by another task or thread than the one that started it.
