@@ -38,6 +38,63 @@ bool ConsumeSuffix(std::string_view& text, std::string_view suffix) {
   return true;
 }
 
+// True when `text` ends in the word "operator".
+bool EndsInOperator(std::string_view text) {
+  return ConsumeSuffix(text, kOperator) && (text.empty() || !IsIdentifier(text.back()));
+}
+
+// If the name of an operator begins at `i`, the position after it, with the space that follows it
+// in "operator< <int>"; for "operator bool" and "operator new" that after the word. Otherwise `i`.
+size_t SkipOperator(std::string_view name, size_t i) {
+  const std::string_view rest = name.substr(i);
+  if (!rest.starts_with(kOperator) || (i > 0 && IsIdentifier(name[i - 1]))) return i;
+  size_t end = kOperator.size();
+  if (end < rest.size() && IsIdentifier(rest[end])) return i;
+  end += OperatorSymbolLength(rest.substr(end));
+  if (end > kOperator.size() && rest.substr(end).starts_with(" <")) ++end;
+  return i + end;
+}
+
+// The brackets that are open, of which "<" may also be the operator in a template's argument.
+class Brackets {
+ public:
+  bool empty() const { return open_.empty(); }
+
+  void Pass(std::string_view name, size_t i) {
+    switch (name[i]) {
+      case '<':
+      case '(':
+      case '[':
+      case '{':
+        open_ += name[i];
+        break;
+      case '>':
+        if (!empty() && open_.back() == '<' && (i == 0 || name[i - 1] != '-')) open_.pop_back();
+        break;
+      case ')':
+        Close('(');
+        break;
+      case ']':
+        Close('[');
+        break;
+      case '}':
+        Close('{');
+        break;
+      default:
+        break;
+    }
+  }
+
+ private:
+  // Closes what is open within, too.
+  void Close(char bracket) {
+    const size_t at = open_.rfind(bracket);
+    if (at != std::string::npos) open_.resize(at);
+  }
+
+  std::string open_;
+};
+
 // "f(int) const [clone .isra.0]" -> "f(int)".
 void DropQualifiers(std::string_view& name) {
   for (size_t clone; name.ends_with(']') && (clone = name.rfind(" [")) != name.npos;) {
@@ -58,7 +115,7 @@ void DropParameters(std::string_view& name) {
     if (name[i] == '(' && --depth == 0) {
       const std::string_view rest = name.substr(0, i);
       // "operator()" without parameters, or "(anonymous namespace)" alone: not a parameter list.
-      if (rest.empty() || rest.ends_with(kOperator) || rest.ends_with("::")) return;
+      if (rest.empty() || EndsInOperator(rest) || rest.ends_with("::")) return;
       name = rest;
       return;
     }
@@ -76,45 +133,37 @@ bool IsSpaceBeforeQualifier(std::string_view name, size_t i) {
 // brackets. What follows "operator" is taken as a whole ("operator new", "operator<").
 size_t EndOfReturnType(std::string_view name) {
   size_t begin = 0;
-  int depth = 0;
+  Brackets brackets;
   for (size_t i = 0; i < name.size(); ++i) {
-    const char c = name[i];
-    if (name.substr(i).starts_with(kOperator) && (i == 0 || !IsIdentifier(name[i - 1])) &&
-        (i + kOperator.size() == name.size() || !IsIdentifier(name[i + kOperator.size()]))) {
-      i += kOperator.size() - 1;
-      if (const size_t symbol = OperatorSymbolLength(name.substr(i + 1)); symbol != 0) {
-        i += symbol;
-      } else if (depth == 0) {
-        return begin;
-      }
-    } else if (c == '<' || c == '(' || c == '{' || c == '[') {
-      ++depth;
-    } else if (c == '>' || c == ')' || c == '}' || c == ']') {
-      if (c == '>' && i > 0 && name[i - 1] == '-') continue;
-      --depth;
-    } else if (c == ' ' && depth == 0 && !IsSpaceBeforeQualifier(name, i)) {
-      begin = i + 1;
+    if (const size_t end = SkipOperator(name, i); end != i) {
+      // A conversion, or new and delete: the rest is one name.
+      if (brackets.empty() && end - i == kOperator.size()) return begin;
+      i = end - 1;
+      continue;
     }
+    brackets.Pass(name, i);
+    if (name[i] == ' ' && brackets.empty() && !IsSpaceBeforeQualifier(name, i)) begin = i + 1;
   }
-  return depth == 0 ? begin : 0;
+  return brackets.empty() ? begin : 0;
 }
 
-// The longest "<...>" that is outermost in `name` and longer than its replacement, as [begin, end)
-// of what is between the brackets; {0, 0} when there is none.
+// What is between the brackets of the longest outermost "<...>" in `name` that is longer than its
+// replacement, as [begin, end); {0, 0} when there is none.
 std::pair<size_t, size_t> LongestArguments(std::string_view name) {
   std::pair<size_t, size_t> longest = {0, 0};
   size_t begin = 0;
-  int depth = 0;
+  Brackets brackets;
   for (size_t i = 0; i < name.size(); ++i) {
-    if (name.substr(i).starts_with(kOperator) && (i == 0 || !IsIdentifier(name[i - 1]))) {
-      i += kOperator.size() - 1;
-      i += OperatorSymbolLength(name.substr(i + 1));
-    } else if (name[i] == '<') {
-      if (depth++ == 0) begin = i + 1;
-    } else if (name[i] == '>' && depth > 0 && name[i - 1] != '-' && --depth == 0) {
-      if (i - begin > longest.second - longest.first && i - begin > kEllipsis.size()) {
-        longest = {begin, i};
-      }
+    if (const size_t end = SkipOperator(name, i); end != i) {
+      i = end - 1;
+      continue;
+    }
+    const bool outside = brackets.empty();
+    brackets.Pass(name, i);
+    if (outside) begin = i + 1;
+    if (name[i] == '>' && !outside && brackets.empty() && name[begin - 1] == '<') {
+      const size_t length = i - begin;
+      if (length > std::max(kEllipsis.size(), longest.second - longest.first)) longest = {begin, i};
     }
   }
   return longest;

@@ -80,7 +80,8 @@ std::string Directory(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-// True when `debug` was split off a file with this build id or, there being none, has this checksum.
+// True when `debug` was split off a file with this build id or, there being none, has this
+// checksum.
 bool IsSameBuild(const ElfFile& debug, const std::string& build_id, uint32_t crc) {
   const std::string debug_build_id = debug.BuildId();
   if (!build_id.empty() && !debug_build_id.empty()) return debug_build_id == build_id;

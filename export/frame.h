@@ -25,9 +25,9 @@ class FrameSource {
  public:
   virtual ~FrameSource() = default;
 
-  // The frames at the instruction that contains `address`: the innermost inlined function first, the
-  // one that holds the code last. Empty when nothing is known. Valid while the source lives. A return
-  // address must be decremented by the caller, so that it is inside of the call.
+  // The frames at the instruction that contains `address`: the innermost inlined function first,
+  // the one that holds the code last. Empty when nothing is known. Valid while the source lives. A
+  // return address must be decremented by the caller, so that it is inside of the call.
   virtual const std::vector<Frame>& FramesAt(uintptr_t address) = 0;
 };
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For libraries that expect a thread's stack: libdw's line reader alone takes some 300 KiB of it, more
-// than a task has by default.
+// For libraries that expect a thread's stack: libdw's line reader alone takes some 300 KiB of it,
+// more than a task has by default.
 #pragma once
 
 #include "absl/functional/function_ref.h"
 
 namespace curg::internal {
 
-// Calls fn() where there is a large stack: right here on a plain thread, on a thread of its own when
-// called from a task. fn must not need to be on the caller's thread, nor throw.
+// Calls fn() where there is a large stack: right here on a plain thread, on a thread of its own
+// when called from a task. fn must not need to be on the caller's thread, nor throw.
 // Blocks: the thread, the task's worker included.
 void OnLargeStack(absl::FunctionRef<void()> fn);
 

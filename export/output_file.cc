@@ -46,6 +46,7 @@ int OpenBeside(const std::string& target, std::string& path) {
 }  // namespace
 
 absl::StatusOr<OutputFile> OutputFile::Open(const std::string& path) {
+  if (path.empty()) return absl::InvalidArgumentError("cannot write: the path is empty");
   const std::string target = Resolve(path);
   struct stat status;
   const bool exists = stat(target.c_str(), &status) == 0;

@@ -12,14 +12,16 @@
 
 namespace curg::internal {
 
-// Opening shows that the path can be written; nothing is at the path before Commit, and what was there
-// stays until then. The content goes to a hidden file beside it, which is renamed by Commit and removed
-// otherwise. What is there but is no regular file (a pipe, /dev/stdout) is written to directly.
+// Opening shows that the path can be written; nothing is at the path before Commit, and what was
+// there stays until then. The content goes to a hidden file beside it, which is renamed by Commit
+// and removed otherwise. What is there but is no regular file (a pipe, /dev/stdout) is written to
+// directly.
 // Thread-compatible. Blocks: the thread.
 class OutputFile {
  public:
   // Errors name the path and what the system said: NOT_FOUND for a missing directory,
-  // PERMISSION_DENIED, FAILED_PRECONDITION for a directory, others as absl::ErrnoToStatus has them.
+  // PERMISSION_DENIED, FAILED_PRECONDITION for a directory, INVALID_ARGUMENT for no path, others as
+  // absl::ErrnoToStatus has them.
   static absl::StatusOr<OutputFile> Open(const std::string& path);
 
   // Discards what was written but not committed.
@@ -27,7 +29,8 @@ class OutputFile {
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
 
-  // Writes all of `data` and puts the file in its place. Once. After an error there is no trace of it.
+  // Writes all of `data` and puts the file in its place. Once. After an error there is no trace of
+  // it.
   absl::Status Commit(absl::string_view data);
 
   const std::string& path() const { return path_; }

@@ -47,16 +47,30 @@ absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile) {
 }
 
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path, FrameSource& frames) {
-  absl::StatusOr<internal::OutputFile> file = internal::OutputFile::Open(path);
-  if (!file.ok()) return file.status();
-  const absl::StatusOr<std::string> encoded = EncodePprof(profile, frames);
-  if (!encoded.ok()) return encoded.status();
-  return file->Commit(*encoded);
+  absl::StatusOr<PprofFile> file = PprofFile::Open(path);
+  return file.ok() ? file->Write(profile, frames) : file.status();
 }
 
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path) {
+  absl::StatusOr<PprofFile> file = PprofFile::Open(path);
+  return file.ok() ? file->Write(profile) : file.status();
+}
+
+absl::StatusOr<PprofFile> PprofFile::Open(const std::string& path) {
+  absl::StatusOr<internal::OutputFile> file = internal::OutputFile::Open(path);
+  if (!file.ok()) return file.status();
+  return PprofFile(*std::move(file));
+}
+
+absl::Status PprofFile::Write(const CpuProfile& profile, FrameSource& frames) {
+  const absl::StatusOr<std::string> encoded = EncodePprof(profile, frames);
+  if (!encoded.ok()) return encoded.status();
+  return file_.Commit(*encoded);
+}
+
+absl::Status PprofFile::Write(const CpuProfile& profile) {
   Symbolizer symbolizer(profile.mappings);
-  return WritePprof(profile, path, symbolizer);
+  return Write(profile, symbolizer);
 }
 
 absl::StatusOr<CpuProfileToFile> CpuProfileToFile::Start(const std::string& path,

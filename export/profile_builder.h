@@ -22,13 +22,15 @@ struct ProfileBuilderOptions {
 //   stacks         return addresses are decremented, so that they lie within the call
 //   samples        of equal stacks, labels and kind are one; the largest come first
 //   pseudo frames  whose time it is shows at the root: curg::RuntimeThread above all samples of the
-//                  runtime's own threads, curg::ForeignThread above those of threads that the runtime
-//                  does not know. User labels stay the user's. What has no stack is named by its
-//                  pseudo frame: curg::LostSamples, curg::OverflowBucket. These names need no symbols.
+//                  runtime's own threads, curg::ForeignThread above those of threads that the
+//                  runtime does not know. User labels stay the user's. What has no stack is named
+//                  by its pseudo frame: curg::LostSamples, curg::OverflowBucket. These names need
+//                  no symbols.
 //   labels         those of the entry's LabelSet; a tag of another kind has none
 //   locations      one an address; inlined functions are further lines of it
 //   mappings       all executable ones; has_functions and its like are set when every location in
-//                  the mapping has them, so that readers look for symbols only where some are missing
+//                  the mapping has them, so that readers look for symbols only where some are
+//                  missing
 //   comments       the quality report, each line prefixed by "curg: "
 // Thread-safe, but for `frames`.
 perftools::profiles::Profile BuildProfile(const CpuProfile& profile, FrameSource& frames,

@@ -23,8 +23,9 @@ struct CpuProfileTotals {
 };
 CpuProfileTotals TotalsOf(const CpuProfile& profile);
 
-// One line a fact, "period: 10ms (100 Hz)": engine, period, samples, CPU time, whose time it is, and,
-// only where there were any, losses, overflows, truncated and failed stacks, refused threads, notes.
+// One line a fact, "period: 10ms (100 Hz)": engine, period, samples, CPU time, whose time it is,
+// and, only where there were any, losses, overflows, truncated and failed stacks, refused threads,
+// notes.
 std::vector<std::string> QualityReport(const CpuProfile& profile);
 
 // One line each of what makes the profile less than it should be: nothing recorded though CPU was

@@ -26,17 +26,17 @@ struct TextOptions {
 size_t TerminalWidth(size_t otherwise = 100);
 
 // "CPU by phase, ext": CPU time, share and a bar for each combination of the labels' values that
-// occurs, the largest first. Time of tasks without any of these labels, of the runtime, of threads it
-// does not know, and lost time have rows of their own, in parentheses; the shares are of all of it.
-// Control characters in values are escaped. Notes follow as in TopFunctions.
+// occurs, the largest first. Time of tasks without any of these labels, of the runtime, of threads
+// it does not know, and lost time have rows of their own, in parentheses; the shares are of all of
+// it. Control characters in values are escaped. Notes follow as in TopFunctions.
 // Thread-safe. Blocks: nothing.
 std::string CpuByLabel(const CpuProfile& profile, const std::vector<std::string_view>& keys,
                        const TextOptions& options = {});
 
-// "Top functions", in the manner of pprof -top: flat is the time in the function itself, cum that with
-// all it called (counted once a stack, however often it recurs), sum% the running total of flat%.
-// Inlined functions count as functions. Long names are shortened to fit. A note follows when there are
-// fewer than 200 samples, which make shares rough, and one for each loss.
+// "Top functions", in the manner of pprof -top: flat is the time in the function itself, cum that
+// with all it called (counted once a stack, however often it recurs), sum% the running total of
+// flat%. Inlined functions count as functions. Long names are shortened to fit. A note follows when
+// there are fewer than 200 samples, which make shares rough, and one for each loss.
 // Thread-safe, but for `frames`. Blocks: the thread, reading symbols.
 std::string TopFunctions(const CpuProfile& profile, FrameSource& frames,
                          const TextOptions& options = {});

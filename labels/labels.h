@@ -32,13 +32,13 @@ namespace curg {
 // Thread-safe: each caller sees its own. Not async-signal-safe. Blocks: nothing.
 Labels CurrentLabels();
 
-// Replaces the current task's (or plain thread's) labels; SetLabels({}) clears them. Tasks that were
-// spawned before keep theirs.
+// Replaces the current task's (or plain thread's) labels; SetLabels({}) clears them. Tasks that
+// were spawned before keep theirs.
 // Thread-safe. Not async-signal-safe. Blocks: nothing.
 void SetLabels(Labels labels);
 
-// Adds labels (which win over equal keys) for as long as it lives, and then restores exactly what was
-// there, whatever SetLabels did in between (Go's Do restores the context's labels instead).
+// Adds labels (which win over equal keys) for as long as it lives, and then restores exactly what
+// was there, whatever SetLabels did in between (Go's Do restores the context's labels instead).
 // Owner only: it must end on the task, or the plain thread, it began on (checked in debug builds).
 // Scopes nest: the last begun ends first. The task may park and change threads in between.
 class ScopedLabels {

@@ -35,7 +35,7 @@ struct CpuProfileOptions {
   // curg::OverflowBucket.
   size_t map_bytes_max = 32 << 20;
   // Who profiles, for the error that somebody else gets meanwhile; empty: the caller's file and line.
-  std::string holder;
+  std::string holder = "";
 };
 
 // A profile that is being taken. Destroying it stops and discards the profile.

@@ -105,10 +105,11 @@ absl::StatusOr<CpuTimer> CreateCpuTimer(pid_t tid, uint64_t ticket) {
   return absl::InternalError(what);
 }
 
-void StartCpuTimer(CpuTimer timer, int64_t first_ns, int64_t period_ns) {
+void StartCpuTimer(CpuTimer timer, CountFrom from, int64_t first_ns, int64_t period_ns) {
+  const int flags = from == CountFrom::kBirth ? TIMER_ABSTIME : 0;
   const itimerspec when = {.it_interval = Timespec(period_ns), .it_value = Timespec(first_ns)};
   // ESRCH: the thread has just ended, and will not need it.
-  const bool started = syscall(SYS_timer_settime, timer, 0, &when, nullptr) == 0 || errno == ESRCH;
+  const bool started = syscall(SYS_timer_settime, timer, flags, &when, nullptr) == 0 || errno == ESRCH;
   CURG_CHECK(started, "start only timers that CreateCpuTimer made, with times above zero");
 }
 

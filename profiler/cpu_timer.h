@@ -31,8 +31,15 @@ absl::Status InstallSigprof();
 // Thread-safe. Not async-signal-safe.
 absl::StatusOr<CpuTimer> CreateCpuTimer(pid_t tid, uint64_t ticket);
 
-// Lets it fire when its thread has run for `first_ns` more, and every `period_ns` from then on.
-void StartCpuTimer(CpuTimer timer, int64_t first_ns, int64_t period_ns);
+// From when on a thread's CPU time counts.
+enum class CountFrom : uint8_t {
+  kNow,
+  kBirth,  // what it has used already comes as overruns of the first signal, at once
+};
+
+// Lets it fire when its thread has run for `first_ns` (counted from `from`), and every `period_ns` from
+// then on.
+void StartCpuTimer(CpuTimer timer, CountFrom from, int64_t first_ns, int64_t period_ns);
 
 // True when the thread of a started timer is gone, even if its id belongs to another by now.
 bool CpuTimerThreadGone(CpuTimer timer);

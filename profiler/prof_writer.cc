@@ -107,6 +107,7 @@ void ProfWriter::Look() {
 }
 
 void ProfWriter::DrainAll() {
+  Sampler::Get().FindUnknownStacks();
   Sampler::Get().ForEachBuffer([this](ProfBuf& buffer) { Drain(buffer); });
 }
 

@@ -58,6 +58,7 @@ absl::Status Sampler::Start(const SamplerOptions& options) {
     options_ = options;
     counts_ = {};
     running_ = true;
+    scanned_ = false;
     observing = std::exchange(observing_, true);
   }
   // Not under mutex_: the registry calls us with its own lock held.
@@ -110,13 +111,17 @@ void Sampler::ArmKnown(const KnownThread& thread) {
     Disarm(it->second);
     threads_.erase(it);
   }
-  Arm(thread.tid, /*known=*/true,
+  Arm(thread.tid, /*known=*/true, CountFrom::kNow,
       thread.kind == ThreadKind::kWorker ? kWorkerBufferBytes : kOtherBufferBytes);
 }
 
-void Sampler::Arm(pid_t tid, bool known, size_t buffer_bytes) {
+void Sampler::ArmForeign(pid_t tid, CountFrom from) {
+  Arm(tid, /*known=*/false, from, kOtherBufferBytes);
+}
+
+void Sampler::Arm(pid_t tid, bool known, CountFrom from, size_t buffer_bytes) {
   Thread thread = {.known = known};
-  const absl::Status status = TryArm(tid, buffer_bytes, thread);
+  const absl::Status status = TryArm(tid, from, buffer_bytes, thread);
   if (absl::IsNotFound(status)) return;  // it ended in the meantime
   threads_[tid] = thread;
   if (status.ok()) {
@@ -127,7 +132,7 @@ void Sampler::Arm(pid_t tid, bool known, size_t buffer_bytes) {
   if (counts_.refusal.empty()) counts_.refusal = std::string(status.message());
 }
 
-absl::Status Sampler::TryArm(pid_t tid, size_t buffer_bytes, Thread& thread) {
+absl::Status Sampler::TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thread& thread) {
   ThreadSampler* const sampler = AcquireRecord();
   if (sampler == nullptr) return absl::ResourceExhaustedError("more than 65536 threads");
   const uint64_t ticket = ThreadSamplerTable::Ticket(sampler->index, ++generation_);
@@ -150,7 +155,7 @@ absl::Status Sampler::TryArm(pid_t tid, size_t buffer_bytes, Thread& thread) {
   sampler->armed_as.store(ticket, std::memory_order_seq_cst);
   thread.sampler = sampler;
   thread.timer = *timer;
-  StartCpuTimer(*timer, RandomFirst(random_state_, options_.period_ns), options_.period_ns);
+  StartCpuTimer(*timer, from, RandomFirst(random_state_, options_.period_ns), options_.period_ns);
   return absl::OkStatus();
 }
 
@@ -200,7 +205,6 @@ void Sampler::ForEachBuffer(absl::FunctionRef<void(ProfBuf&)> visit) {
 
 void Sampler::ScanThreads() {
   const absl::StatusOr<std::vector<pid_t>> alive = ReadThreadIds();
-  FindUnknownStacks();
   const std::lock_guard lock(mutex_);
   if (!alive.ok()) {
     counts_.scan_failure = std::string(alive.status().message());
@@ -208,28 +212,35 @@ void Sampler::ScanThreads() {
   }
   ForgetGoneThreads(*alive);
   for (const pid_t tid : *alive) {
-    if (!threads_.contains(tid)) Arm(tid, /*known=*/false, kOtherBufferBytes);
+    if (threads_.contains(tid)) continue;
+    ArmForeign(tid, scanned_ ? CountFrom::kBirth : CountFrom::kNow);
   }
+  scanned_ = true;
 }
 
 // A known thread says itself when it ends, so only the entries of foreign and of ended ones are old.
 void Sampler::ForgetGoneThreads(const std::vector<pid_t>& alive) {
-  // A thread takes far less than two scans from its end to its disappearance: what bears its id after
-  // that is another.
-  constexpr int kScansToDisappear = 2;
+  std::vector<pid_t> left;
   for (auto it = threads_.begin(); it != threads_.end();) {
     const auto current = it++;
     auto& [tid, thread] = *current;
     const bool ended = thread.scans_since_end >= 0;
     if (thread.known && !ended) continue;
-    const bool listed = std::binary_search(alive.begin(), alive.end(), tid);
-    const bool gone = ended ? !listed || ++thread.scans_since_end >= kScansToDisappear
-                            : !listed || (thread.sampler != nullptr &&
-                                          CpuTimerThreadGone(thread.timer));
-    if (!gone) continue;
+    if (!IsGone(tid, thread, alive)) continue;
+    if (ended && std::binary_search(alive.begin(), alive.end(), tid)) left.push_back(tid);
     Disarm(thread);
     threads_.erase(current);
   }
+  // They left the runtime and live on; what they used before has been counted.
+  for (const pid_t tid : left) ArmForeign(tid, CountFrom::kNow);
+}
+
+bool Sampler::IsGone(pid_t tid, Thread& thread, const std::vector<pid_t>& alive) {
+  if (!std::binary_search(alive.begin(), alive.end(), tid)) return true;
+  // A thread that ended takes far less than two scans to disappear from the kernel's list.
+  constexpr int kScansToDisappear = 2;
+  if (thread.scans_since_end >= 0) return ++thread.scans_since_end >= kScansToDisappear;
+  return thread.sampler != nullptr && CpuTimerThreadGone(thread.timer);
 }
 
 void Sampler::FindUnknownStacks() {

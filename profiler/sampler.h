@@ -56,9 +56,14 @@ class Sampler final : public ThreadObserver {
   // Requires: stopped. Owner only: the profiler. Blocks: the thread.
   absl::Status Start(const SamplerOptions& options);
 
-  // Arms threads that are new, forgets those that are gone, and finds the stacks that handlers asked for.
+  // Arms threads that are new, and forgets those that are gone. What a new one has used since its birth
+  // is credited to its first sample.
   // Owner only: the writer task. Blocks: the thread.
   void ScanThreads();
+
+  // Looks up the bounds of stacks that handlers met and did not know.
+  // Owner only: the writer task. Blocks: the thread.
+  void FindUnknownStacks();
 
   // Calls `visit` with each buffer that may hold records, and frees those of threads that have ended,
   // once they are visited.
@@ -86,18 +91,20 @@ class Sampler final : public ThreadObserver {
 
   Sampler() = default;
 
-  void Arm(pid_t tid, bool known, size_t buffer_bytes);
   void ArmKnown(const KnownThread& thread);
-  absl::Status TryArm(pid_t tid, size_t buffer_bytes, Thread& thread);
+  void ArmForeign(pid_t tid, CountFrom from);
+  void Arm(pid_t tid, bool known, CountFrom from, size_t buffer_bytes);
+  absl::Status TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thread& thread);
   void Disarm(Thread& thread);
   ThreadSampler* AcquireRecord();
   void ForgetGoneThreads(const std::vector<pid_t>& alive);
-  void FindUnknownStacks();
+  bool IsGone(pid_t tid, Thread& thread, const std::vector<pid_t>& alive);
 
   mutable std::mutex mutex_;
   // guarded by mutex_
   bool running_ = false;
   bool observing_ = false;
+  bool scanned_ = false;  // since Start: a thread that is new now is newly born
   SamplerOptions options_;
   SamplerCounts counts_;
   absl::flat_hash_map<pid_t, Thread> threads_;

@@ -78,6 +78,14 @@ FrameStep FindValue(const ValueRule& rule, uintptr_t cfa, uintptr_t now, const S
   return window.Load(*value, value) ? FrameStep::kCaller : FrameStep::kBadFrame;
 }
 
+// Compilers forget to say that the epilogue of a realigned function has restored rbp: up to its end they
+// claim that the caller's is where rbp points. While that is so, rbp points into this very frame.
+ValueRule RepairRbp(const ValueRule& rule, const Registers& registers, uintptr_t cfa) {
+  if (rule.kind != ValueRule::Kind::kAtRegister || rule.reg != kDwarfRbp) return rule;
+  const bool own = registers.bp >= registers.sp && registers.bp < cfa;
+  return own ? rule : ValueRule{ValueRule::Kind::kSame};
+}
+
 // Whether a caller's stack pointer can follow `frame`'s: upwards always, so that every walk ends. At
 // an exact instruction the return address may already be popped.
 bool Ascends(uintptr_t sp, const StackWindow& window, const Frame& frame) {
@@ -150,7 +158,7 @@ FrameStep StepByRule(const FrameRule& rule, const StackWindow& window, Frame* fr
   };
   find(rule.return_address, now.pc, &caller.pc);
   find(rule.rsp, now.sp, &caller.sp);
-  find(rule.rbp, now.bp, &caller.bp);
+  find(RepairRbp(rule.rbp, now, cfa), now.bp, &caller.bp);
   find(rule.rbx, now.bx, &caller.bx);
   if (step != FrameStep::kCaller) return step;
   if (!Ascends(caller.sp, window, *frame)) return FrameStep::kBadFrame;

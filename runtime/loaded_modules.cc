@@ -16,14 +16,15 @@ extern "C" int _dl_find_object(void* address, dl_find_object* result) noexcept
 namespace curg::internal {
 namespace {
 
-uint64_t Fnv1a(const uint8_t* bytes, size_t size) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3;
-  return hash;
+// The 8 bytes at `at`, wherever that is.
+uint64_t ReadMark(const uint8_t* at) {
+  uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value |= uint64_t{at[i]} << (8 * i);
+  return value;
 }
 
-// The hash of the build id among the notes in [at, at + size); 0 if there is none.
-uint64_t BuildIdInNotes(const uint8_t* at, size_t size, size_t alignment) {
+// The build id among the notes in [at, at + size); null if there is none of 8 bytes or more.
+const uint8_t* BuildIdInNotes(const uint8_t* at, size_t size, size_t alignment) {
   const auto align = [alignment](size_t value) {
     return (value + alignment - 1) & ~(alignment - 1);
   };
@@ -32,16 +33,16 @@ uint64_t BuildIdInNotes(const uint8_t* at, size_t size, size_t alignment) {
     std::memcpy(&note, at, sizeof(note));
     const size_t description = align(sizeof(note) + note.n_namesz);
     const size_t next = align(description + note.n_descsz);
-    if (description + note.n_descsz > size) return 0;
-    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof("GNU") &&
+    if (description + note.n_descsz > size) return nullptr;
+    if (note.n_type == NT_GNU_BUILD_ID && note.n_descsz >= 8 && note.n_namesz == sizeof("GNU") &&
         std::memcmp(at + sizeof(note), "GNU", sizeof("GNU")) == 0) {
-      return Fnv1a(at + description, note.n_descsz);
+      return at + description;
     }
-    if (next >= size) return 0;
+    if (next >= size) return nullptr;
     at += next;
     size -= next;
   }
-  return 0;
+  return nullptr;
 }
 
 // What the program headers tell.
@@ -59,15 +60,18 @@ Segments ReadSegments(const dl_phdr_info& info) {
     constexpr unsigned kText = PF_R | PF_X;
     if (header.p_type == PT_LOAD && (header.p_flags & kText) == kText) {
       segments.module.text.push_back({begin, begin + header.p_memsz});
-    } else if (header.p_type == PT_NOTE && segments.module.build_id == 0) {
+    } else if (header.p_type == PT_NOTE && segments.module.mark.at == nullptr) {
       const size_t alignment = header.p_align == 8 ? 8 : 4;
-      segments.module.build_id = BuildIdInNotes(bytes, header.p_memsz, alignment);
+      segments.module.mark.at = BuildIdInNotes(bytes, header.p_memsz, alignment);
     } else if (header.p_type == PT_GNU_EH_FRAME) {
       segments.eh_frame_header = bytes;
     }
   }
   std::sort(segments.module.text.begin(), segments.module.text.end(),
             [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  ModuleMark& mark = segments.module.mark;
+  if (mark.at != nullptr) mark.value = ReadMark(mark.at);
+  segments.module.permanent = info.dlpi_name == nullptr || info.dlpi_name[0] == 0;
   return segments;
 }
 
@@ -103,6 +107,8 @@ int OnModule(dl_phdr_info* info, size_t, void* arg) {
 }
 
 }  // namespace
+
+bool ModuleMark::Holds() const noexcept { return at != nullptr && ReadMark(at) == value; }
 
 bool FindModule(uintptr_t pc, ModuleIdentity* identity) noexcept {
   dl_find_object found;

@@ -12,9 +12,9 @@
 
 namespace curg::internal {
 
-// Which module has been put at a place. Equal for as long as a module stays loaded; another module
-// loaded later into the same place differs, unless it has the same size and exception tables at the
-// same address and the loader's record of it was allocated where the other's was freed.
+// What the loader has put at a place. Equal for as long as a module stays loaded, but alone no proof: a
+// version of a plug-in that replaces another may well get the same addresses, and the loader's record
+// of it the same block of the heap. ModuleMark tells those apart.
 struct ModuleIdentity {
   uintptr_t map_begin = 0;
   uintptr_t map_end = 0;
@@ -33,13 +33,28 @@ struct ModuleIdentity {
 // Async-signal-safe: no lock, no allocation, no system call. May run in parallel with everything.
 bool FindModule(uintptr_t pc, ModuleIdentity* identity) noexcept;
 
+// What tells a module from every other that may be loaded into its place: the beginning of its build
+// id, in its own memory.
+struct ModuleMark {
+  const uint8_t* at = nullptr;  // null: it has none
+  uint64_t value = 0;           // of the 8 bytes there
+  friend bool operator==(const ModuleMark&, const ModuleMark&) = default;
+
+  // Whether the mark is still there. Requires: a module is loaded that covers `at`. Should it be
+  // unloaded at this very moment by another thread, this reads memory that is gone; therefore ask only
+  // for a module with a frame on the stack, which nobody may unload.
+  // Async-signal-safe.
+  bool Holds() const noexcept;
+};
+
 struct LoadedModule {
   struct Text {
     uintptr_t begin = 0;
     uintptr_t end = 0;
   };
   ModuleIdentity identity;
-  uint64_t build_id = 0;   // a hash of it; 0 if the module has none
+  ModuleMark mark;
+  bool permanent = false;  // the program itself: never unloaded
   std::vector<Text> text;  // its readable and executable segments, ascending; never empty
 };
 

@@ -79,7 +79,8 @@ void ModuleTableBuilder::AppendEntry(const FrameEntry& entry) {
 
 void ModuleTableBuilder::AppendModule(const LoadedModule& module) {
   table_->identity_ = module.identity;
-  table_->build_id_ = module.build_id;
+  table_->mark_ = module.mark;
+  table_->permanent_ = module.permanent;
   const EhFrame eh_frame = module.identity.eh_frame();
   const FrameEntryIndex index(eh_frame);
   uintptr_t covered = table_->begin_;
@@ -116,6 +117,7 @@ std::unique_ptr<const ModuleTable> ModuleTable::Compile(const LoadedModule& modu
   const uintptr_t begin = module.text.front().begin;
   const uintptr_t end = module.text.back().end;
   if (end - begin > UINT32_MAX) return nullptr;
+  if (module.mark.at == nullptr && !module.permanent) return nullptr;
   ModuleTableBuilder builder(begin, end);
   builder.AppendModule(module);
   return std::move(builder).Finish();
@@ -161,7 +163,11 @@ UnwindWord ModuleTable::Find(uintptr_t pc) const noexcept {
 }
 
 bool ModuleTable::IsOf(const LoadedModule& module) const {
-  return identity_ == module.identity && build_id_ == module.build_id;
+  return identity_ == module.identity && mark_ == module.mark;
+}
+
+bool ModuleTable::IsCurrent(const ModuleIdentity& loaded) const noexcept {
+  return identity_ == loaded && (permanent_ || mark_.Holds());
 }
 
 size_t ModuleTable::memory() const {

@@ -24,7 +24,8 @@ namespace curg::internal {
 class ModuleTable {
  public:
   // Reads the module's exception tables and, where there are none, its code (fcontext_rows.h).
-  // Null if it has more than 4 GiB of text. `module` must stay loaded meanwhile.
+  // Null if it has more than 4 GiB of text, or could not be told from another that may later be in
+  // its place: a shared object without a build id. `module` must stay loaded meanwhile.
   // Not async-signal-safe: allocates.
   static std::unique_ptr<const ModuleTable> Compile(const LoadedModule& module);
 
@@ -40,7 +41,11 @@ class ModuleTable {
   bool Contains(uintptr_t pc) const noexcept { return pc - begin_ < size_; }
   uintptr_t begin() const noexcept { return begin_; }
   uintptr_t end() const noexcept { return begin_ + size_; }
-  const ModuleIdentity& identity() const noexcept { return identity_; }
+
+  // Whether this was compiled from the module that is loaded at its place now, as `loaded` says what
+  // FindModule finds there. Never for a table FromRules.
+  // Async-signal-safe.
+  bool IsCurrent(const ModuleIdentity& loaded) const noexcept;
 
   // The word for the instruction that has a byte at `pc`.
   // Requires: Contains(pc). Async-signal-safe.
@@ -67,7 +72,8 @@ class ModuleTable {
   uintptr_t begin_ = 0;
   uintptr_t size_ = 0;
   ModuleIdentity identity_;
-  uint64_t build_id_ = 0;
+  ModuleMark mark_;
+  bool permanent_ = false;
   std::vector<UnwindRow> rows_;
   std::vector<uint32_t> buckets_;
   std::vector<FrameRule> side_;

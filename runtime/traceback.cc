@@ -43,7 +43,9 @@ FrameStep Step(const Found& found, StackBounds bounds, const StackWindow& window
   if (found.rule != nullptr && found.rule->return_address.kind == ValueRule::Kind::kUndefined) {
     return FrameStep::kRoot;
   }
-  if (!bounds.Contains(frame->registers.sp)) return FrameStep::kBadFrame;
+  // An empty stack has its pointer at the end.
+  const uintptr_t sp = frame->registers.sp;
+  if (sp < bounds.low || sp > bounds.high) return FrameStep::kBadFrame;
   if (found.rule != nullptr) return StepByRule(*found.rule, window, frame);
   return StepByWord(found.word, window, frame);
 }

@@ -102,7 +102,7 @@ const ModuleTable* UnwindReader::FindTable(uintptr_t pc, ModuleIdentity* identit
   *loaded = FindModule(pc, identity);
   if (!*loaded || index_ == nullptr) return nullptr;
   const ModuleTable* table = index_->Find(pc);
-  if (table == nullptr || table->identity() != *identity) return nullptr;
+  if (table == nullptr || !table->IsCurrent(*identity)) return nullptr;
   confirmed_[confirmed_next_] = table;
   confirmed_next_ = (confirmed_next_ + 1) % kConfirmedMax;
   return table;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A program of another project that uses curg through its public headers.
+// A program of another project that runs tasks and, given a path, profiles them into that file.
 
 #include <cstdio>
+#include <optional>
 #include <vector>
 
+#include "curg/export/pprof.h"
+#include "curg/labels/labels.h"
 #include "curg/runtime/go.h"
 
 namespace consumer {
@@ -13,6 +16,7 @@ namespace consumer {
 [[gnu::noinline]] void Greet(int tasks) { std::printf("hello from %d tasks\n", tasks); }
 
 int Main() {
+  curg::ScopedLabels labels({{"phase", "greet"}});
   std::vector<curg::JoinHandle<int>> tasks;
   for (int i = 0; i < 4; ++i) tasks.push_back(curg::Go([] { return 1; }));
   int sum = 0;
@@ -23,4 +27,8 @@ int Main() {
 
 }  // namespace consumer
 
-int main() { return curg::Run(consumer::Main); }
+int main(int argc, char** argv) {
+  std::optional<curg::CpuProfileToFile> profile;
+  if (argc > 1) profile = curg::CpuProfileToFile::Start(argv[1]).value();
+  return curg::Run(consumer::Main);
+}

@@ -31,6 +31,17 @@ bool OthersMayRun() {
   return worker == nullptr || worker->scheduler.num_workers() > 1;
 }
 
+// Never inlined: the address of the thread's variable must not outlive a park.
+__attribute__((noinline)) uint32_t RandomBelow(uint32_t bound) {
+  static thread_local uint64_t state = 0;
+  if (state == 0) state = reinterpret_cast<uintptr_t>(&state) ^ uint64_t { 0x9E3779B97F4A7C15 };
+  // splitmix64: every state is a good one
+  uint64_t mixed = state += 0x9E3779B97F4A7C15;
+  mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
+  return static_cast<uint32_t>(((mixed >> 32) * bound) >> 32);
+}
+
 void FatalMisuse(const char* what) {
   std::fprintf(stderr, "curg: %s: %s\n", CallerName().c_str(), what);
   std::abort();

@@ -3,6 +3,7 @@
 // What the synchronisation objects know of their caller, and how they speak of one who uses them wrongly.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace curg::internal {
@@ -15,6 +16,9 @@ const void* CallerToken();
 
 // Whether the caller, by spinning a little, may see somebody on another worker move on.
 bool OthersMayRun();
+
+// A random number in [0, bound), of this thread's own cheap generator. Requires: bound > 0.
+uint32_t RandomBelow(uint32_t bound);
 
 // Prints "<caller>: <what it did>" on standard error and aborts: for misuse after which the object's state
 // is anybody's guess, or which is met where nothing may throw.

@@ -103,7 +103,7 @@ WaitStatus ChannelCore::Send(void* element, const WaitLimits& limits) {
   const Step step = StepSend(element);
   if (step.status == WaitStatus::kWouldBlock) {
     return WaitInQueue<ChannelCore>(senders_, lock_, limits, WaitReason::kChannelSend, this,
-                                    element, 0, nullptr);
+                                    element);
   }
   lock_.unlock();
   return EndSend(step, element);
@@ -114,7 +114,7 @@ WaitStatus ChannelCore::Receive(void* slot, const WaitLimits& limits) {
   const Step step = StepReceive(slot);
   if (step.status == WaitStatus::kWouldBlock) {
     return WaitInQueue<ChannelCore>(receivers_, lock_, limits, WaitReason::kChannelReceive, this,
-                                    slot, 0, nullptr);
+                                    slot);
   }
   lock_.unlock();
   return EndReceive(step, slot);

@@ -54,7 +54,7 @@ WaitStatus WaitGroup::WaitWithin(const internal::WaitLimits& limits) {
     }
   }
   return WaitInQueue<WaitGroup>(waiters_, lock_, limits, internal::WaitReason::kWaitGroupWait, this,
-                                nullptr, 0, nullptr);
+                                nullptr);
 }
 
 }  // namespace curg

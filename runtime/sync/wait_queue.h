@@ -135,13 +135,14 @@ WaitStatus WaitClaimed(ClaimWaiter& waiter, const WaitLimits& limits, WaitReason
                        const void* object);
 
 // The usual wait: links a node for the caller at the end of `queue`, releases `lock` (held by the caller)
-// and waits within `limits`. Without the lock on return. After kTimeout and kCancelled the node is
-// out of the queue, and `given_up(object)` has been called under the lock, for what the object must mend.
+// and waits within `limits`. Without the lock on return. A node whose owner gave up is out of the queue then.
+// `give_up`, if any, is called under the lock when that happens, for what the object must mend; it is told
+// whether the node was still linked, and may change the status.
 // Blocks: the task or the plain thread.
 template <typename Object>
 WaitStatus WaitInQueue(WaitQueue& queue, SpinLock& lock, const WaitLimits& limits,
-                       WaitReason reason, Object* object, void* slot, int64_t detail,
-                       void (*given_up)(Object* object)) {
+                       WaitReason reason, Object* object, void* slot, int64_t detail = 0,
+                       WaitStatus (*give_up)(Object* object, bool linked, WaitStatus) = nullptr) {
   if (!limits.limited()) {
     Waiter waiter;
     WaitNode node(waiter, slot);
@@ -155,11 +156,11 @@ WaitStatus WaitInQueue(WaitQueue& queue, SpinLock& lock, const WaitLimits& limit
   node.detail = detail;
   queue.PushBack(&node);
   lock.unlock();
-  const WaitStatus status = WaitClaimed(waiter, limits, reason, object);
+  WaitStatus status = WaitClaimed(waiter, limits, reason, object);
   if (status == WaitStatus::kOk) return node.status;
   lock.lock();
-  queue.Remove(&node);
-  if (given_up != nullptr) given_up(object);
+  const bool linked = queue.Remove(&node);
+  if (give_up != nullptr) status = give_up(object, linked, status);
   lock.unlock();
   return status;
 }

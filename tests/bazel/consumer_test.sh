@@ -35,6 +35,10 @@ for program in hello hello_parts; do
   [[ "${output}" == "hello from 4 tasks" ]] || fail "${program} prints '${output}'"
 done
 
+profile="${TEST_TMPDIR}/cpu.pb.gz"
+"${bin}/hello" "${profile}" > /dev/null || fail "hello cannot be profiled"
+gzip -t "${profile}" || fail "hello writes no gzipped profile"
+
 # An optimised program must keep its symbols, files and lines, its own and
 # curg's, or its profiles would name nothing.
 address="$(nm -C "${bin}/hello" | sed -n 's/ [tT] consumer::Greet.*//p')"

@@ -240,7 +240,7 @@ TEST(ProfBufModel, OverflowAllSchedules) {
 
 // Records that never end where the ring does.
 TEST(ProfBufModel, WraparoundAllSchedules) {
-  const int schedules = ExploreAll(/*preemptions=*/3, 32, 5, /*offered=*/10, /*reads=*/10);
+  const int schedules = ExploreAll(/*preemptions=*/3, 32, 5, /*offered=*/7, /*reads=*/7);
   std::printf("%d schedules\n", schedules);
   EXPECT_GT(schedules, 10'000);
 }

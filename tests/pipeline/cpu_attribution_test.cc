@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whose sample is it? The whole path with real signals: tasks that burn CPU in functions known by their
+// addresses, under labels, while they switch, migrate, spawn and relabel.
+//
+// A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by a
+// wider bound. What must never happen (a wrong label, a mixed stack) is judged at once.
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "labels/labels.h"
+#include "profiler/cpu_profiler.h"
+#include "profiler/pseudo_frames.h"
+#include "runtime/go.h"
+#include "tests/pipeline/hog.h"
+#include "tests/profiler/burn.h"
+
+namespace curg::internal {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using Clock = std::chrono::steady_clock;
+
+// Calls `measure(duration)` with doubled durations until it returns true.
+bool RetryLonger(const std::function<bool(milliseconds)>& measure) {
+  for (milliseconds duration(500); duration <= milliseconds(8000); duration *= 2) {
+    if (measure(duration)) return true;
+    if (testing::Test::HasFatalFailure()) return false;
+  }
+  return false;
+}
+
+// Profiles `tasks` tasks that each call `body(number)` until the time is over.
+CpuProfile ProfileTasks(int workers, int tasks, milliseconds duration,
+                        const std::function<void(int)>& body,
+                        const CpuProfileOptions& options = {.rate_hz = 1000}) {
+  return curg::Run({.workers = workers}, [&] {
+    CpuProfileSession session = StartCpuProfile(options).value();
+    const Clock::time_point end = Clock::now() + duration;
+    std::vector<JoinHandle<void>> handles;
+    for (int i = 0; i < tasks; ++i) {
+      handles.push_back(Go([&body, end, i] {
+        while (Clock::now() < end) body(i);
+      }));
+    }
+    for (JoinHandle<void>& handle : handles) handle.Join();
+    return session.Stop();
+  });
+}
+
+std::string_view LabelOf(const CpuProfileEntry& entry, std::string_view key) {
+  // The label set lives as long as the entry's tag.
+  return Labels::FromTag(entry.tag).Get(key).value_or("");
+}
+
+int64_t PeriodsOf(const CpuProfile& profile,
+                  const std::function<bool(const CpuProfileEntry&)>& which) {
+  int64_t periods = 0;
+  for (const CpuProfileEntry& entry : profile.entries) {
+    if (which(entry)) periods += entry.periods;
+  }
+  return periods;
+}
+
+int64_t TaskPeriods(const CpuProfile& profile) {
+  return PeriodsOf(profile, [](const CpuProfileEntry& e) { return e.kind == SampleKind::kTask; });
+}
+
+// A stack belongs to one task, and says so: a hog's frames come with the hog's label and no other's, and
+// a sample within a switch has one frame.
+void ExpectNoMixture(const CpuProfile& profile) {
+  for (const CpuProfileEntry& entry : profile.entries) {
+    const bool in_a = HasHogA(entry);
+    const bool in_b = HasHogB(entry);
+    EXPECT_FALSE(in_a && in_b) << "two tasks' frames in one stack";
+    EXPECT_TRUE(!in_a || LabelOf(entry, "job") == "a") << LabelOf(entry, "job");
+    EXPECT_TRUE(!in_b || LabelOf(entry, "job") == "b") << LabelOf(entry, "job");
+    EXPECT_TRUE(entry.pcs[0] != PseudoLeaf(&TaskSwitch) || entry.pcs.size() == 1);
+    EXPECT_TRUE(entry.kind != SampleKind::kRuntime || !entry.tag);
+  }
+  EXPECT_EQ(profile.quality.lost_samples, 0);
+  EXPECT_EQ(profile.quality.overflow_samples, 0);
+}
+
+TEST(CpuAttribution, BothHogsShowUpWithTheirLabels) {
+  EXPECT_TRUE(RetryLonger([](milliseconds duration) {
+    const CpuProfile profile = ProfileTasks(2, 2, duration, [](int i) {
+      const ScopedLabels labels({{"job", i == 0 ? "a" : "b"}});
+      for (int n = 0; n < 100; ++n) i == 0 ? HogA() : HogB();
+    });
+    ExpectNoMixture(profile);
+    const int64_t all = TaskPeriods(profile);
+    return PeriodsOf(profile, HasHogA) > all / 4 && PeriodsOf(profile, HasHogB) > all / 4;
+  }));
+}
+
+// At least 99 % of the samples of user tasks carry the label that all tasks always have, and the shares
+// are those that the threads' CPU clocks show over stretches that do not park.
+TEST(CpuAttribution, LabelSharesAreThoseOfTheThreadClock) {
+  double a_share = 0;
+  double a_clock = 0;
+  EXPECT_TRUE(RetryLonger([&](milliseconds duration) {
+    std::atomic<int64_t> a_ns{0};
+    std::atomic<int64_t> all_ns{0};
+    const CpuProfile profile = curg::Run({.workers = 4}, [&] {
+      const ScopedLabels everywhere({{"test", "shares"}});
+      CpuProfileSession session = StartCpuProfile().value();
+      const Clock::time_point end = Clock::now() + duration;
+      std::vector<JoinHandle<void>> handles;
+      for (int i = 0; i < 8; ++i) {
+        handles.push_back(Go([&, end, i] {
+          for (int round = i; Clock::now() < end; ++round) {
+            const bool a = round % 4 == 0;
+            const ScopedLabels labels({{"job", a ? "a" : "b"}});
+            const nanoseconds before = ThreadCpu();
+            for (int n = 0; n < 150; ++n) a ? HogA() : HogB();
+            const int64_t used = (ThreadCpu() - before).count();
+            all_ns += used;
+            if (a) a_ns += used;
+            Yield();
+          }
+        }));
+      }
+      for (JoinHandle<void>& handle : handles) handle.Join();
+      return session.Stop();
+    });
+    ExpectNoMixture(profile);
+    const auto labelled = static_cast<double>(PeriodsOf(profile, [](const CpuProfileEntry& e) {
+      return e.kind == SampleKind::kTask && LabelOf(e, "test") == "shares";
+    }));
+    EXPECT_GE(labelled, 0.99 * static_cast<double>(TaskPeriods(profile)));
+    a_share = static_cast<double>(PeriodsOf(profile, [](const CpuProfileEntry& e) {
+                return LabelOf(e, "job") == "a";
+              })) / labelled;
+    a_clock = static_cast<double>(a_ns) / static_cast<double>(all_ns);
+    return a_share > a_clock - 0.05 && a_share < a_clock + 0.05;
+  })) << "the profile says " << a_share << ", the clock " << a_clock;
+}
+
+// Go's TestGoroutineSwitch: never a stack of several frames whose leaf is the switch.
+TEST(CpuAttribution, SwitchesNeverMixTasks) {
+  EXPECT_TRUE(RetryLonger([](milliseconds duration) {
+    const CpuProfile profile = ProfileTasks(3, 12, duration, [](int i) {
+      const ScopedLabels labels({{"job", i % 2 == 0 ? "a" : "b"}});
+      for (int n = 0; n < 2000; ++n) Yield();
+      i % 2 == 0 ? HogA() : HogB();
+    });
+    ExpectNoMixture(profile);
+    return profile.quality.samples > 50 && profile.quality.switches > 0;
+  }));
+}
+
+// Short-lived tasks inherit their spawner's labels from their first instruction to their last.
+TEST(CpuAttribution, ChildrenInheritWhateverTheirLength) {
+  EXPECT_TRUE(RetryLonger([](milliseconds duration) {
+    const CpuProfile profile = ProfileTasks(3, 6, duration, [](int i) {
+      const ScopedLabels labels({{"job", i % 2 == 0 ? "a" : "b"}});
+      std::vector<JoinHandle<void>> children;
+      for (int n = 0; n < 50; ++n) children.push_back(Go(i % 2 == 0 ? &HogA : &HogB));
+      for (JoinHandle<void>& child : children) child.Join();
+    });
+    ExpectNoMixture(profile);
+    return PeriodsOf(profile, HasHogA) > 20 && PeriodsOf(profile, HasHogB) > 20;
+  }));
+}
+
+// Labels that change with every few instructions, and are freed as soon as they are replaced.
+TEST(CpuAttribution, RelabellingIsSafeAtAnyInstruction) {
+  const CpuProfile profile = ProfileTasks(4, 8, milliseconds(700), [](int i) {
+    static std::atomic<uint64_t> number{0};
+    for (int n = 0; n < 200; ++n) {
+      const ScopedLabels labels({{"number", std::to_string(number++)}});
+      const ScopedLabels job({{"job", i % 2 == 0 ? "a" : "b"}});
+    }
+    if (i % 3 == 0) Yield();
+  });
+  ExpectNoMixture(profile);
+  EXPECT_GT(profile.quality.samples, 50);
+}
+
+TEST(CpuAttribution, PlainThreadsHaveTheirOwnLabels) {
+  EXPECT_TRUE(RetryLonger([](milliseconds duration) {
+    CpuProfileSession session = StartCpuProfile({.rate_hz = 1000}).value();
+    const Clock::time_point end = Clock::now() + duration;
+    std::thread a([end] {
+      SetLabels(Labels::Of({{"job", "a"}}));
+      while (Clock::now() < end) HogA();
+      SetLabels({});
+    });
+    a.join();
+    const CpuProfile profile = session.Stop();
+    ExpectNoMixture(profile);
+    return PeriodsOf(profile, [](const CpuProfileEntry& e) {
+             return e.kind == SampleKind::kForeign && HasHogA(e);
+           }) > 100;
+  }));
+}
+
+// A profile starts, stops and loses nothing while a worker is held by a loop that never yields, and the
+// loop's time is there.
+TEST(CpuAttribution, AHeldWorkerIsProfiledLikeAnyOther) {
+  double share = 0;
+  EXPECT_TRUE(RetryLonger([&share](milliseconds duration) {
+    std::atomic<bool> release{false};
+    nanoseconds held_cpu{0};
+    CpuProfile profile;
+    curg::Run({.workers = 2}, [&] {
+      std::atomic<bool> held{false};
+      JoinHandle<void> holder = Go([&] {
+        const ScopedLabels labels({{"job", "a"}});
+        held = true;
+        while (!release) HogA();
+      });
+      while (!held) Yield();
+      std::thread outside([&] {
+        const nanoseconds before = CpuClock(CLOCK_PROCESS_CPUTIME_ID);
+        CpuProfileSession session = StartCpuProfile().value();
+        std::this_thread::sleep_for(duration);
+        profile = session.Stop();
+        held_cpu = CpuClock(CLOCK_PROCESS_CPUTIME_ID) - before;
+        release = true;
+      });
+      outside.join();
+      holder.Join();
+    });
+    ExpectNoMixture(profile);
+    share = static_cast<double>(PeriodsOf(profile, HasHogA) * profile.period_ns) /
+            static_cast<double>(held_cpu.count());
+    return share > 0.93 && share < 1.05;
+  })) << share;
+}
+
+}  // namespace
+}  // namespace curg::internal

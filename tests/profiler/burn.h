@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ways to use a known amount of CPU.
+#pragma once
+
+#include <time.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace curg::internal {
+
+inline std::chrono::nanoseconds CpuClock(clockid_t clock) {
+  timespec now = {};
+  clock_gettime(clock, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+inline std::chrono::nanoseconds ThreadCpu() { return CpuClock(CLOCK_THREAD_CPUTIME_ID); }
+
+// Computes until the calling thread has used that much more CPU.
+[[gnu::noinline]] inline void BurnCpu(std::chrono::nanoseconds cpu) {
+  const std::chrono::nanoseconds end = ThreadCpu() + cpu;
+  volatile uint64_t sink = 0;
+  while (ThreadCpu() < end) {
+    for (int i = 0; i < 2000; ++i) sink = sink + static_cast<uint64_t>(i);
+  }
+}
+
+// As BurnCpu, below `depth` more frames.
+[[gnu::noinline]] inline void BurnCpuDeep(int depth, std::chrono::nanoseconds cpu) {
+  if (depth == 0) {
+    BurnCpu(cpu);
+  } else {
+    BurnCpuDeep(depth - 1, cpu);
+  }
+  asm volatile("" ::: "memory");  // no tail call: the frame must stay
+}
+
+}  // namespace curg::internal

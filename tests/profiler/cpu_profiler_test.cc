@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/cpu_profiler.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "profiler/pseudo_frames.h"
+#include "runtime/go.h"
+#include "tests/profiler/burn.h"
+
+namespace curg {
+namespace {
+
+using internal::BurnCpu;
+using internal::ThreadCpu;
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+int64_t TotalPeriods(const CpuProfile& profile) {
+  int64_t periods = 0;
+  for (const CpuProfileEntry& entry : profile.entries) periods += entry.periods;
+  return periods;
+}
+
+int64_t TotalSamples(const CpuProfile& profile) {
+  int64_t samples = 0;
+  for (const CpuProfileEntry& entry : profile.entries) samples += entry.samples;
+  return samples;
+}
+
+TEST(StartCpuProfile, RefusesOptionsOutOfRange) {
+  for (const int rate_hz : {0, -1, 10'001}) {
+    const auto session = StartCpuProfile({.rate_hz = rate_hz});
+    ASSERT_FALSE(session.ok());
+    EXPECT_EQ(session.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(session.status().message()),
+                HasSubstr("rate_hz is " + std::to_string(rate_hz) +
+                          ", but must be between 1 and 10000"));
+  }
+  for (const int depth_max : {0, 1025}) {
+    const auto session = StartCpuProfile({.depth_max = depth_max});
+    ASSERT_FALSE(session.ok());
+    EXPECT_THAT(std::string(session.status().message()), HasSubstr("between 1 and 1024"));
+  }
+  EXPECT_TRUE(StartCpuProfile().ok());  // none of these has claimed the profiler
+}
+
+TEST(StartCpuProfile, SaysWhoHoldsIt) {
+  CpuProfileSession session = StartCpuProfile({.holder = "the nightly run"}).value();
+  const auto second = StartCpuProfile();
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("the nightly run started it at 20"));
+  session.Stop();
+
+  CpuProfileSession here = StartCpuProfile().value();
+  EXPECT_THAT(std::string(StartCpuProfile().status().message()),
+              HasSubstr("cpu_profiler_test.cc:"));
+}
+
+TEST(CpuProfileSession, DestroyingItStopsAndDiscards) {
+  { const auto session = StartCpuProfile(); }
+  CpuProfileSession session = StartCpuProfile().value();
+  CpuProfileSession moved = std::move(session);
+  EXPECT_FALSE(StartCpuProfile().ok());  // moving it does not stop it
+  moved.Stop();
+  session = StartCpuProfile().value();
+  EXPECT_FALSE(StartCpuProfile().ok());
+}
+
+TEST(CpuProfileSession, StopsOnce) {
+  CpuProfileSession session = StartCpuProfile().value();
+  EXPECT_EQ(session.Stop().period_ns, 10'000'000);
+  const CpuProfile again = session.Stop();
+  EXPECT_EQ(again.period_ns, 0);
+  EXPECT_TRUE(again.entries.empty());
+  ASSERT_EQ(again.quality.notes.size(), 1u);
+  EXPECT_THAT(again.quality.notes[0], HasSubstr("stopped before"));
+}
+
+TEST(CpuProfiler, StartsAndStopsManyTimes) {
+  for (int i = 0; i < 200; ++i) {
+    CpuProfileSession session = StartCpuProfile({.rate_hz = 1 + i * 50}).value();
+    const CpuProfile profile = session.Stop();
+    EXPECT_EQ(profile.period_ns, 1'000'000'000 / (1 + i * 50));
+    EXPECT_GE(profile.quality.threads, 2);  // this one and the service worker
+    EXPECT_EQ(profile.quality.threads_refused, 0);
+    EXPECT_FALSE(profile.mappings.empty());
+  }
+}
+
+// A plain thread, and no runtime anywhere.
+TEST(CpuProfiler, CreditsAPlainThreadsCpuTime) {
+  double share = 0;
+  for (milliseconds cpu(500); cpu < milliseconds(9000); cpu *= 2) {
+    CpuProfileSession session = StartCpuProfile().value();
+    const std::chrono::nanoseconds before = ThreadCpu();
+    BurnCpu(cpu);
+    const std::chrono::nanoseconds used = ThreadCpu() - before;
+    const CpuProfile profile = session.Stop();
+    EXPECT_EQ(profile.quality.lost_samples, 0);
+    EXPECT_EQ(TotalSamples(profile), profile.quality.samples);
+    EXPECT_EQ(TotalPeriods(profile), profile.quality.periods);
+    share = static_cast<double>(TotalPeriods(profile) * profile.period_ns) /
+            static_cast<double>(used.count());
+    if (share > 0.97 && share < 1.03) break;
+  }
+  EXPECT_GT(share, 0.97);
+  EXPECT_LT(share, 1.03);
+}
+
+// Foreign threads' stacks are walked as soon as the writer has found out where they are.
+TEST(CpuProfiler, WalksForeignStacks) {
+  CpuProfileSession session = StartCpuProfile({.rate_hz = 1000}).value();
+  internal::BurnCpuDeep(50, milliseconds(500));
+  const CpuProfile profile = session.Stop();
+  int64_t deep = 0;
+  for (const CpuProfileEntry& entry : profile.entries) {
+    EXPECT_EQ(entry.kind == SampleKind::kTask, false);
+    if (entry.kind == SampleKind::kForeign && entry.pcs.size() > 50) deep += entry.periods;
+  }
+  EXPECT_GT(deep, TotalPeriods(profile) / 2);
+}
+
+TEST(CpuProfiler, MarksTruncatedStacks) {
+  CpuProfileSession session = StartCpuProfile({.rate_hz = 1000, .depth_max = 8}).value();
+  internal::BurnCpuDeep(50, milliseconds(400));
+  const CpuProfile profile = session.Stop();
+  EXPECT_GT(profile.quality.truncated, 0);
+  bool found = false;
+  for (const CpuProfileEntry& entry : profile.entries) {
+    EXPECT_LE(entry.pcs.size(), 9u);
+    if (!entry.truncated) continue;
+    found = true;
+    EXPECT_EQ(entry.pcs.size(), 9u);
+    EXPECT_EQ(entry.pcs.back(), internal::PseudoCaller(&TruncatedStack));
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(CpuProfiler, BoundsItsMemory) {
+  CpuProfileSession session = StartCpuProfile({.rate_hz = 1000, .map_bytes_max = 0}).value();
+  BurnCpu(milliseconds(100));
+  const CpuProfile profile = session.Stop();
+  ASSERT_EQ(profile.entries.size(), 1u);
+  EXPECT_EQ(profile.entries[0].kind, SampleKind::kOverflow);
+  EXPECT_EQ(profile.quality.overflow_samples, profile.quality.samples);
+  EXPECT_EQ(profile.entries[0].periods, profile.quality.periods);
+}
+
+TEST(CpuProfiler, SurvivesThreadsThatComeAndGo) {
+  CpuProfileSession session = StartCpuProfile({.rate_hz = 1000}).value();
+  std::vector<std::thread> spawners;
+  for (int i = 0; i < 3; ++i) {
+    spawners.emplace_back([] {
+      for (int n = 0; n < 300; ++n) {
+        std::thread([] { BurnCpu(std::chrono::microseconds(500)); }).join();
+      }
+    });
+  }
+  for (std::thread& spawner : spawners) spawner.join();
+  const CpuProfile profile = session.Stop();
+  EXPECT_EQ(profile.quality.threads_refused, 0);
+  EXPECT_GT(profile.quality.samples, 0);
+}
+
+TEST(CpuProfiler, WorksFromTasksAndAcrossThreads) {
+  CpuProfileSession session = curg::Run([] {
+    CpuProfileSession started = StartCpuProfile({.rate_hz = 1000}).value();
+    BurnCpu(milliseconds(100));
+    return started;
+  });
+  const CpuProfile profile = session.Stop();  // by a plain thread, after the runtime's end
+  int64_t of_tasks = 0;
+  for (const CpuProfileEntry& entry : profile.entries) {
+    if (entry.kind == SampleKind::kTask) of_tasks += entry.periods;
+  }
+  EXPECT_GE(of_tasks, 80);
+  const CpuProfile within = curg::Run([] { return StartCpuProfile().value().Stop(); });
+  EXPECT_EQ(within.period_ns, 10'000'000);
+}
+
+// Nothing of a profile may depend on a free worker.
+TEST(CpuProfiler, WorksWhileEveryWorkerIsHeld) {
+  CpuProfile profile;
+  curg::Run({.workers = 2}, [&profile] {
+    std::atomic<bool> release{false};
+    std::atomic<int> held{0};
+    std::thread outside([&] {
+      while (held < 2) std::this_thread::yield();
+      CpuProfileSession session = StartCpuProfile({.rate_hz = 1000}).value();
+      std::this_thread::sleep_for(milliseconds(300));
+      profile = session.Stop();
+      release = true;
+    });
+    const auto hold = [&] {
+      ++held;
+      while (!release) {
+      }
+    };
+    JoinHandle<void> other = Go(hold);
+    hold();
+    other.Join();
+    outside.join();
+  });
+  EXPECT_GT(profile.quality.samples, 0);
+  EXPECT_EQ(profile.quality.lost_samples, 0);
+}
+
+TEST(CpuProfiler, RefusesForkedChildren) {
+  CpuProfileSession session = StartCpuProfile().value();
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool refused = StartCpuProfile().status().code() == absl::StatusCode::kFailedPrecondition;
+    const bool empty = session.Stop().period_ns == 0;  // does not hang
+    _exit(refused && empty ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+// Go's TestCPUProfileWithFork: copying a large process takes longer than a period.
+TEST(CpuProfiler, ForksOfALargeProcessComplete) {
+  std::vector<char> heap(100 << 20, 'x');
+  CpuProfileSession session = StartCpuProfile({.rate_hz = 10'000}).value();
+  for (int i = 0; i < 10; ++i) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      execl("/bin/true", "true", nullptr);
+      _exit(127);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    std::fill(heap.begin(), heap.end(), static_cast<char>(i));
+  }
+  EXPECT_GT(session.Stop().quality.samples, 0);
+}
+
+TEST(CpuProfiler, NotesWhenItRecordedNothing) {
+  sigset_t set;
+  sigfillset(&set);
+  sigset_t old;
+  CpuProfileSession session = StartCpuProfile({.rate_hz = 1000}).value();
+  pthread_sigmask(SIG_BLOCK, &set, &old);
+  BurnCpu(milliseconds(200));
+  const CpuProfile profile = session.Stop();
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  if (profile.quality.samples > 0) GTEST_SKIP() << "the writer itself was sampled";
+  ASSERT_FALSE(profile.quality.notes.empty());
+  EXPECT_THAT(profile.quality.notes.back(), HasSubstr("Nothing was recorded"));
+}
+
+}  // namespace
+}  // namespace curg

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Timers, signals and the handler on real threads; the buffers are read directly.
+#include "profiler/sampler.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "profiler/cpu_timer.h"
+#include "profiler/proc_self.h"
+#include "profiler/sigprof.h"
+#include "runtime/thread_registry.h"
+#include "tests/profiler/burn.h"
+
+namespace curg::internal {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Sums {
+  int64_t buffers = 0;
+  int64_t samples = 0;
+  int64_t periods = 0;
+  int64_t lost = 0;
+  int64_t foreign = 0;  // samples
+  int64_t periods_max = 0;
+};
+
+Sums DrainAll() {
+  Sums sums;
+  Sampler::Get().ForEachBuffer([&sums](ProfBuf& buffer) {
+    ++sums.buffers;
+    ProfHeader header;
+    std::span<const uintptr_t> pcs;
+    while (buffer.Read(header, pcs)) {
+      if (header.kind == SampleKind::kLost) {
+        sums.lost += header.samples;
+        continue;
+      }
+      sums.samples += header.samples;
+      sums.periods += header.periods;
+      sums.periods_max = std::max(sums.periods_max, header.periods);
+      if (header.kind == SampleKind::kForeign) sums.foreign += header.samples;
+      if (header.tag != nullptr) header.tag->Unref();
+    }
+  });
+  return sums;
+}
+
+void Add(Sums& sums, const Sums& more) {
+  sums.samples += more.samples;
+  sums.periods += more.periods;
+  sums.lost += more.lost;
+  sums.foreign += more.foreign;
+}
+
+void BlockSigprof(bool block) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPROF);
+  pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
+}
+
+// Runs `measure(cpu)`, which tells whether its result was right, with twice the CPU each time until it
+// is: a loaded machine blurs a short measurement.
+template <typename Fn>
+bool RetryLonger(Fn measure) {
+  for (milliseconds cpu : {milliseconds(200), milliseconds(400), milliseconds(800),
+                           milliseconds(1600), milliseconds(3200)}) {
+    if (measure(cpu)) return true;
+  }
+  return false;
+}
+
+class SamplerTest : public testing::Test {
+ protected:
+  // Nothing armed, nothing held, nothing left behind.
+  void TearDown() override {
+    Sampler::Get().Stop();
+    DrainAll();
+    EXPECT_EQ(DrainAll().buffers, 0);
+  }
+
+  void Start(int64_t period_ns = 1'000'000) {
+    ASSERT_TRUE(Sampler::Get().Start({.period_ns = period_ns, .depth_max = 128}).ok());
+  }
+};
+
+TEST_F(SamplerTest, CreditsAThreadsCpuTime) {
+  EXPECT_TRUE(RetryLonger([this](milliseconds cpu) {
+    Start();
+    const std::chrono::nanoseconds before = ThreadCpu();
+    BurnCpu(cpu);
+    const std::chrono::nanoseconds used = ThreadCpu() - before;
+    Sampler::Get().Stop();
+    const Sums sums = DrainAll();
+    EXPECT_EQ(sums.lost, 0);
+    const double share = static_cast<double>(sums.periods) * 1e6 / static_cast<double>(used.count());
+    return share > 0.95 && share < 1.05;
+  }));
+}
+
+TEST_F(SamplerTest, WritesNothingAfterStop) {
+  Start();
+  BurnCpu(milliseconds(50));
+  Sampler::Get().Stop();
+  EXPECT_GT(DrainAll().samples, 0);
+  BurnCpu(milliseconds(50));
+  const Sums sums = DrainAll();
+  EXPECT_EQ(sums.buffers, 0);
+  EXPECT_EQ(sums.samples, 0);
+}
+
+// A signal that waited stands for all the periods it waited.
+TEST_F(SamplerTest, WeighsSamplesByTheirOverruns) {
+  Start();
+  BlockSigprof(true);
+  DrainAll();
+  BurnCpu(milliseconds(100));
+  BlockSigprof(false);
+  Sampler::Get().Stop();
+  const Sums sums = DrainAll();
+  EXPECT_GE(sums.periods_max, 90);
+  EXPECT_LE(sums.periods_max, 110);
+}
+
+// At 100 Hz most of these threads live less than a period; a fixed first expiry would miss nearly all.
+TEST_F(SamplerTest, FirstExpiryIsRandom) {
+  Start(10'000'000);
+  Sums sums;
+  std::chrono::nanoseconds used{0};
+  for (int i = 0; i < 200; ++i) {
+    std::thread([&used] {
+      const ScopedKnownThread known(ThreadKind::kWorker);
+      const std::chrono::nanoseconds before = ThreadCpu();
+      BurnCpu(milliseconds(8));
+      used += ThreadCpu() - before;
+    }).join();
+    Add(sums, DrainAll());
+  }
+  Sampler::Get().Stop();
+  Add(sums, DrainAll());
+  // 160 periods' worth of CPU in known threads. The kernel's tick costs each its last part tick.
+  const int64_t of_known = sums.samples - sums.foreign;
+  EXPECT_GT(of_known, 60);
+  EXPECT_LT(of_known, 240);
+}
+
+TEST_F(SamplerTest, IgnoresStaleSignals) {
+  Start();
+  BurnCpu(milliseconds(20));
+  Sampler::Get().Stop();
+  DrainAll();
+  // Tickets of armings that are over, and of records that never were.
+  const int64_t before = StaleSigprofs();
+  for (const uint64_t ticket :
+       {ThreadSamplerTable::Ticket(0, 0), ThreadSamplerTable::Ticket(65535, 1)}) {
+    const absl::StatusOr<CpuTimer> timer = CreateCpuTimer(gettid(), ticket);
+    ASSERT_TRUE(timer.ok());
+    StartCpuTimer(*timer, CountFrom::kNow, 1, 1'000'000);
+    BurnCpu(milliseconds(30));
+    DeleteCpuTimer(*timer);
+  }
+  EXPECT_GE(StaleSigprofs() - before, 4);
+  EXPECT_EQ(DrainAll().buffers, 0);
+}
+
+TEST_F(SamplerTest, GoesOnWithoutThreadsWhoseTimerIsRefused) {
+  rlimit old = {};
+  ASSERT_EQ(getrlimit(RLIMIT_SIGPENDING, &old), 0);
+  const rlimit none = {0, old.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+  Start();
+  BurnCpu(milliseconds(20));
+  ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &old), 0);
+  Sampler::Get().ScanThreads();
+  const SamplerCounts counts = Sampler::Get().counts();
+  Sampler::Get().Stop();
+  EXPECT_EQ(counts.threads, 0);
+  EXPECT_GE(counts.threads_refused, 1);  // once each, however often they are looked at
+  EXPECT_NE(counts.refusal.find("RLIMIT_SIGPENDING"), std::string::npos) << counts.refusal;
+  EXPECT_EQ(DrainAll().samples, 0);
+}
+
+TEST_F(SamplerTest, ArmsForeignThreadsThatBeginLater) {
+  Start();
+  std::atomic<bool> done{false};
+  std::chrono::nanoseconds used{0};
+  std::thread foreign([&] {
+    BurnCpu(milliseconds(100));  // before anybody knows of it
+    Sampler::Get().ScanThreads();
+    BurnCpu(milliseconds(100));
+    used = ThreadCpu();
+    done = true;
+    while (done) usleep(1000);
+  });
+  while (!done) usleep(1000);
+  Sampler::Get().Stop();
+  done = false;
+  foreign.join();
+  const Sums sums = DrainAll();
+  EXPECT_GE(sums.periods_max, 90);  // what it had used before comes with its first sample
+  const double share = static_cast<double>(sums.periods) * 1e6 / static_cast<double>(used.count());
+  EXPECT_GT(share, 0.9);
+  EXPECT_LT(share, 1.25);  // this thread used a little, too
+}
+
+TEST_F(SamplerTest, ForgetsForeignThreadsThatEnd) {
+  Start();
+  std::thread([] {
+    Sampler::Get().ScanThreads();
+    BurnCpu(milliseconds(30));
+  }).join();
+  EXPECT_GE(DrainAll().buffers, 2);
+  Sampler::Get().ScanThreads();  // disarms it
+  DrainAll();                    // frees its buffer
+  const int64_t threads = Sampler::Get().counts().threads;
+  Sampler::Get().ScanThreads();
+  EXPECT_EQ(Sampler::Get().counts().threads, threads);
+  EXPECT_EQ(DrainAll().buffers, static_cast<int64_t>(ReadThreadIds().value().size()));
+}
+
+// A thread that becomes known, is foreign before and after: one timer at any time.
+TEST_F(SamplerTest, CountsNoThreadTwice) {
+  EXPECT_TRUE(RetryLonger([this](milliseconds cpu) {
+    Start();
+    Sums sums;
+    std::chrono::nanoseconds used{0};
+    std::atomic<bool> done{false};
+    std::thread changing([&] {
+      const std::chrono::nanoseconds before = ThreadCpu();
+      Sampler::Get().ScanThreads();
+      BurnCpu(cpu / 4);
+      {
+        const ScopedKnownThread known(ThreadKind::kWorker);
+        Sampler::Get().ScanThreads();
+        BurnCpu(cpu / 2);
+      }
+      BlockSigprof(false);  // known threads end with it blocked; this one lives on
+      for (int i = 0; i < 3; ++i) Sampler::Get().ScanThreads();
+      BurnCpu(cpu / 4);
+      used = ThreadCpu() - before;
+      done = true;
+    });
+    while (!done) {
+      usleep(5000);
+      Add(sums, DrainAll());
+    }
+    changing.join();
+    Sampler::Get().Stop();
+    Add(sums, DrainAll());
+    const double share =
+        static_cast<double>(sums.periods) * 1e6 / static_cast<double>(used.count());
+    return share > 0.93 && share < 1.07;
+  }));
+}
+
+TEST_F(SamplerTest, SurvivesThreadsThatComeAndGo) {
+  Start();
+  std::vector<std::thread> spawners;
+  std::atomic<bool> done{false};
+  for (int i = 0; i < 4; ++i) {
+    spawners.emplace_back([i] {
+      for (int n = 0; n < 100; ++n) {
+        std::thread([i] {
+          if (i % 2 == 0) {
+            const ScopedKnownThread known(ThreadKind::kWorker);
+            BurnCpu(std::chrono::microseconds(700));
+          } else {
+            BurnCpu(std::chrono::microseconds(700));
+          }
+        }).join();
+      }
+    });
+  }
+  std::thread writer([&done] {
+    while (!done) {
+      Sampler::Get().ScanThreads();
+      DrainAll();
+      usleep(500);
+    }
+  });
+  for (std::thread& spawner : spawners) spawner.join();
+  done = true;
+  writer.join();
+  EXPECT_GE(Sampler::Get().counts().threads, 200);
+}
+
+// ---- Signals that are not the profiler's.
+
+std::atomic<int> foreign_signals{0};
+
+void CountWithInfo(int, siginfo_t* info, void*) {
+  if (info->si_code == SI_TKILL) ++foreign_signals;
+}
+void CountPlain(int) { ++foreign_signals; }
+
+TEST_F(SamplerTest, IgnoresForeignSignalsOfNobody) {
+  ASSERT_TRUE(InstallSigprof().ok());
+  raise(SIGPROF);
+  kill(getpid(), SIGPROF);
+}
+
+TEST_F(SamplerTest, PassesForeignSignalsOn) {
+  struct sigaction action = {};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = &CountWithInfo;
+  ASSERT_EQ(sigaction(SIGPROF, &action, nullptr), 0);
+  ASSERT_TRUE(InstallSigprof().ok());
+  ASSERT_TRUE(InstallSigprof().ok());  // once is enough: ours must not become its own predecessor
+  foreign_signals = 0;
+  raise(SIGPROF);
+  EXPECT_EQ(foreign_signals, 1);
+
+  signal(SIGPROF, &CountPlain);
+  ASSERT_TRUE(InstallSigprof().ok());
+  raise(SIGPROF);
+  EXPECT_EQ(foreign_signals, 2);
+
+  // Ours go nowhere else.
+  Start();
+  BurnCpu(milliseconds(30));
+  Sampler::Get().Stop();
+  EXPECT_GT(DrainAll().samples, 0);
+  EXPECT_EQ(foreign_signals, 2);
+  SetSigprofPrevious({});
+}
+
+struct sigaction before_chained;
+void Chained(int signal, siginfo_t* info, void* context) {
+  ++foreign_signals;
+  before_chained.sa_sigaction(signal, info, context);
+}
+
+// Another library installs itself after us and passes on to us, and we come back to it.
+TEST_F(SamplerTest, DoesNotGoRoundWithAHandlerThatChainsToUs) {
+  ASSERT_TRUE(InstallSigprof().ok());
+  struct sigaction action = {};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = &Chained;
+  ASSERT_EQ(sigaction(SIGPROF, &action, &before_chained), 0);
+  ASSERT_TRUE(InstallSigprof().ok());
+  foreign_signals = 0;
+  raise(SIGPROF);
+  EXPECT_EQ(foreign_signals, 1);
+  SetSigprofPrevious({});
+}
+
+TEST_F(SamplerTest, KeepsErrno) {
+  Start();
+  errno = 0;
+  for (const auto end = ThreadCpu() + milliseconds(50); ThreadCpu() < end;) {
+    errno = 4242;
+    BurnCpu(std::chrono::microseconds(500));
+    ASSERT_EQ(errno, 4242);
+  }
+}
+
+}  // namespace
+}  // namespace curg::internal
