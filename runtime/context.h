@@ -51,6 +51,9 @@ class Context {
 
   const StackBounds& stack() const { return stack_; }
 
+  // Where its hot memory is, to be fetched ahead. Requires: suspended, or not started.
+  const void* hot() const { return saved_; }
+
   // The registers with which this flow goes on when it is switched to.
   // Requires: suspended. Async-signal-safe.
   Registers Saved() const;

@@ -14,8 +14,10 @@ Where::Stack ClassifyWithTask(const Registers& registers, const ThreadState& thr
                               const Task& task) {
   if (Context::IsSwitching(registers.pc)) return Where::Stack::kSwitch;
   if (task.context.stack().Contains(registers.sp)) return Where::Stack::kTask;
-  // The scheduler has named its task and not jumped yet, or has jumped back and not cleared it yet.
+  // The next task is named and its stack not reached yet, or the scheduler's is and the task not cleared yet.
   if (thread.system_stack.Contains(registers.sp)) return Where::Stack::kSwitch;
+  const Task* left = thread.left.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+  if (left != nullptr && left->context.stack().Contains(registers.sp)) return Where::Stack::kSwitch;
   return Where::Stack::kOther;
 }
 

@@ -63,9 +63,7 @@ void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void
   task->wait_reason = reason;
   task->wait_object = object;
   task->state.store(TaskState::kParked, std::memory_order_relaxed);  // relaxed: a hint
-  Worker* const worker = CurrentWorker();
-  worker->after_switch = {.commit = commit, .arg = arg};
-  Context::Switch(task->context, worker->system);
+  CurrentWorker()->SwitchAway(*task, commit, arg);
 }
 
 void Unpark(Task* task) { task->scheduler->Ready(task); }

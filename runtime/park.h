@@ -14,9 +14,9 @@ namespace curg::internal {
 
 class Task;
 
-// Parks the current task: switches to the scheduler, which runs `commit(arg)` once the task's context
-// is saved; from then on anyone may Unpark it, commit itself included. If commit returns false, the
-// task does not park but goes on at once. Returns when unparked.
+// Parks the current task: switches away from its stack; whoever runs next on this worker, another task or the
+// scheduler, first runs `commit(arg)`. From then on anyone may Unpark it, commit itself included. If
+// commit returns false, the task does not park but goes on soon. Returns when unparked.
 // Requires: a current task, not inside OnSystemStack. Blocks: the task.
 void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg);
 
@@ -42,7 +42,7 @@ class Waiter {
   Waiter& operator=(const Waiter&) = delete;
 
   // Runs `commit(arg)` once asleep; if it returns true, sleeps until woken, else goes on at once.
-  // commit runs on a system stack; it must not park, and may Wake this Waiter.
+  // commit runs on somebody else's stack; it must not park, and may Wake this Waiter.
   // Owner only: whoever made the Waiter. Blocks: the task or the plain thread.
   void WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg);
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/run_batch.h"
 #include "runtime/run_queue.h"
 #include "runtime/stack_pool.h"
 #include "runtime/tag_cache.h"
@@ -22,6 +23,7 @@ struct alignas(64) Processor {
 
   // --- Shared with thieves and wakers.
   RunQueue<> queue;
+  RunBatch<Task> batch;
   TimerQueue timers;
   // How many tasks it has run: if it has not moved for a while, whoever is behind this processor is held.
   std::atomic<uint32_t> tick{0};

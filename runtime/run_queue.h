@@ -61,6 +61,18 @@ class RunQueue {
     return Advance(head, kHalf) ? kHalf : 0;
   }
 
+  // Takes the first tasks of the ring: half of them, rounded up, and at most as many as `out` holds. Returns
+  // how many. Owner only.
+  size_t PopBatch(std::span<T*> out) {
+    uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
+    while (true) {
+      const uint32_t size = tail_.load(std::memory_order_relaxed) - head;
+      const uint32_t count = std::min<uint32_t>(size - size / 2, static_cast<uint32_t>(out.size()));
+      for (uint32_t i = 0; i < count; ++i) out[i] = At(head + i).load(std::memory_order_relaxed);
+      if (count == 0 || Advance(head, count)) return count;
+    }
+  }
+
   // Takes the first of the ring, or null. Owner only.
   T* Pop() {
     uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()

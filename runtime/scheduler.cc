@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdio>
+#include <span>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/asymmetric_fence.h"
 #include "runtime/check.h"
 #include "runtime/futex.h"
 #include "runtime/park.h"
@@ -31,13 +32,13 @@ std::atomic<uint64_t> g_next_id{1};
 // would pull apart tasks that take turns on one worker.
 constexpr int kStalePauses = 64;
 
-// Whether `victim` has had the same task waiting in its run-next slot, and run nothing, for a while.
-bool NextIsStale(Processor& victim) {
-  const Task* next = victim.queue.next();
-  if (next == nullptr) return false;
+// Whether tasks have waited in `victim`'s run-next slot or batch, and none was run, for a while.
+bool IsStale(Processor& victim) {
+  const auto waiting = [&] { return victim.queue.next() != nullptr || !victim.batch.Empty(); };
+  if (!waiting()) return false;
   const uint32_t tick = victim.tick.load(std::memory_order_relaxed);  // relaxed: a hint
   for (int i = 0; i < kStalePauses; ++i) __builtin_ia32_pause();
-  return victim.tick.load(std::memory_order_relaxed) == tick && victim.queue.next() == next;
+  return victim.tick.load(std::memory_order_relaxed) == tick && waiting();
 }
 
 uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
@@ -52,7 +53,7 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
 // ---- Start and stop.
 
 Scheduler::Scheduler(const Config& config)
-    : config_(config), pool_(config.slot_size, config.stacks_max) {
+    : config_(config), batches_(RegisterAsymmetricFence()), pool_(config.slot_size, config.stacks_max) {
   processors_.reserve(static_cast<size_t>(config.workers) + kSurplusMax);
   workers_.reserve(processors_.capacity());
   for (int i = 0; i < config.workers; ++i) AddWorker(/*surplus=*/false);
@@ -359,7 +360,7 @@ void Scheduler::WakeOne() {
 // visible to those who lie down later: the taking was a sequentially consistent read-modify-write.
 void Scheduler::WakeForRest(const Processor& processor) {
   if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
-  if (processor.queue.size() > 0 || processor.queue.next() != nullptr) WakeOne();
+  if (processor.queue.size() > 0 || processor.queue.next() != nullptr || !processor.batch.Empty()) WakeOne();
 }
 
 // Found work while spinning. If more is left, the next one comes searching.
@@ -384,7 +385,7 @@ int64_t Scheduler::EarliestTimer() const {
 bool Scheduler::AnyWork() {
   if (global_.size() > 0) return true;
   for (size_t i = 0; i < count(); ++i) {
-    if (processors_[i]->queue.size() > 0 || NextIsStale(*processors_[i])) return true;
+    if (processors_[i]->queue.size() > 0 || IsStale(*processors_[i])) return true;
   }
   const int64_t earliest = EarliestTimer();
   return earliest != TimerQueue::kNever && earliest <= MonotonicNow();
@@ -512,7 +513,7 @@ void Scheduler::Retire(Worker& worker) {
   }
   Processor& processor = *worker.processor;
   if (Task* task = processor.queue.ExchangeNext(nullptr)) global_.Push(task);
-  while (Task* task = processor.queue.Pop()) global_.Push(task);
+  while (Task* task = PopRing(processor)) global_.Push(task);
   processor.timers.MoveTo(processors_.front()->timers);
   processor.stacks.Flush();
   processor.tasks.Flush();
@@ -537,8 +538,27 @@ Task* Scheduler::PopLocal(Processor& processor) {
     }
   }
   processor.next_streak = 0;
-  if (Task* task = processor.queue.Pop()) return task;
+  if (Task* task = PopRing(processor)) return task;
   return processor.queue.next() != nullptr ? processor.queue.ExchangeNext(nullptr) : nullptr;
+}
+
+// The ring, through the batch. What comes after is fetched ahead: the record two tasks before it runs,
+// the stack one before.
+Task* Scheduler::PopRing(Processor& processor) {
+  if (Task* task = processor.batch.Pop()) {
+    if (const Task* next = processor.batch.Peek(0)) __builtin_prefetch(next->context.hot());
+    if (const Task* next = processor.batch.Peek(1)) __builtin_prefetch(next);
+    return task;
+  }
+  if (!batches_) return processor.queue.Pop();
+  std::array<Task*, RunBatch<Task>::kSize + 1> tasks;
+  const size_t count = processor.queue.PopBatch(tasks);
+  if (count == 0) return nullptr;
+  if (count > 1) {
+    for (size_t i = 1; i < count; ++i) __builtin_prefetch(tasks[i]);
+    processor.batch.Fill(std::span(tasks).subspan(1, count - 1));
+  }
+  return tasks[0];
 }
 
 Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
@@ -558,8 +578,14 @@ Task* Scheduler::RunTimers(Worker& worker, Processor& processor, int64_t now) {
   return PopLocal(*worker.processor);
 }
 
-Task* Scheduler::StealNext(Processor& victim) {
-  return NextIsStale(victim) ? victim.queue.ExchangeNext(nullptr) : nullptr;
+// What a processor that stands still was about to run. `own` is empty.
+Task* Scheduler::StealStale(Processor& own, Processor& victim) {
+  if (!IsStale(victim)) return nullptr;
+  if (Task* task = victim.queue.ExchangeNext(nullptr)) return task;
+  std::array<Task*, RunBatch<Task>::kSize> stolen;
+  const size_t count = victim.batch.Steal(stolen);
+  for (size_t i = 1; i < count; ++i) PushLocal(own, stolen[i]);
+  return count > 0 ? stolen[0] : nullptr;
 }
 
 Task* Scheduler::StealWork(Worker& worker) {
@@ -576,7 +602,7 @@ Task* Scheduler::StealWork(Worker& worker) {
       if (victim.timers.Earliest() != TimerQueue::kNever) {
         if (Task* task = RunTimers(worker, victim, MonotonicNow())) return task;
       }
-      if (Task* task = StealNext(victim)) return task;
+      if (Task* task = StealStale(own, victim)) return task;
     }
     if (global_.size() > 0) return PopGlobal(own, RunQueue<>::kHalf);
   }
@@ -593,6 +619,23 @@ Task* Scheduler::Spin(Worker& worker) {
     spinning_.fetch_add(1, std::memory_order_seq_cst);
   }
   return StealWork(worker);
+}
+
+// As the first half of FindRunnable, for a task that leaves its stack: what is due only now and then is left
+// to that.
+Task* Scheduler::PickNext(Worker& worker) {
+  Processor& processor = *worker.processor;
+  const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
+  const bool has_timers = processor.timers.Earliest() != TimerQueue::kNever;
+  if (tick % kGlobalPeriod == 0 || (has_timers && tick % kTimerPeriod == 0) || worker.surplus ||
+      worker.held.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) {
+    return nullptr;
+  }
+  Task* const task = PopLocal(processor);
+  if (task == nullptr) return nullptr;
+  processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
+  WakeForRest(processor);
+  return task;
 }
 
 Task* Scheduler::FindRunnable(Worker& worker) {
@@ -631,7 +674,10 @@ Task* Scheduler::FindRunnable(Worker& worker) {
 
 bool Scheduler::HasWorkFor(Worker& worker) {
   Processor& processor = *worker.processor;
-  if (processor.queue.next() != nullptr || processor.queue.size() > 0 || global_.size() > 0) return true;
+  if (processor.queue.next() != nullptr || !processor.batch.Empty() || processor.queue.size() > 0 ||
+      global_.size() > 0) {
+    return true;
+  }
   const int64_t earliest = processor.timers.Earliest();
   return (earliest != TimerQueue::kNever && earliest <= MonotonicNow()) ||
          stopping_.load(std::memory_order_relaxed);

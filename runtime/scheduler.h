@@ -105,7 +105,10 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   int num_workers() const { return config_.workers; }
 
   // --- For the workers.
+  // The next task to run; waits for one. Null: the scheduler stops. On the system stack.
   Task* FindRunnable(Worker& worker);
+  // The next task to run if one is at hand and nothing else is due; else null. On any stack.
+  Task* PickNext(Worker& worker);
   void FinishTask(Worker& worker, Task* task);
   void BindStack(Processor& processor, Task* task);
   // Whether anything else wants to run on `worker`.
@@ -127,11 +130,12 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr int64_t kIdsAtATime = 64;
 
   Task* PopLocal(Processor& processor);
+  Task* PopRing(Processor& processor);
   Task* PopGlobal(Processor& processor, size_t batch_max);
   Task* RunTimers(Worker& worker, Processor& processor, int64_t now);
   Task* Spin(Worker& worker);
   Task* StealWork(Worker& worker);
-  Task* StealNext(Processor& victim);
+  Task* StealStale(Processor& own, Processor& victim);
   bool AnyWork();
   int64_t EarliestTimer() const;
 
@@ -165,6 +169,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   uint64_t NextId(Processor* processor);
 
   const Config config_;
+  const bool batches_;  // the kernel lets batches be stolen from
   StackPool pool_;
   std::mutex other_pools_lock_;
   std::map<size_t, std::unique_ptr<StackPool>> other_pools_;  // guarded by other_pools_lock_

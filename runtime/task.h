@@ -36,7 +36,7 @@ struct ExceptionState {
 
 class alignas(64) Task {
  public:
-  // --- The first cache line is all that a switch touches.
+  // --- The first cache line is all of the record that a switch touches.
   Context context;
   ExceptionState exceptions;
   const void* wait_object = nullptr;

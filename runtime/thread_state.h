@@ -18,6 +18,7 @@ class Worker;
 // which program order, kept by signal fences, is enough).
 struct ThreadState {
   std::atomic<Task*> current{nullptr};
+  std::atomic<Task*> left{nullptr};            // whose stack this thread was on before the current one's
   std::atomic<Worker*> worker{nullptr};
   std::atomic<const Tag*> plain_tag{nullptr};  // of a thread that runs no task
   StackBounds system_stack;                    // empty: unknown

@@ -27,7 +27,7 @@ void TimerQueue::Publish() {
 
 void TimerQueue::Place(size_t index, Slot slot) {
   heap_[index] = slot;
-  slot.timer->index = index;
+  position_[slot.id] = static_cast<uint32_t>(index);
 }
 
 void TimerQueue::SiftUp(size_t index, Slot slot) {
@@ -57,6 +57,8 @@ void TimerQueue::SiftDown(size_t index, Slot slot) {
 }
 
 void TimerQueue::RemoveAt(size_t index) {
+  timer_[heap_[index].id] = nullptr;
+  free_ids_.push_back(heap_[index].id);
   const Slot last = heap_.back();
   heap_.pop_back();
   if (index == heap_.size()) return;
@@ -67,26 +69,38 @@ void TimerQueue::RemoveAt(size_t index) {
   }
 }
 
-bool TimerQueue::Add(Timer* timer) {
-  std::lock_guard lock(lock_);
+void TimerQueue::Insert(int64_t when, Timer* timer) {
+  if (free_ids_.empty()) {
+    free_ids_.push_back(static_cast<uint32_t>(timer_.size()));
+    timer_.push_back(nullptr);
+    position_.push_back(0);
+  }
+  timer->id = free_ids_.back();
+  free_ids_.pop_back();
+  timer_[timer->id] = timer;
   timer->queue.store(this, std::memory_order_release);  // release: pairs with Cancel()
   heap_.emplace_back();
-  SiftUp(heap_.size() - 1, {timer->when, timer});
-  if (timer->index != 0) return false;
+  SiftUp(heap_.size() - 1, {when, timer->id});
+}
+
+bool TimerQueue::Add(Timer* timer) {
+  std::lock_guard lock(lock_);
+  Insert(timer->when, timer);
+  if (position_[timer->id] != 0) return false;
   Publish();
   return true;
 }
 
 bool TimerQueue::Cancel(Timer* timer) {
-  TimerQueue* queue = timer->queue.load(std::memory_order_acquire);  // acquire: pairs with Add()
+  TimerQueue* queue = timer->queue.load(std::memory_order_acquire);  // acquire: pairs with Insert()
   if (queue == nullptr) return false;
   std::unique_lock lock(queue->lock_);
   // It may have moved before the lock was taken, but not since.
   for (TimerQueue* now; (now = timer->queue.load(std::memory_order_acquire)) != queue; queue = now) {
     lock = std::unique_lock(now->lock_);
   }
-  const size_t index = timer->index;
-  if (index >= queue->heap_.size() || queue->heap_[index].timer != timer) return false;
+  if (timer->id >= queue->timer_.size() || queue->timer_[timer->id] != timer) return false;
+  const size_t index = queue->position_[timer->id];
   queue->RemoveAt(index);
   if (index == 0) queue->Publish();
   return true;
@@ -94,32 +108,36 @@ bool TimerQueue::Cancel(Timer* timer) {
 
 void TimerQueue::MoveTo(TimerQueue& other) {
   std::scoped_lock lock(lock_, other.lock_);
-  for (const Slot& slot : heap_) {
-    slot.timer->queue.store(&other, std::memory_order_release);  // release: pairs with Cancel()
-    other.heap_.emplace_back();
-    other.SiftUp(other.heap_.size() - 1, slot);
-  }
+  for (const Slot& slot : heap_) other.Insert(slot.when, timer_[slot.id]);
   heap_.clear();
+  position_.clear();
+  timer_.clear();
+  free_ids_.clear();
   Publish();
   other.Publish();
 }
 
-Timer* TimerQueue::PopDue(int64_t now) {
+// Takes up to kBatch due timers out, the earliest first.
+size_t TimerQueue::PopDue(int64_t now, Timer** due) {
   std::lock_guard lock(lock_);
-  if (heap_.empty() || heap_.front().when > now) return nullptr;
-  Timer* const timer = heap_.front().timer;
-  RemoveAt(0);
-  Publish();
-  return timer;
+  size_t count = 0;
+  while (count < kBatch && !heap_.empty() && heap_.front().when <= now) {
+    due[count] = timer_[heap_.front().id];
+    __builtin_prefetch(due[count++]);
+    RemoveAt(0);
+  }
+  if (count > 0) Publish();
+  return count;
 }
 
 size_t TimerQueue::RunDue(int64_t now) {
   size_t fired = 0;
   while (Earliest() <= now) {
-    Timer* const timer = PopDue(now);
-    if (timer == nullptr) break;
-    timer->fire(timer);
-    ++fired;
+    Timer* due[kBatch];
+    const size_t count = PopDue(now, due);
+    if (count == 0) break;
+    for (size_t i = 0; i < count; ++i) due[i]->fire(due[i]);
+    fired += count;
   }
   return fired;
 }

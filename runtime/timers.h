@@ -26,12 +26,14 @@ struct Timer {
   void (*fire)(Timer* timer) = nullptr;
   int64_t when = 0;  // MonotonicNow() at which it is due
 
-  // Owned by the queue, under its lock.
+  // The queue's; `id` is under its lock.
   std::atomic<TimerQueue*> queue{nullptr};  // changes under the locks of both queues
-  size_t index = 0;
+  uint32_t id = 0;
 };
 
-// A 4-ary heap: half the depth of a binary one, and the four children share a cache line or two.
+// A 4-ary heap: half the depth of a binary one, and the four children share a cache line. Where a timer is
+// in the heap is kept in a dense array by id, not in the timer: timers lie on their tasks' stacks, and
+// moving one in the heap must not touch cold memory.
 // Thread-safe: any thread may add, cancel or run.
 class TimerQueue {
  public:
@@ -57,18 +59,25 @@ class TimerQueue {
  private:
   struct Slot {
     int64_t when;
-    Timer* timer;
+    uint32_t id;
   };
+  // So many timers are taken out under one lock, and fetched together.
+  static constexpr size_t kBatch = 16;
 
   void Publish();
   void Place(size_t index, Slot slot);
   void SiftUp(size_t index, Slot slot);
   void SiftDown(size_t index, Slot slot);
-  Timer* PopDue(int64_t now);
+  void Insert(int64_t when, Timer* timer);
+  size_t PopDue(int64_t now, Timer** due);
   void RemoveAt(size_t index);
 
   SpinLock lock_;
-  std::vector<Slot> heap_;  // guarded by lock_
+  // All guarded by lock_.
+  std::vector<Slot> heap_;
+  std::vector<uint32_t> position_;  // by id: where in heap_
+  std::vector<Timer*> timer_;       // by id
+  std::vector<uint32_t> free_ids_;
   std::atomic<int64_t> earliest_{kNever};
 };
 

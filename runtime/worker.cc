@@ -3,20 +3,14 @@
 
 #include <cxxabi.h>
 
-#include "runtime/check.h"
+#include <utility>
+
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 
 namespace curg::internal {
 namespace {
-
-// The thread's exception state. Asked for anew at each use: the compiler may not keep the address
-// across a switch, and never inlined for the same reason.
-__attribute__((noinline)) ExceptionState& ThisThreadsExceptions() {
-  asm volatile("" ::: "memory");
-  return *reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
-}
 
 // A detached task whose value nobody will take destroys it on its own stack, where destructors may
 // park; so it looks before it ends, and looks once more after it has left, since the handle may be
@@ -42,13 +36,12 @@ bool CommitEnd(void* arg) {
 }
 
 void Leave(Task& task) {
-  Worker& worker = *CurrentWorker();
-  worker.after_switch = {.commit = &CommitEnd, .arg = &task};
-  Context::Switch(task.context, worker.system, /*last=*/!HasLeftovers(task));
+  CurrentWorker()->SwitchAway(task, &CommitEnd, &task, /*last=*/!HasLeftovers(task));
 }
 
 // What every task runs on its stack, from its first instruction to its last.
 void TaskMain() {
+  CurrentWorker()->FinishSwitch();
   Task& task = *CurrentTask();
   task.body.run(task.body);
   // acquire: pairs with the release in JoinHandle's detach
@@ -67,35 +60,60 @@ uintptr_t Colour(const StackSlot& slot) {
 
 }  // namespace
 
-void Worker::Resume(Task* task) {
-  task->state.store(TaskState::kRunning, std::memory_order_relaxed);  // relaxed: a hint
-  ExceptionState& exceptions = ThisThreadsExceptions();  // this side of the switch never migrates
-  ThreadState& thread = ThisThread();
-  exceptions = task->exceptions;
-  thread.current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
-  std::atomic_signal_fence(std::memory_order_seq_cst);    // a handler sees the task before its stack
-  Context::Switch(system, task->context);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // and its stack is left before the task is
-  thread.current.store(nullptr, std::memory_order_relaxed);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // which is before anybody else may have it
-  task->exceptions = exceptions;
-  exceptions = {};
+// Makes `task` the one to switch to.
+void Worker::Prepare(Task& task) {
+  if (task.context.stack().empty()) {
+    scheduler.BindStack(*processor, &task);
+    task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
+  }
+  task.state.store(TaskState::kRunning, std::memory_order_relaxed);  // relaxed: a hint
 }
 
-void Worker::Execute(Task* task) {
-  if (task->context.stack().empty()) {
-    scheduler.BindStack(*processor, task);
-    task->context.Start(task->stack.usable(), Colour(task->stack), &TaskMain);
+// The order of stores is for a handler on this thread, which takes the stack pointer for true: while it
+// is not on the current task's stack, there is a switch going on (WhereAmI).
+void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last) {
+  after_switch = {.commit = commit, .arg = arg, .task = &task};
+  task.exceptions = *exceptions;
+  Task* const next = scheduler.PickNext(*this);
+  if (next == nullptr) {
+    *exceptions = {};
+    Context::Switch(task.context, system, last);
+  } else {
+    Prepare(*next);
+    *exceptions = next->exceptions;
+    ThreadState& thread = ThisThread();
+    thread.left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    thread.current.store(next, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    Context::Switch(task.context, next->context, last);
   }
-  do {
-    Resume(task);
-  } while (!after_switch.commit(after_switch.arg));
+  CurrentWorker()->FinishSwitch();  // another worker, perhaps
+}
+
+void Worker::FinishSwitch() {
+  const AfterSwitch after = std::exchange(after_switch, {});
+  if (after.commit != nullptr && !after.commit(after.arg)) scheduler.Ready(after.task);
+}
+
+// On the system stack; comes back when a task found nobody to hand over to.
+void Worker::Execute(Task* task) {
+  Prepare(*task);
+  *exceptions = task->exceptions;
+  ThisThread().current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  Context::Switch(system, task->context);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  ThisThread().current.store(nullptr, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // before anybody else may have the task
+  FinishSwitch();
 }
 
 void Worker::Run() {
   ScopedKnownThread known(kind);
   ThisThread().worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
   system.AdoptThread(known.thread().system_stack);
+  exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   while (Task* task = scheduler.FindRunnable(*this)) Execute(task);
   ThisThread().worker.store(nullptr, std::memory_order_relaxed);
 }

@@ -27,17 +27,27 @@ class Worker {
   // Runs tasks until the scheduler stops.
   void Run();
 
-  // What a task that leaves its worker asks it to do once its context is saved. False: it goes on.
+  // What a task that leaves its stack asks whoever runs next on this worker to do once its context is saved.
+  // False: the task goes on, soon.
   struct AfterSwitch {
     bool (*commit)(void* arg) = nullptr;
     void* arg = nullptr;
+    Task* task = nullptr;
   };
+
+  // Leaves the current task's stack: for the next task's, if one is at hand, else for the system stack. Returns
+  // when the task is resumed, perhaps on another worker. `last`: it will not be.
+  void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last = false);
+
+  // On the new stack, after every switch.
+  void FinishSwitch();
 
   Scheduler& scheduler;
   Processor* processor;
   const ThreadKind kind;
   Context system;                 // the scheduler loop, on the thread's own stack
   AfterSwitch after_switch;
+  ExceptionState* exceptions = nullptr;  // the thread's; asked for once, and never kept in a task
   const bool surplus;             // beyond the configured number, while others are held (sysmon.h)
   bool spinning = false;          // counted in Scheduler's number of spinning workers
   uint32_t random = 0;            // state of the victim choice
@@ -51,7 +61,7 @@ class Worker {
 
  private:
   void Execute(Task* task);
-  void Resume(Task* task);
+  void Prepare(Task& task);
 };
 
 }  // namespace curg::internal
