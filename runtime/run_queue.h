@@ -20,6 +20,7 @@
 // As Go's runq (runqput, runqget, runqgrab) and tokio's queue.rs.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -39,13 +40,14 @@ class RunQueue {
  public:
   static constexpr uint32_t kHalf = kCapacity / 2;
 
-  // Puts `task` last. False: full. Owner only.
-  bool Push(T* task) {
+  // Puts `task` last. False: full. Owner only. `order` is stronger for who looks next whether another
+  // worker sleeps, with no other fence in between.
+  bool Push(T* task, std::memory_order order = std::memory_order_release) {
     const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
     const uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
     if (tail - head == kCapacity) return false;
     At(tail).store(task, std::memory_order_relaxed);
-    tail_.store(tail + 1, std::memory_order_release);  // release: pairs with StealInto()
+    tail_.store(tail + 1, order);  // release: pairs with StealFrom()
     return true;
   }
 
@@ -104,11 +106,12 @@ class RunQueue {
     return task;
   }
 
-  // Tasks in the ring; a hint for others than the owner. Thread-safe.
+  // Tasks in the ring; a hint for others than the owner, but 0 only if it was empty at some instant of
+  // the call. Thread-safe.
   uint32_t size() const {
     const uint32_t head = head_.load(std::memory_order_seq_cst);
     const uint32_t tail = tail_.load(std::memory_order_seq_cst);
-    return tail - head <= kCapacity ? tail - head : 0;
+    return std::min(tail - head, kCapacity);  // more: head was old when tail was read
   }
 
  private:
@@ -116,8 +119,9 @@ class RunQueue {
 
   // Claims `count` elements from `head`; on failure `head` is the present one.
   bool Advance(uint32_t& head, uint32_t count) {
-    // release: pairs with the acquire in Push(); acquire: pairs with the other claims
-    return head_.compare_exchange_strong(head, head + count, std::memory_order_acq_rel,
+    // release: pairs with the acquire in Push(); acquire: pairs with the other claims; seq_cst: the
+    // owner then looks whether anybody sleeps (Scheduler::WakeForRest)
+    return head_.compare_exchange_strong(head, head + count, std::memory_order_seq_cst,
                                          std::memory_order_acquire);
   }
 

@@ -170,6 +170,9 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
       worker != nullptr && &worker->scheduler == this ? worker->processor : nullptr;
   Task* const task = processor != nullptr ? processor->tasks.Take() : TaskSlab::Instance().Take(1);
   if (absl::Status status = ReserveStack(task, slot_size, processor); !status.ok()) {
+#ifdef CURG_TSAN
+    g_tasks_under_tsan.fetch_sub(1);
+#endif
     TaskSlab::Instance().Return(task, task);
     return status;
   }
@@ -179,6 +182,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   const Tag* tag;
   if (options.tag.has_value()) {
     tag = TagRef(*options.tag).release();
+    if (tag != nullptr) tag->ShowRelease();
   } else {
     tag = (spawner != nullptr ? spawner->tag : thread.plain_tag).load(std::memory_order_relaxed);
     if (processor != nullptr) {
@@ -250,8 +254,8 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
 
 // ---- Making runnable.
 
-void Scheduler::PushLocal(Processor& processor, Task* task) {
-  while (!processor.queue.Push(task)) {
+void Scheduler::PushLocal(Processor& processor, Task* task, std::memory_order order) {
+  while (!processor.queue.Push(task, order)) {
     std::array<Task*, RunQueue<>::kHalf> half;
     const size_t count = processor.queue.PopHalf(half);
     if (count == 0) continue;
@@ -325,9 +329,15 @@ void Scheduler::WakeOne() {
   }
 }
 
+// Took a task without having spun. Whatever this worker put into its queue without waking anybody is
+// visible to those who lie down later: the taking was a sequentially consistent read-modify-write.
+void Scheduler::WakeForRest(const Processor& processor) {
+  if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
+  if (processor.queue.size() > 0 || processor.queue.next() != nullptr) WakeOne();
+}
+
 // Found work while spinning. If more is left, the next one comes searching.
 void Scheduler::EndSpin(Worker& worker) {
-  if (!worker.spinning) return;
   worker.spinning = false;
   // seq_cst: before the look at the queues, as others who saw us spinning did not wake anybody
   spinning_.fetch_sub(1, std::memory_order_seq_cst);
@@ -449,7 +459,7 @@ Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
   if (first == nullptr) return nullptr;
   for (Task* task = first->next; task != nullptr;) {
     Task* const next = task->next;
-    PushLocal(processor, task);
+    PushLocal(processor, task, std::memory_order_seq_cst);  // before WakeForRest's look
     task = next;
   }
   return first;
@@ -513,7 +523,11 @@ Task* Scheduler::FindRunnable(Worker& worker) {
     if (task == nullptr && has_timers) task = RunTimers(worker, processor, MonotonicNow());
     if (task == nullptr) task = Spin(worker);
     if (task != nullptr) {
-      EndSpin(worker);
+      if (worker.spinning) {
+        EndSpin(worker);
+      } else {
+        WakeForRest(processor);
+      }
       return task;
     }
     Sleep(worker);

@@ -10,6 +10,12 @@
 //   submitter   publish work ; fence ; load spinning_, idle_count_
 //   sleeper     spinning_ -= 1, idle_count_ += 1 ; fence ; look at every queue ; sleep
 //
+// Some work is published without a fence: what a yield, a displaced run-next task or a batch from the
+// global queue puts into the ring. And a task in run next does not count as work while its worker is
+// about to come for it. For these a worker that takes a task looks at what it leaves behind
+// (WakeForRest), the taking being the fence. Until it takes one, its run-next task (if any) is stale,
+// which the sleeper does count as work.
+//
 // Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other is
 // woken; the last spinning worker that finds work wakes one more (EndSpin), so that load spreads.
 //
@@ -105,8 +111,10 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool AnyWork();
   int64_t EarliestTimer() const;
 
-  void PushLocal(Processor& processor, Task* task);
+  void PushLocal(Processor& processor, Task* task,
+                 std::memory_order order = std::memory_order_release);
   void WakeOne();
+  void WakeForRest(const Processor& processor);
   void EndSpin(Worker& worker);
   void Sleep(Worker& worker);
   bool StopSleeping(Worker& worker);
