@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -20,8 +21,9 @@ namespace curg::internal {
 // greatest value: none). May return early. False: the deadline has passed. Blocks: the thread.
 inline bool FutexWait(std::atomic<uint32_t>& word, uint32_t expected,
                       int64_t deadline = std::numeric_limits<int64_t>::max()) {
-  timespec until = {.tv_sec = deadline / 1'000'000'000, .tv_nsec = deadline % 1'000'000'000};
   const bool forever = deadline == std::numeric_limits<int64_t>::max();
+  deadline = std::max<int64_t>(deadline, 0);  // the kernel refuses what lies before its clock's start
+  timespec until = {.tv_sec = deadline / 1'000'000'000, .tv_nsec = deadline % 1'000'000'000};
   // FUTEX_WAIT_BITSET is the form with an absolute deadline.
   const long result = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
                               forever ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);

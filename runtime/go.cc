@@ -59,7 +59,11 @@ void Yield() {
 void SleepFor(std::chrono::nanoseconds duration) {
   if (internal::CurrentTask() == nullptr) return std::this_thread::sleep_for(duration);
   if (duration <= std::chrono::nanoseconds::zero()) return Yield();
-  SleepUntilMonotonic(internal::MonotonicNow() + duration.count());
+  int64_t when;
+  if (__builtin_add_overflow(internal::MonotonicNow(), duration.count(), &when)) {
+    when = internal::TimerQueue::kNever;
+  }
+  SleepUntilMonotonic(when);
 }
 
 void SleepUntil(std::chrono::steady_clock::time_point deadline) {

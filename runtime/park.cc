@@ -45,13 +45,13 @@ struct TimedWait {
   Scheduler* scheduler;
 };
 
-// The timer may fire, and the task run again, as soon as it is added: so the lock goes first, and
-// nothing is touched afterwards.
-bool UnlockAndArm(void* arg) {
+// Arms first: as soon as the lock is free a waker may come, and the task run again and want its timer
+// back. The timer may fire at once, too; then the task waits for the lock before it can go far, since it
+// must take itself out of the object. So the unlocking is the last touch of anything of the task's.
+bool ArmAndUnlock(void* arg) {
   const TimedWait wait = *static_cast<TimedWait*>(arg);
-  Timer* const timer = wait.timeout;
+  wait.scheduler->AddTimer(wait.timeout);
   wait.lock->unlock();
-  wait.scheduler->AddTimer(timer);
   return true;
 }
 
@@ -88,23 +88,26 @@ bool Waiter::WaitUntil(WaitReason reason, const void* object, SpinLock& lock, De
       std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch()).count();
   if (task_ == nullptr) {
     lock.unlock();
-    bool in_time = true;
-    // acquire: pairs with the release in Wake()
-    while (woken_.load(std::memory_order_acquire) == 0) {
-      if (in_time && !FutexWait(woken_, 0, when)) in_time = !TryClaim();
-      if (!in_time) return false;
-      if (MonotonicNow() >= when) FutexWait(woken_, 0);  // somebody claimed: the wake-up is on its way
-    }
-    return true;
+    return WaitThreadUntil(when);
   }
   Timeout timeout;
   timeout.fire = &Timeout::Fire;
   timeout.when = when;
   timeout.waiter = this;
   TimedWait wait = {.lock = &lock, .timeout = &timeout, .scheduler = task_->scheduler};
-  Park(reason, object, &UnlockAndArm, &wait);
+  Park(reason, object, &ArmAndUnlock, &wait);
   if (timeout.expired) return false;
   timeout.Disarm();
+  return true;
+}
+
+bool Waiter::WaitThreadUntil(int64_t deadline) {
+  // acquire: pairs with the release in Wake()
+  while (woken_.load(std::memory_order_acquire) == 0) {
+    if (FutexWait(woken_, 0, deadline)) continue;
+    if (TryClaim()) return false;
+    deadline = TimerQueue::kNever;  // somebody claimed: the wake-up is on its way
+  }
   return true;
 }
 

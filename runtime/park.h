@@ -68,6 +68,8 @@ class Waiter {
   Task* task() const { return task_; }
 
  private:
+  bool WaitThreadUntil(int64_t deadline);
+
   Task* const task_;
   std::atomic<bool> claimed_{false};
   std::atomic<uint32_t> woken_{0};  // the plain thread's futex: 0 asleep, 1 woken

@@ -28,7 +28,7 @@ std::string ReadFile(const std::string& path) {
 std::optional<double> Ratio(absl::string_view quota, absl::string_view period) {
   double quota_us, period_us;
   if (!absl::SimpleAtod(quota, &quota_us) || !absl::SimpleAtod(period, &period_us)) return std::nullopt;
-  if (quota_us <= 0 || period_us <= 0) return std::nullopt;  // v1 says -1 for "no limit"
+  if (!(quota_us > 0 && period_us > 0)) return std::nullopt;  // v1 says -1 for "no limit"
   return quota_us / period_us;
 }
 
@@ -106,7 +106,7 @@ absl::StatusOr<int> WorkerCount(std::optional<int> option) {
   }
   int workers = std::min(CpusInAffinityMask(), kWorkersMax);
   const std::optional<double> quota = CgroupCpuQuota(ReadFile("/proc/self/cgroup"), "/sys/fs/cgroup");
-  if (quota.has_value()) workers = std::clamp(static_cast<int>(std::ceil(*quota)), 1, workers);
+  if (quota.has_value() && *quota < workers) workers = static_cast<int>(std::ceil(*quota));
   return workers;
 }
 
