@@ -16,9 +16,16 @@ CURG_COPTS = [
 
 # For what runs inside the SIGPROF handler: never instrumented by the thread
 # sanitizer, whose runtime is not safe there, nor by the address sanitizer, which
-# would object to a walk that reads other functions' frames.
+# would object to a walk that reads other functions' frames. The defines tell
+# runtime/context.h what the other files are built with: its layout depends on it.
 CURG_SIGNAL_COPTS = CURG_COPTS + select({
-    "//bazel:asan": ["-fno-sanitize=address"],
-    "//bazel:tsan": ["-fno-sanitize=thread"],
+    "//bazel:asan": [
+        "-fno-sanitize=address",
+        "-DCURG_ASAN=1",
+    ],
+    "//bazel:tsan": [
+        "-fno-sanitize=thread",
+        "-DCURG_TSAN=1",
+    ],
     "//conditions:default": [],
 })

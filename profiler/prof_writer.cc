@@ -120,6 +120,7 @@ void ProfWriter::Drain(ProfBuf& buffer) {
       quality_.lost_periods += header.periods;
       continue;
     }
+    if (header.tag != nullptr) header.tag->ShowAcquire();
     AddSample(header, pcs);
     if (header.tag != nullptr) header.tag->Unref();  // the reference that came with the record
   }

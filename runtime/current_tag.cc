@@ -33,6 +33,7 @@ TagRef ExchangeCurrentTag(TagRef tag) {
   // A plain load and store will do: only this thread writes, and a handler on it sees either value.
   // The old reference is the caller's to drop, after the new one is published.
   TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));
+  if (tag) tag.get()->ShowRelease();
   slot.store(tag.release(), std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return old;

@@ -210,6 +210,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   const Tag* tag;
   if (options.tag.has_value()) {
     tag = TagRef(*options.tag).release();
+    if (tag != nullptr) tag->ShowRelease();
   } else {
     tag = (spawner != nullptr ? spawner->tag : thread.plain_tag).load(std::memory_order_relaxed);
     if (processor != nullptr) {

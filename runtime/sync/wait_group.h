@@ -11,9 +11,9 @@
 //
 // Invariant  state_ is the counter twice, plus one while somebody waits. Nobody sleeps while the counter is zero and
 //            the bit is clear; whoever brings the counter to zero while the bit is set empties the queue.
-// Lifetime   Wait does not return before the last Done has let go of the object: with nobody waiting, Done
-//            touches it no more after its one operation; otherwise Wait returns only when Done wakes it,
-//            which is the last thing Done does, and from the nodes alone.
+// Lifetime   Wait does not return before the last Done has let go of the object: with the bit clear, Done touches it
+//            no more after its one operation; otherwise its last access is the unlock, and since Wait takes the lock
+//            even to find the counter zero, it comes after that.
 #pragma once
 
 #include <cstdint>

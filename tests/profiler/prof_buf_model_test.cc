@@ -212,37 +212,42 @@ class Exhaustive {
   size_t at_ = 0;
 };
 
-int ExploreAll(int preemptions, size_t words, size_t depth, int offered, int reads) {
+// The thread sanitizer cannot follow a side that ends without returning, and keeps its frames for good;
+// it gets a part of the schedules.
+#ifdef __SANITIZE_THREAD__
+constexpr int kFewerPreemptions = 1;
+constexpr int kRandomSchedules = 300;
+#else
+constexpr int kFewerPreemptions = 0;
+constexpr int kRandomSchedules = 5'000;
+#endif
+
+void ExploreAll(int preemptions, size_t words, size_t depth, int offered, int reads) {
   Model model;
-  Exhaustive schedule(preemptions);
+  Exhaustive schedule(preemptions - kFewerPreemptions);
   int schedules = 0;
   do {
     Scenario scenario(words, depth, offered, reads);
     scenario(model, [&schedule] { return schedule.Choose(); });
     ++schedules;
   } while (!testing::Test::HasFailure() && schedule.Next());
-  return schedules;
+  std::printf("%d schedules\n", schedules);
+  EXPECT_GT(schedules, kFewerPreemptions == 0 ? 10'000 : 1'000);
 }
 
 // depth 1 and 32 words: three records at once, then losses.
 TEST(ProfBufModel, BasicAllSchedules) {
-  const int schedules = ExploreAll(/*preemptions=*/4, 32, 1, /*offered=*/4, /*reads=*/4);
-  std::printf("%d schedules\n", schedules);
-  EXPECT_GT(schedules, 10'000);
+  ExploreAll(/*preemptions=*/4, 32, 1, /*offered=*/4, /*reads=*/4);
 }
 
 // Twice the ring's content and a slow reader: losses, told in the ring and from the totals.
 TEST(ProfBufModel, OverflowAllSchedules) {
-  const int schedules = ExploreAll(/*preemptions=*/3, 32, 1, /*offered=*/9, /*reads=*/5);
-  std::printf("%d schedules\n", schedules);
-  EXPECT_GT(schedules, 10'000);
+  ExploreAll(/*preemptions=*/3, 32, 1, /*offered=*/9, /*reads=*/5);
 }
 
 // Records that never end where the ring does.
 TEST(ProfBufModel, WraparoundAllSchedules) {
-  const int schedules = ExploreAll(/*preemptions=*/3, 32, 5, /*offered=*/7, /*reads=*/7);
-  std::printf("%d schedules\n", schedules);
-  EXPECT_GT(schedules, 10'000);
+  ExploreAll(/*preemptions=*/3, 32, 5, /*offered=*/7, /*reads=*/7);
 }
 
 TEST(ProfBufModel, RandomSchedules) {
@@ -250,7 +255,7 @@ TEST(ProfBufModel, RandomSchedules) {
   std::printf("seed %u\n", seed);
   std::mt19937 random(seed);
   Model model;
-  for (int i = 0; i < 5'000 && !HasFailure(); ++i) {
+  for (int i = 0; i < kRandomSchedules && !HasFailure(); ++i) {
     const size_t depth = random() % 6;
     const unsigned often = 1 + random() % 8;  // a switch in 1 to 8 operations
     Scenario scenario(depth < 5 ? 32 : 64, depth, /*offered=*/40, /*reads=*/60);

@@ -127,6 +127,7 @@ size_t StackUsed(std::byte* stack, size_t size, int depth) {
 }
 
 TEST(SigprofStack, IsBounded) {
+  if (!CURG_ALLOC_TRAP) GTEST_SKIP() << "sanitizers pad frames and put handlers of their own in front";
   ASSERT_TRUE(RefreshUnwindTables().ok());
   constexpr size_t kSize = 256 << 10;
   const std::unique_ptr<std::byte[]> stack(new std::byte[kSize]);
@@ -161,9 +162,7 @@ TEST(SigprofStack, IsBounded) {
   EXPECT_GT(pcs.size(), 90u);  // it did walk
   ASSERT_GT(total, frame);
   std::printf("signal frame %zu bytes, handler %zu bytes\n", frame, total - frame);
-#if CURG_ALLOC_TRAP  // sanitizers pad frames
   EXPECT_LT(total - frame, 6u << 10);
-#endif
 }
 
 }  // namespace
