@@ -27,6 +27,8 @@ std::atomic<int> g_tasks_under_tsan{0};
 #endif
 
 std::atomic<uint64_t> g_next_id{1};
+// The runtime's own tasks are numbered apart, so that the program's first task is task 1.
+std::atomic<uint64_t> g_next_service_id{uint64_t{1} << 62};
 
 // How long a run-next slot must have been left alone before a thief may have it (Go waits 3 us): less
 // would pull apart tasks that take turns on one worker.
@@ -148,7 +150,10 @@ int Scheduler::Stop(int64_t grace_ns) {
 // ---- Tasks.
 
 uint64_t Scheduler::NextId(Processor* processor) {
-  // relaxed: ids need only be distinct
+  // relaxed, all: ids need only be distinct
+  if (config_.kind == ThreadKind::kService) {
+    return g_next_service_id.fetch_add(1, std::memory_order_relaxed);
+  }
   if (processor == nullptr) return g_next_id.fetch_add(1, std::memory_order_relaxed);
   if (processor->id_next == processor->id_limit) {
     processor->id_next = g_next_id.fetch_add(kIdsAtATime, std::memory_order_relaxed);
