@@ -147,8 +147,8 @@ size_t EndOfReturnType(std::string_view name) {
   return brackets.empty() ? begin : 0;
 }
 
-// What is between the brackets of the longest outermost "<...>" in `name` that is longer than its
-// replacement, as [begin, end); {0, 0} when there is none.
+// What is between the brackets of the longest outermost "<...>" or "(...)" in `name` that is longer
+// than its replacement, as [begin, end); {0, 0} when there is none.
 std::pair<size_t, size_t> LongestArguments(std::string_view name) {
   std::pair<size_t, size_t> longest = {0, 0};
   size_t begin = 0;
@@ -161,9 +161,11 @@ std::pair<size_t, size_t> LongestArguments(std::string_view name) {
     const bool outside = brackets.empty();
     brackets.Pass(name, i);
     if (outside) begin = i + 1;
-    if (name[i] == '>' && !outside && brackets.empty() && name[begin - 1] == '<') {
-      const size_t length = i - begin;
-      if (length > std::max(kEllipsis.size(), longest.second - longest.first)) longest = {begin, i};
+    if (outside || !brackets.empty() || (name[i] != '>' && name[i] != ')')) continue;
+    const std::string_view arguments = name.substr(begin, i - begin);
+    if (arguments.size() > std::max(kEllipsis.size(), longest.second - longest.first) &&
+        arguments != "anonymous namespace") {
+      longest = {begin, i};
     }
   }
   return longest;
@@ -204,13 +206,22 @@ std::string SimplifyName(std::string_view demangled) {
   return std::string(name.empty() ? demangled : name);
 }
 
-std::string ShortenName(std::string_view name, size_t width) {
+std::string ElideArguments(std::string_view name, size_t width) {
   std::string result(name);
   while (Columns(result) > width) {
     const auto [begin, end] = LongestArguments(result);
     if (begin == end) break;
     result.replace(begin, end - begin, kEllipsis);
   }
+  return result;
+}
+
+std::string ReadableName(std::string_view linkage_name) {
+  return ElideArguments(SimplifyName(Demangle(linkage_name)), kReadableColumns);
+}
+
+std::string ShortenName(std::string_view name, size_t width) {
+  const std::string result = ElideArguments(name, width);
   if (Columns(result) <= width) return result;
   if (width <= kEllipsis.size()) return std::string(Head(result, width));
   const size_t kept = width - kEllipsis.size();

@@ -18,8 +18,17 @@ std::string Demangle(std::string_view linkage_name);
 // stay, since they tell instantiations apart. A name it does not understand comes back whole.
 std::string SimplifyName(std::string_view demangled);
 
-// `name` in at most `width` columns: template arguments become "<...>", the longest first; if that
-// is not enough, the middle becomes "..." and the end, where the function's own name is, stays.
+// `name` with template arguments replaced by "<...>", and those of enclosing functions by "(...)",
+// the longest first, until it fits into `width` columns or there are none left.
+std::string ElideArguments(std::string_view name, size_t width);
+
+// How a function is called in profiles: demangled, simplified, and with long arguments elided,
+// since those of a hash map's functions alone fill a page. Nothing but arguments is cut.
+inline constexpr size_t kReadableColumns = 100;
+std::string ReadableName(std::string_view linkage_name);
+
+// ElideArguments; if that is not enough, the middle becomes "..." and the end, where the function's
+// own name is, stays: at most `width` columns in any case.
 std::string ShortenName(std::string_view name, size_t width);
 
 }  // namespace curg::internal

@@ -184,10 +184,10 @@ void DwarfUnit::SetNames(Dwarf_Die* die, Frame& frame) {
   dwarf_decl_line(die, &frame.start_line);
   if (const char* linkage_name = LinkageName(die); linkage_name != nullptr) {
     frame.system_name = linkage_name;
-    frame.function = SimplifyName(Demangle(linkage_name));
+    frame.function = ReadableName(linkage_name);
     return;
   }
-  frame.function = QualifiedName(die, 0);
+  frame.function = ElideArguments(QualifiedName(die, 0), kReadableColumns);
   // C has no other names; for C++ the linker's is not known here.
   if (!IsCPlusPlus(&unit_)) frame.system_name = frame.function;
 }

@@ -41,13 +41,14 @@ absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile, FrameSource& 
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path);
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path, FrameSource& frames);
 
-// A file for a profile to come, opened before the work starts so that a path that cannot be written is
-// an error then. For programs that also use the profile themselves; see CpuProfileToFile otherwise.
+// A file for a profile to come, opened before the work starts so that a path that cannot be written
+// is an error then. For programs that also use the profile themselves; see CpuProfileToFile
+// otherwise.
 // Thread-compatible. Blocks: the thread.
 class PprofFile {
  public:
-  // Errors are those of the file. Nothing is at the path before Write, and what was there stays until
-  // then, or for good if Write is not called.
+  // Errors are those of the file. Nothing is at the path before Write, and what was there stays
+  // until then, or for good if Write is not called.
   static absl::StatusOr<PprofFile> Open(const std::string& path);
 
   // As WritePprof. Once.

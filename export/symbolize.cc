@@ -77,7 +77,7 @@ class Symbolizer::Module {
     if (frames.empty()) frames.emplace_back();
     Frame& frame = frames.back();
     frame.system_name = std::string(symbol);
-    const std::string name = internal::SimplifyName(internal::Demangle(symbol));
+    const std::string name = internal::ReadableName(symbol);
     // An unmangled symbol of C++ (main, extern "C") says no more than the debug information.
     if (frame.function.empty() || name != symbol) frame.function = name;
   }

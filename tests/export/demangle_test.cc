@@ -63,6 +63,24 @@ TEST(Demangle, SimplifyName) {
   for (const auto& [in, out] : kCases) EXPECT_EQ(SimplifyName(in), out) << in;
 }
 
+TEST(Demangle, ElideArguments) {
+  EXPECT_EQ(ElideArguments("f<aaaaaaaa>::g<bbbb>(cccccc)::{lambda(int)#1}::operator()", 50),
+            "f<...>::g<bbbb>(...)::{lambda(int)#1}::operator()");
+  EXPECT_EQ(ElideArguments("(anonymous namespace)::f<int>", 5), "(anonymous namespace)::f<int>");
+  EXPECT_EQ(ElideArguments("(anonymous namespace)::f<long>", 5), "(anonymous namespace)::f<...>");
+  EXPECT_EQ(ElideArguments("f<A<B<C> >, (1 > 0)>::operator-><D>", 24), "f<...>::operator-><D>");
+  EXPECT_EQ(ElideArguments("no_arguments_at_all", 5), "no_arguments_at_all");
+}
+
+TEST(Demangle, ReadableName) {
+  EXPECT_EQ(ReadableName("_ZN2ns1fIiEEvT_"), "ns::f<int>");
+  EXPECT_EQ(
+      ReadableName("_ZNSt3mapINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEElSt4lessIS5_"
+                   "ESaISt4pairIKS5_lEEEixERS9_"),
+      "std::map<...>::operator[]");
+  EXPECT_EQ(ReadableName("qsort"), "qsort");
+}
+
 TEST(Demangle, ShortenName) {
   const std::string map = "std::map<int, std::vector<long, A>, B>::find<K>(int)";
   EXPECT_EQ(ShortenName(map, 100), map);

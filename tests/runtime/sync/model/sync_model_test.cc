@@ -104,6 +104,29 @@ TEST(MutexModelTest, TheLastDestroysIt) {
   }));
 }
 
+// As above with one that gives up and tries again: an unlock may then find its queue empty.
+TEST(MutexModelTest, TheLastDestroysItHavingGivenUpBefore) {
+  Report(Explore({.preemptions_max = 3}, [] {
+    auto mutex = std::make_shared<Destructible<Mutex>>();
+    auto users = std::make_shared<int>(2);
+    auto leave = [=] {
+      const bool last = --*users == 0;
+      (*mutex)->unlock();
+      if (last) mutex->Destroy();
+    };
+    return Bodies{[=] {
+                    (*mutex)->lock();
+                    model::Step();
+                    leave();
+                  },
+                  [=] {
+                    while ((*mutex)->LockUntil(kSoon) != WaitStatus::kOk) {
+                    }
+                    leave();
+                  }};
+  }));
+}
+
 TEST(WaitGroupModelTest, TheWaiterDestroysIt) {
   Report(Explore({.preemptions_max = 3}, [] {
     auto group = std::make_shared<Destructible<WaitGroup>>(2);
@@ -158,6 +181,14 @@ TEST(ChannelModelTest, NoValueIsLostOrDoubledByGivingUp) {
                     }};
     }));
   }
+}
+
+TEST(ChannelModelTest, AReceiveMakesRoomForTheSenderThatWaits) {
+  Report(Explore({.preemptions_max = 3}, [] {
+    auto ch = std::make_shared<Channel<int>>(1);
+    auto send = [=] { ch->Send(1); };
+    return Bodies{send, send, [=] { Expect(ch->Receive() == 1, "no value"); }};
+  }));
 }
 
 TEST(ChannelModelTest, CloseWakesAll) {

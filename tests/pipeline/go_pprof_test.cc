@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the real `go tool pprof` reads from the files that the examples write.
+
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/examples/subprocess.h"
+
+namespace curg {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Standard output of `go tool pprof ARGUMENTS... PROFILE`.
+std::string Pprof(std::vector<std::string> arguments, const std::string& profile) {
+  arguments.insert(arguments.begin(), ProgramPath("CURG_PPROF"));
+  arguments.push_back(profile);
+  // No home: no settings of whoever runs the test.
+  const ProgramResult result = RunProgram(arguments, {.environment = {"HOME=" + NewDirectory()}});
+  EXPECT_EQ(result.status, 0) << result.err;
+  return result.out;
+}
+
+// The function in the first line of `-top`.
+std::string TopFunction(const std::string& top) {
+  std::smatch match;
+  const std::regex first_row("cum%\n(?: +\\S+){5} +([^\n]*)\n");
+  return std::regex_search(top, match, first_row) ? match[1].str() : "none in: " + top;
+}
+
+// The percentage that `-tags` gives a value of a label.
+double TagPercent(const std::string& tags, const std::string& value) {
+  std::smatch match;
+  const std::regex row("\\( *([0-9.]+)%\\): " + value + "\n");
+  return std::regex_search(tags, match, row) ? std::stod(match[1]) : -1;
+}
+
+class CpuProfileFile : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    profile_ = NewDirectory() + "/cpu.pb.gz";
+    result_ = RunProgram({ProgramPath("CPU_PROFILE"), profile_});
+  }
+
+  static inline std::string profile_;
+  static inline ProgramResult result_;
+};
+
+TEST_F(CpuProfileFile, TheProgramNamesTheCommands) {
+  EXPECT_EQ(result_.status, 0) << result_.err;
+  for (const char* option : {"-top", "-tags", "-peek=SumOfDivisors"}) {
+    EXPECT_THAT(result_.out,
+                HasSubstr(std::string("go tool pprof ") + option + " " + profile_ + "\n"));
+  }
+}
+
+TEST_F(CpuProfileFile, TopIsLedByWhatBurnsTheCpu) {
+  const std::string top = Pprof({"-top"}, profile_);
+  EXPECT_EQ(TopFunction(top), "SumOfDivisors") << top;
+  EXPECT_THAT(top, HasSubstr("Type: cpu\n"));
+  EXPECT_THAT(top, HasSubstr("File: cpu_profile\n"));
+}
+
+TEST_F(CpuProfileFile, TagsSplitByLabelWhateverTheThread) {
+  // Three tasks of four, of equal work, are acme's. Noise of some hundred samples: a few points; if
+  // it is more, a longer profile decides.
+  std::string tags;
+  for (const char* largest : {"300000", "600000", "1200000"}) {
+    const std::string path = NewDirectory() + "/cpu.pb.gz";
+    ASSERT_EQ(RunProgram({ProgramPath("CPU_PROFILE"), path, largest}).status, 0);
+    tags = Pprof({"-tags"}, path);
+    const double acme = TagPercent(tags, "acme");
+    const double initech = TagPercent(tags, "initech");
+    if (acme >= 68 && acme <= 82 && initech >= 18 && initech <= 32) return;
+  }
+  ADD_FAILURE() << tags;
+}
+
+TEST_F(CpuProfileFile, TagFocusSelects) {
+  const std::string top = Pprof({"-top", "-tagfocus=tenant=initech"}, profile_);
+  EXPECT_EQ(TopFunction(top), "SumOfDivisors") << top;
+  const std::string tags = Pprof({"-tags", "-tagfocus=tenant=initech"}, profile_);
+  EXPECT_THAT(tags, AllOf(HasSubstr(": initech\n"), Not(HasSubstr(": acme\n"))));
+}
+
+TEST_F(CpuProfileFile, PeekShowsCallers) {
+  const std::string peek = Pprof({"-peek=^SumOfDivisors$"}, profile_);
+  EXPECT_THAT(peek, ContainsRegex("\\| +CountPerfectNumbers\n"));
+  EXPECT_THAT(peek, ContainsRegex("\\| SumOfDivisors\n"));
+}
+
+TEST_F(CpuProfileFile, LinesAreThoseOfTheSource) {
+  const std::string lines = Pprof({"-top", "-lines"}, profile_);
+  EXPECT_THAT(TopFunction(lines), ContainsRegex("^SumOfDivisors .*cpu_profile\\.cc:[1-9]"));
+}
+
+TEST_F(CpuProfileFile, RawIsWhole) {
+  const std::string raw = Pprof({"-raw"}, profile_);
+  EXPECT_THAT(raw, HasSubstr("PeriodType: cpu nanoseconds\n"));
+  EXPECT_THAT(raw, HasSubstr("Period: 10000000\n"));
+  EXPECT_THAT(raw, HasSubstr("samples/count cpu/nanoseconds"));
+  EXPECT_THAT(raw, ContainsRegex("tenant:\\[acme\\]"));
+  EXPECT_THAT(raw, ContainsRegex("/cpu_profile [0-9a-f]{16,} \\[FN\\]"));  // a build id, symbolized
+  EXPECT_THAT(raw, HasSubstr("engine: "));
+}
+
+TEST(WordcountFile, OpensInPprof) {
+  const std::string tree = NewDirectory();
+  for (int file = 0; file < 20; ++file) {
+    std::string text;
+    for (int i = 0; i < 20'000; ++i) {
+      text += "word" + std::to_string(i * (file + 1) % 5000) + (i % 10 == 9 ? "\n" : " ");
+    }
+    WriteFile(tree + "/" + std::to_string(file) + (file % 2 == 0 ? ".txt" : ".h"), text);
+  }
+  const std::string profile = NewDirectory() + "/cpu.pb.gz";
+  const ProgramResult result =
+      RunProgram({ProgramPath("WORDCOUNT"), "--min_cpu=2s", "--cpu_profile=" + profile, tree});
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("go tool pprof -http=: " + profile + "\n"));
+
+  const std::string top = Pprof({"-top", "-cum", "-nodecount=60"}, profile);
+  EXPECT_THAT(top, HasSubstr("wordcount::CountWords"));
+  EXPECT_THAT(top, HasSubstr("wordcount::CountFile"));
+  const std::string tags = Pprof({"-tags"}, profile);
+  EXPECT_THAT(tags, AllOf(HasSubstr(" phase: Total "), HasSubstr(": read\n"),
+                          HasSubstr(": tokenize\n"), HasSubstr(": merge\n")));
+  EXPECT_THAT(tags, AllOf(HasSubstr(" ext: Total "), HasSubstr(": txt\n"), HasSubstr(": h\n")));
+  // Most of the work, by far, is to cut texts into words and to count these.
+  EXPECT_GT(TagPercent(tags, "tokenize"), 40) << tags;
+  const std::string peek = Pprof({"-peek=wordcount::CountWords$"}, profile);
+  EXPECT_THAT(peek, ContainsRegex("\\| +wordcount::.*CountChunk"));
+  EXPECT_THAT(peek, ContainsRegex("\\| +wordcount::.*AddWord"));
+}
+
+}  // namespace
+}  // namespace curg
