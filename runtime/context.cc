@@ -53,7 +53,7 @@ struct ContextEntry {
   static void Run(fcontext::transfer_t transfer) {
     Context* from = static_cast<Context**>(transfer.data)[0];
     Context* self = static_cast<Context**>(transfer.data)[1];
-    from->saved_ = transfer.fctx;
+    from->saved_.store(transfer.fctx, std::memory_order_relaxed);
 #ifdef CURG_ASAN
     __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
@@ -73,7 +73,8 @@ void Context::Start(StackBounds stack, uintptr_t colour, Entry entry) {
   stack_ = stack;
   entry_ = entry;
   void* top = reinterpret_cast<void*>(stack.high - colour);
-  saved_ = fcontext::make_fcontext(top, stack.high - colour - stack.low, &ContextEntry::Run);
+  saved_.store(fcontext::make_fcontext(top, stack.high - colour - stack.low, &ContextEntry::Run),
+               std::memory_order_relaxed);
 #ifdef CURG_TSAN
   fiber_ = __tsan_create_fiber(0);
   own_fiber_ = true;
@@ -91,7 +92,7 @@ void Context::Finish() {
   fiber_ = nullptr;
   own_fiber_ = false;
 #endif
-  saved_ = nullptr;
+  saved_.store(nullptr, std::memory_order_relaxed);
   stack_ = {};
 }
 
@@ -109,9 +110,9 @@ Context::Switch(Context& from, Context& to, bool last) {
 #ifdef CURG_TSAN
   __tsan_switch_to_fiber(to.fiber_, 0);
 #endif
-  fcontext::transfer_t transfer = fcontext::jump_fcontext(to.saved_, pair);
+  fcontext::transfer_t transfer = fcontext::jump_fcontext(to.saved_.load(std::memory_order_relaxed), pair);
   // Back, perhaps on another thread: whoever came here tells where it can be found again.
-  static_cast<Context**>(transfer.data)[0]->saved_ = transfer.fctx;
+  static_cast<Context**>(transfer.data)[0]->saved_.store(transfer.fctx, std::memory_order_relaxed);
 #ifdef CURG_ASAN
   __sanitizer_finish_switch_fiber(std::exchange(from.fake_stack_, nullptr), nullptr, nullptr);
 #endif
@@ -119,10 +120,11 @@ Context::Switch(Context& from, Context& to, bool last) {
 }
 
 Registers Context::Saved() const {
-  return {.pc = Load(saved_, kSavedPc),
-          .sp = reinterpret_cast<uintptr_t>(saved_) + kSavedSize,
-          .bp = Load(saved_, kSavedBp),
-          .bx = Load(saved_, kSavedBx)};
+  const void* saved = hot();
+  return {.pc = Load(saved, kSavedPc),
+          .sp = reinterpret_cast<uintptr_t>(saved) + kSavedSize,
+          .bp = Load(saved, kSavedBp),
+          .bx = Load(saved, kSavedBx)};
 }
 
 bool Context::IsSwitching(uintptr_t pc) { return pc - g_jump < kJumpBytes; }

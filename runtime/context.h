@@ -4,6 +4,8 @@
 // Boost.Context, and the only place where sanitizers are told of a change of stack.
 #pragma once
 
+#include <atomic>
+
 #include "runtime/stack_bounds.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -51,8 +53,8 @@ class Context {
 
   const StackBounds& stack() const { return stack_; }
 
-  // Where its hot memory is, to be fetched ahead. Requires: suspended, or not started.
-  const void* hot() const { return saved_; }
+  // Where its hot memory is, to be fetched ahead: a hint. Thread-safe.
+  const void* hot() const { return saved_.load(std::memory_order_relaxed); }
 
   // The registers with which this flow goes on when it is switched to.
   // Requires: suspended. Async-signal-safe.
@@ -65,7 +67,8 @@ class Context {
  private:
   friend struct ContextEntry;
 
-  void* saved_ = nullptr;  // Boost's fcontext_t: the stack pointer below the saved registers
+  // Boost's fcontext_t: the stack pointer below the saved registers. Atomic (relaxed) for hot() only.
+  std::atomic<void*> saved_{nullptr};
   StackBounds stack_;
   Entry entry_ = nullptr;
 #ifdef CURG_ASAN
