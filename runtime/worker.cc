@@ -74,7 +74,9 @@ void Worker::Resume(Task* task) {
   exceptions = task->exceptions;
   thread.current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);    // a handler sees the task before its stack
+  in_task.store(true, std::memory_order_relaxed);
   Context::Switch(system, task->context);
+  in_task.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // and its stack is left before the task is
   thread.current.store(nullptr, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // which is before anybody else may have it
