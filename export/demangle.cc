@@ -189,7 +189,7 @@ std::string_view Head(std::string_view text, size_t columns) {
 }  // namespace
 
 std::string Demangle(std::string_view linkage_name) {
-  const std::string name(linkage_name);
+  std::string name(linkage_name);
   if (!linkage_name.starts_with("_Z") && !linkage_name.starts_with("___Z")) return name;
   int status = 0;
   const std::unique_ptr<char, decltype(&std::free)> demangled(
@@ -221,7 +221,7 @@ std::string ReadableName(std::string_view linkage_name) {
 }
 
 std::string ShortenName(std::string_view name, size_t width) {
-  const std::string result = ElideArguments(name, width);
+  std::string result = ElideArguments(name, width);
   if (Columns(result) <= width) return result;
   if (width <= kEllipsis.size()) return std::string(Head(result, width));
   const size_t kept = width - kEllipsis.size();

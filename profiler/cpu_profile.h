@@ -15,11 +15,11 @@ namespace curg {
 
 // Whose time a sample is.
 enum class SampleKind : uint8_t {
-  kTask,           // a user task was current
-  kRuntime,        // a runtime thread with no user task: scheduler, profile writer
-  kForeign,        // a thread the runtime does not know
-  kLost,           // no stack: samples that found no room; visible, never silent
-  kOverflow,       // no stack: samples whose (stack, tag) exceeded the bounded map
+  kTask,      // a user task was current
+  kRuntime,   // a runtime thread with no user task: scheduler, profile writer
+  kForeign,   // a thread the runtime does not know
+  kLost,      // samples that found no room; the stack is the pseudo frame curg::LostSamples
+  kOverflow,  // samples whose (stack, tag) exceeded the bounded map: curg::OverflowBucket
 };
 
 // Counts of one (stack, tag, kind).
@@ -38,29 +38,29 @@ struct CpuProfileEntry {
 struct CpuProfileMapping {
   uintptr_t start = 0;
   uintptr_t limit = 0;
-  uintptr_t offset = 0;      // in the file
-  uintptr_t load_bias = 0;   // address in the process minus address in the ELF file
-  std::string path;          // as the kernel names it; "[vdso]" for the vdso
-  std::string build_id;      // lower-case hexadecimal; empty when there is none
+  uintptr_t offset = 0;     // in the file
+  uintptr_t load_bias = 0;  // address in the process minus address in the ELF file
+  std::string path;         // as the kernel names it; "[vdso]" for the vdso
+  std::string build_id;     // lower-case hexadecimal; empty when there is none
 };
 
 // How well it went. "On, but recorded nothing" must be impossible to miss.
 struct CpuProfileQuality {
-  std::string engine;                  // "posix-cpu-timer"
-  std::vector<std::string> notes;      // fallbacks and refusals, one sentence each
-  int64_t samples = 0;                 // recorded signals
-  int64_t periods = 0;                 // recorded signals and their overruns
-  int64_t overruns = 0;                // periods that had no signal of their own
-  int64_t lost_samples = 0;            // signals that found no room
-  int64_t lost_periods = 0;            // the time those stand for
-  int64_t stale_signals = 0;           // signals of timers that were gone already; ignored
-  int64_t overflow_samples = 0;        // signals counted in the map's overflow bucket
-  int64_t truncated = 0;               // stacks deeper than recorded
-  int64_t failed_unwinds = 0;          // stacks that ended before their root
-  int64_t switches = 0;                // samples in the few instructions of a task switch
-  int64_t threads = 0;                 // threads that were armed
-  int64_t threads_refused = 0;         // threads whose timer the kernel refused
-  absl::Duration cpu_time;             // process user + system CPU, from start to the last disarming
+  std::string engine;              // "posix-cpu-timer"
+  std::vector<std::string> notes;  // fallbacks and refusals, one sentence each
+  int64_t samples = 0;             // recorded signals
+  int64_t periods = 0;             // recorded signals and their overruns
+  int64_t overruns = 0;            // periods that had no signal of their own
+  int64_t lost_samples = 0;        // signals that found no room
+  int64_t lost_periods = 0;        // the time those stand for
+  int64_t stale_signals = 0;       // signals of timers that were gone already; ignored
+  int64_t overflow_samples = 0;    // signals counted in the map's overflow bucket
+  int64_t truncated = 0;           // stacks deeper than recorded
+  int64_t failed_unwinds = 0;      // stacks that ended before their root
+  int64_t switches = 0;            // samples in the few instructions of a task switch
+  int64_t threads = 0;             // threads that were armed
+  int64_t threads_refused = 0;     // threads whose timer the kernel refused
+  absl::Duration cpu_time;         // process user + system CPU, from start to the last disarming
 };
 
 // Thread-compatible, as any value.

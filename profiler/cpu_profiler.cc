@@ -15,7 +15,8 @@
 namespace curg {
 namespace {
 
-// Who has the one profile there can be. The lock is held for a few instructions, never across a wait.
+// Who has the one profile there can be. The lock is held for a few instructions, never across a
+// wait.
 struct Holder {
   std::mutex mutex;
   // guarded by mutex
@@ -83,8 +84,8 @@ internal::ProfWriter::Options WriterOptions(const CpuProfileOptions& options) {
 
 }  // namespace
 
-// The writer and the service task that runs it. The service worker runs no user tasks, so that whatever
-// those do, the profile starts, drains and stops.
+// The writer and the service task that runs it. The service worker runs no user tasks, so that
+// whatever those do, the profile starts, drains and stops.
 class CpuProfileSession::Running {
  public:
   explicit Running(const CpuProfileOptions& options) : writer_(WriterOptions(options)) {}

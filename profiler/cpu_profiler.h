@@ -7,9 +7,9 @@
 //   ... the work ...
 //   curg::CpuProfile profile = session->Stop();   // export/ writes it as a file
 //
-// Every thread of the process is sampled by its own CPU timer, whether the runtime knows it or not; the
-// samples of tasks carry the tag (labels) of the task that was current. profiler/README.md tells the life
-// of a sample.
+// Every thread of the process is sampled by its own CPU timer, whether the runtime knows it or not;
+// the samples of tasks carry the tag (labels) of the task that was current. profiler/README.md
+// tells the life of a sample.
 #pragma once
 
 #include <cstddef>
@@ -26,15 +26,18 @@ struct CpuProfileOptions {
   static constexpr int kRateHzMax = 10'000;
   static constexpr int kDepthMax = 1024;
 
-  // Samples a second of CPU, 1 to kRateHzMax. The kernel looks at CPU timers only in its tick (100 to
-  // 1000 times a second); above that one sample stands for several periods, and totals stay right.
+  // Samples a second of CPU, 1 to kRateHzMax. The kernel looks at CPU timers only in its tick (100
+  // to 1000 times a second); above that one sample stands for several periods, and totals stay
+  // right.
   int rate_hz = 100;
-  // Frames recorded a stack, 1 to kDepthMax; deeper ones end in the pseudo frame curg::TruncatedStack.
+  // Frames recorded a stack, 1 to kDepthMax; deeper ones end in the pseudo frame
+  // curg::TruncatedStack.
   int depth_max = 128;
   // Memory for distinct (stack, tag) pairs, in bytes; samples of more are counted in one entry,
   // curg::OverflowBucket.
   size_t map_bytes_max = 32 << 20;
-  // Who profiles, for the error that somebody else gets meanwhile; empty: the caller's file and line.
+  // Who profiles, for the error that somebody else gets meanwhile; empty: the caller's file and
+  // line.
   std::string holder = "";
 };
 
@@ -46,8 +49,8 @@ class CpuProfileSession {
   CpuProfileSession& operator=(CpuProfileSession&&) noexcept;
   ~CpuProfileSession();
 
-  // Ends the profile and returns it. Every sample taken is in it. It does not wait for the runtime's
-  // workers, which may all be held by tasks that never yield.
+  // Ends the profile and returns it. Every sample taken is in it. It does not wait for the
+  // runtime's workers, which may all be held by tasks that never yield.
   // Once: a later call returns an empty profile (period_ns 0) whose quality says so.
   // Blocks: the task (or the plain thread), for about a millisecond.
   CpuProfile Stop();
@@ -61,16 +64,17 @@ class CpuProfileSession {
   std::unique_ptr<Running> running_;  // null: stopped, or moved from
 };
 
-// Starts profiling the CPU time of the whole process. Works from tasks and from plain threads, with or
-// without a runtime.
+// Starts profiling the CPU time of the whole process. Works from tasks and from plain threads, with
+// or without a runtime.
 // Errors: INVALID_ARGUMENT: an option is out of its range, which the message names.
-//         FAILED_PRECONDITION: a profile is running; the message says who started it, and when. Or this
-//         is a forked child, where the profiler's threads do not exist.
+//         FAILED_PRECONDITION: a profile is running; the message says who started it, and when. Or
+//         this is a forked child, where the profiler's threads do not exist.
 //         Others: the kernel refuses the signal handler.
-// A thread whose timer the kernel refuses is no error, but counted and noted in the profile's quality.
-// From the first start on, the process has a SIGPROF handler for good; SIGPROF that are not the
-// profiler's go to the handler there was before.
-// Thread-safe. Not async-signal-safe. Blocks: the task (or the plain thread), for some milliseconds.
+// A thread whose timer the kernel refuses is no error, but counted and noted in the profile's
+// quality. From the first start on, the process has a SIGPROF handler for good; SIGPROF that are
+// not the profiler's go to the handler there was before.
+// Thread-safe. Not async-signal-safe. Blocks: the task (or the plain thread), for some
+// milliseconds.
 absl::StatusOr<CpuProfileSession> StartCpuProfile(
     const CpuProfileOptions& options = {},
     std::source_location caller = std::source_location::current());

@@ -17,7 +17,8 @@
 #error "The profiler's signal set-up knows x86-64 only."
 #endif
 
-// Where the kernel returns to from a handler. The bytes are those that debuggers and unwinders look for.
+// Where the kernel returns to from a handler. The bytes are those that debuggers and unwinders look
+// for.
 extern "C" void curg_sigreturn();
 asm(R"(
     .pushsection .text
@@ -98,8 +99,8 @@ absl::StatusOr<CpuTimer> CreateCpuTimer(pid_t tid, uint64_t ticket) {
   if (syscall(SYS_timer_create, ThreadCpuClock(tid), &event, &timer) == 0) return timer;
   const std::string what = absl::StrCat("timer_create: ", std::strerror(errno));
   if (errno == EAGAIN) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(what, " (timers count as pending signals: raise RLIMIT_SIGPENDING, ulimit -i)"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        what, " (timers count as pending signals: raise RLIMIT_SIGPENDING, ulimit -i)"));
   }
   if (errno == EINVAL || errno == ESRCH) return absl::NotFoundError(what);
   return absl::InternalError(what);
@@ -109,7 +110,8 @@ void StartCpuTimer(CpuTimer timer, CountFrom from, int64_t first_ns, int64_t per
   const int flags = from == CountFrom::kBirth ? TIMER_ABSTIME : 0;
   const itimerspec when = {.it_interval = Timespec(period_ns), .it_value = Timespec(first_ns)};
   // ESRCH: the thread has just ended, and will not need it.
-  const bool started = syscall(SYS_timer_settime, timer, flags, &when, nullptr) == 0 || errno == ESRCH;
+  const bool started =
+      syscall(SYS_timer_settime, timer, flags, &when, nullptr) == 0 || errno == ESRCH;
   CURG_CHECK(started, "start only timers that CreateCpuTimer made, with times above zero");
 }
 

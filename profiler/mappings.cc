@@ -18,7 +18,7 @@ namespace {
 
 // What the loader knows of a module.
 struct Module {
-  uintptr_t low = 0;   // of its segments
+  uintptr_t low = 0;  // of its segments
   uintptr_t high = 0;
   uintptr_t load_bias = 0;
   std::string name;
@@ -135,8 +135,9 @@ bool MappingRecorder::Capture() {
 }
 
 std::vector<CpuProfileMapping> MappingRecorder::Take() {
-  std::sort(mappings_.begin(), mappings_.end(),
-            [](const CpuProfileMapping& a, const CpuProfileMapping& b) { return a.start < b.start; });
+  std::sort(
+      mappings_.begin(), mappings_.end(),
+      [](const CpuProfileMapping& a, const CpuProfileMapping& b) { return a.start < b.start; });
   adds_and_subs_ = {0, 0};
   return std::exchange(mappings_, {});
 }

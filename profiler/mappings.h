@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The executable mappings a profile's addresses lie in, with what is needed to symbolize them elsewhere.
+// The executable mappings a profile's addresses lie in, with what is needed to symbolize them
+// elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 
 namespace curg::internal {
 
-// Collects mappings while a profile runs, so that those of a library that was unloaded before the end
-// are still known.
+// Collects mappings while a profile runs, so that those of a library that was unloaded before the
+// end are still known.
 // Thread-compatible. Not async-signal-safe: takes the loader's lock.
 class MappingRecorder {
  public:

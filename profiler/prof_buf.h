@@ -5,26 +5,26 @@
 //
 //   SIGPROF handler --BeginWrite, CommitWrite--> [ProfBuf] --Read--> writer task
 //
-// Record    length and kinds · time · periods · tag · task id · pc[0..n), in 64-bit words, never split
-//           by the end of the ring; a first word of 0 means "continue at the start".
-// Loss      what finds no room is counted in lost_samples_ and lost_periods_, which only grow. The next
-//           record that is written is preceded by a loss record with both totals; Read reports what they
-//           exceed the totals it reported before. Where no later record is written, Read takes the
-//           totals themselves once the ring is empty. So each loss is reported once and in order,
-//           whoever comes first.
-// Invariant read_ <= read_next_ <= wrote_ and wrote_ - read_ <= capacity, counting words since creation.
-//           At the end samples read + samples lost == samples offered.
-// Ownership words in [read_, wrote_) belong to the reader, all others to the handler; each record in
-//           [read_, wrote_) holds one reference on its tag, which Read passes on to its caller.
+// Record    length and kinds · time · periods · tag · task id · pc[0..n), in 64-bit words, never
+//           split by the end of the ring; a first word of 0 means "continue at the start".
+// Loss      what finds no room is counted in lost_samples_ and lost_periods_, which only grow. The
+//           next record that is written is preceded by a loss record with both totals; Read reports
+//           what they exceed the totals it reported before. Where no later record is written, Read
+//           takes the totals themselves once the ring is empty. So each loss is reported once and
+//           in order, whoever comes first.
+// Invariant read_ <= read_next_ <= wrote_ and wrote_ - read_ <= capacity, counting words since
+//           creation. At the end samples read + samples lost == samples offered.
+// Ownership words in [read_, wrote_) belong to the reader, all others to the handler; each record
+//           in [read_, wrote_) holds one reference on its tag, which Read passes on to its caller.
 // Ordering  wrote_: release in CommitWrite, acquire in Read (publishes words).
 //           read_: release in Read, acquire in BeginWrite (returns words).
-//           lost_samples_: release in Lose, acquire in Read (publishes lost_periods_ and lost_since_,
-//           and every wrote_ before the loss; hence Read loads it before wrote_).
+//           lost_samples_: release in Lose, acquire in Read (publishes lost_periods_ and
+//           lost_since_, and every wrote_ before the loss; hence Read loads it before wrote_).
 // ABA       none: all counters are 64 bits wide and never go back.
-// Rejected  a mutex (handler); one ring for all threads (their timers fire in the same tick, so that a
-//           lock in the handler collides on one sample in five); overwriting old records (loses
-//           silently); a reader that sleeps on the ring (waking it from the handler is a system call;
-//           the writer computes how long it may sleep instead).
+// Rejected  a mutex (handler); one ring for all threads (their timers fire in the same tick, so
+//           that a lock in the handler collides on one sample in five); overwriting old records
+//           (loses silently); a reader that sleeps on the ring (waking it from the handler is a
+//           system call; the writer computes how long it may sleep instead).
 #pragma once
 
 #include <atomic>
@@ -50,11 +50,12 @@ enum class StackShape : uint8_t {
 
 // What a record says besides its stack.
 struct ProfHeader {
-  SampleKind kind = SampleKind::kTask;  // kLost: nothing else but time, samples and periods means anything
+  SampleKind kind =
+      SampleKind::kTask;  // kLost: nothing else but time, samples and periods means anything
   StackShape shape = StackShape::kWhole;
-  uint64_t time = 0;       // in ticks of the time-stamp counter; of the first one for a loss
-  int64_t samples = 1;     // signals
-  int64_t periods = 0;     // signals and their overruns
+  uint64_t time = 0;    // in ticks of the time-stamp counter; of the first one for a loss
+  int64_t samples = 1;  // signals
+  int64_t periods = 0;  // signals and their overruns
   const Tag* tag = nullptr;
   uint64_t task_id = 0;
 };
@@ -65,8 +66,8 @@ class BasicProfBuf {
  public:
   static constexpr size_t kHeaderWords = 5;
 
-  // The smallest ring in which every record of this depth finds room when the ring is empty, wherever
-  // in the ring the last one ended.
+  // The smallest ring in which every record of this depth finds room when the ring is empty,
+  // wherever in the ring the last one ended.
   static constexpr size_t MinWords(size_t depth_max) { return 2 * (2 * kHeaderWords + depth_max); }
 
   // Uses `words`, a power of two of them, which must outlive the buffer.
@@ -79,10 +80,10 @@ class BasicProfBuf {
   BasicProfBuf(const BasicProfBuf&) = delete;
   BasicProfBuf& operator=(const BasicProfBuf&) = delete;
 
-  // Secures room for a record of the full depth; the caller writes program counters into the span and
-  // calls CommitWrite. Empty when there is no room: the caller calls Lose.
-  // Async-signal-safe, wait-free. Owner only: the handler. May run in parallel with Read, never with
-  // another write.
+  // Secures room for a record of the full depth; the caller writes program counters into the span
+  // and calls CommitWrite. Empty when there is no room: the caller calls Lose.
+  // Async-signal-safe, wait-free. Owner only: the handler. May run in parallel with Read, never
+  // with another write.
   std::span<uintptr_t> BeginWrite();
 
   // Publishes the record for which BeginWrite secured room, with the first `depth` of its program
@@ -94,9 +95,10 @@ class BasicProfBuf {
   // As BeginWrite.
   void Lose(uint64_t time, int64_t periods);
 
-  // Takes the next record, or returns false: all that was written has been read. The program counters
-  // are valid until the next call. The caller owns one reference on header.tag, if there is one.
-  // Not for signal handlers. Owner only: the writer task. May run in parallel with the handler's calls.
+  // Takes the next record, or returns false: all that was written has been read. The program
+  // counters are valid until the next call. The caller owns one reference on header.tag, if there
+  // is one. Not for signal handlers. Owner only: the writer task. May run in parallel with the
+  // handler's calls.
   // Blocks: nothing.
   bool Read(ProfHeader& header, std::span<const uintptr_t>& pcs);
 
@@ -121,9 +123,9 @@ class BasicProfBuf {
   Atomic<int64_t> lost_periods_{0};
   Atomic<uint64_t> lost_since_{0};
   // owned by the handler
-  uint64_t begun_ = 0;         // where the record of BeginWrite starts
-  int64_t lost_begun_ = 0;     // lost_samples_ in the loss record that precedes it
-  int64_t lost_written_ = 0;   // lost_samples_ in the last loss record committed
+  uint64_t begun_ = 0;        // where the record of BeginWrite starts
+  int64_t lost_begun_ = 0;    // lost_samples_ in the loss record that precedes it
+  int64_t lost_written_ = 0;  // lost_samples_ in the last loss record committed
   // shared
   alignas(kCacheLine) Atomic<uint64_t> read_{0};
   // owned by the reader
@@ -138,13 +140,15 @@ class BasicProfBuf {
 
 using ProfBuf = BasicProfBuf<>;
 
-// ---- handler's side -------------------------------------------------------------------------------
+// ---- handler's side
+// -------------------------------------------------------------------------------
 
 template <template <typename> class Atomic>
 inline std::span<uintptr_t> BasicProfBuf<Atomic>::BeginWrite() {
   const bool loss = LossUnwritten();
   const size_t need = kHeaderWords + depth_max_ + (loss ? kHeaderWords : 0);
-  const uint64_t wrote = wrote_.load(std::memory_order_relaxed);  // relaxed: only the handler writes it
+  const uint64_t wrote =
+      wrote_.load(std::memory_order_relaxed);  // relaxed: only the handler writes it
   const size_t to_end = words_.size() - (wrote & mask_);
   const size_t skip = to_end < need ? to_end : 0;
   // acquire: pairs with the release in Read()
@@ -195,15 +199,17 @@ inline void BasicProfBuf<Atomic>::Lose(uint64_t time, int64_t periods) {
   lost_samples_.store(lost_samples_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
-// ---- reader's side --------------------------------------------------------------------------------
+// ---- reader's side
+// --------------------------------------------------------------------------------
 
 template <template <typename> class Atomic>
 bool BasicProfBuf<Atomic>::Read(ProfHeader& header, std::span<const uintptr_t>& pcs) {
   pcs = {};
-  read_.store(read_next_, std::memory_order_release);  // release: pairs with the acquire in BeginWrite()
-  // acquire: pairs with the release in Lose(). Before wrote_: if the ring turns out to be empty, then
-  // every record that precedes these losses has been read. The periods and the time may already be those
-  // of a further loss; the totals come right with the next call.
+  read_.store(read_next_,
+              std::memory_order_release);  // release: pairs with the acquire in BeginWrite()
+  // acquire: pairs with the release in Lose(). Before wrote_: if the ring turns out to be empty,
+  // then every record that precedes these losses has been read. The periods and the time may
+  // already be those of a further loss; the totals come right with the next call.
   const int64_t lost_samples = lost_samples_.load(std::memory_order_acquire);
   const int64_t lost_periods = lost_periods_.load(std::memory_order_relaxed);
   const uint64_t lost_since = lost_since_.load(std::memory_order_relaxed);
@@ -251,7 +257,8 @@ bool BasicProfBuf<Atomic>::ReadLoss(uint64_t time, int64_t samples, int64_t peri
   if (new_samples == 0 && new_periods == 0) return false;
   reported_samples_ += new_samples;
   reported_periods_ += new_periods;
-  header = {.kind = SampleKind::kLost, .time = time, .samples = new_samples, .periods = new_periods};
+  header = {
+      .kind = SampleKind::kLost, .time = time, .samples = new_samples, .periods = new_periods};
   return true;
 }
 

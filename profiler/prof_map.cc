@@ -10,8 +10,7 @@
 
 namespace curg::internal {
 
-ProfMap::ProfMap(size_t bytes_max)
-    : bytes_max_(bytes_max), index_(0, Hash{this}, Same{this}) {
+ProfMap::ProfMap(size_t bytes_max) : bytes_max_(bytes_max), index_(0, Hash{this}, Same{this}) {
   overflow_.pcs = {PseudoLeaf(&OverflowBucket)};
   overflow_.kind = SampleKind::kOverflow;
 }
@@ -62,10 +61,9 @@ std::vector<CpuProfileEntry> ProfMap::Take() {
     entries.push_back(overflow_);
     overflow_.samples = overflow_.periods = 0;
   }
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const CpuProfileEntry& a, const CpuProfileEntry& b) {
-                     return a.periods > b.periods;
-                   });
+  std::stable_sort(
+      entries.begin(), entries.end(),
+      [](const CpuProfileEntry& a, const CpuProfileEntry& b) { return a.periods > b.periods; });
   return entries;
 }
 

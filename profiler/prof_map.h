@@ -32,8 +32,8 @@ class ProfMap {
   ProfMap(const ProfMap&) = delete;
   ProfMap& operator=(const ProfMap&) = delete;
 
-  // Counts samples of one key. The map takes a reference on a tag when it first meets it, and no other;
-  // it does not take over the caller's.
+  // Counts samples of one key. The map takes a reference on a tag when it first meets it, and no
+  // other; it does not take over the caller's.
   void Add(const Key& key, int64_t samples, int64_t periods);
 
   // Samples in the overflow entry.
@@ -41,8 +41,8 @@ class ProfMap {
   size_t size() const { return entries_.size(); }
   size_t bytes() const { return bytes_; }
 
-  // Moves all entries out, those with most periods first, the overflow entry, if any, among them; each
-  // has a reference on its tag. The map is empty afterwards.
+  // Moves all entries out, those with most periods first, the overflow entry, if any, among them;
+  // each has a reference on its tag. The map is empty afterwards.
   std::vector<CpuProfileEntry> Take();
 
  private:

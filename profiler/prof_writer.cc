@@ -62,8 +62,7 @@ bool StopRequest::WaitUntil(Clock::time_point deadline) {
   return made;
 }
 
-ProfWriter::ProfWriter(const Options& options)
-    : options_(options), map_(options.map_bytes_max) {
+ProfWriter::ProfWriter(const Options& options) : options_(options), map_(options.map_bytes_max) {
   quality_.engine = "posix-cpu-timer";
 }
 
@@ -148,9 +147,14 @@ std::span<const uintptr_t> ProfWriter::WithRoot(const ProfHeader& header,
   PseudoFrame root = nullptr;
   switch (header.shape) {
     case StackShape::kWhole:
-    case StackShape::kSwitch: return pcs;
-    case StackShape::kTruncated: root = &TruncatedStack; break;
-    case StackShape::kBroken: root = &BrokenStack; break;
+    case StackShape::kSwitch:
+      return pcs;
+    case StackShape::kTruncated:
+      root = &TruncatedStack;
+      break;
+    case StackShape::kBroken:
+      root = &BrokenStack;
+      break;
     case StackShape::kLeafOnly:
       root = header.kind == SampleKind::kForeign ? &ForeignThread : &UnknownStack;
       break;
@@ -188,8 +192,8 @@ void ProfWriter::NoteTrouble(CpuProfileQuality& quality) const {
   quality.stale_signals = StaleSigprofs() - stale_start_;
   quality.cpu_time = cpu_end_ - cpu_start_;
   if (counts.threads_refused != 0) {
-    quality.notes.push_back(absl::StrCat(counts.threads_refused, " threads were not sampled: ",
-                                         counts.refusal, "."));
+    quality.notes.push_back(
+        absl::StrCat(counts.threads_refused, " threads were not sampled: ", counts.refusal, "."));
   }
   if (!counts.scan_failure.empty()) {
     quality.notes.push_back(absl::StrCat(
@@ -197,9 +201,9 @@ void ProfWriter::NoteTrouble(CpuProfileQuality& quality) const {
   }
   const absl::Duration period = absl::Nanoseconds(options_.sampler.period_ns);
   if (quality.samples == 0 && quality.cpu_time > 10 * period) {
-    quality.notes.push_back(absl::StrCat(
-        "Nothing was recorded although the process used ", absl::FormatDuration(quality.cpu_time),
-        " of CPU: is SIGPROF blocked, or its handler replaced?"));
+    quality.notes.push_back(absl::StrCat("Nothing was recorded although the process used ",
+                                         absl::FormatDuration(quality.cpu_time),
+                                         " of CPU: is SIGPROF blocked, or its handler replaced?"));
   }
 }
 

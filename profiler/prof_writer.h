@@ -4,9 +4,9 @@
 //
 //   prof buffers --Read--> ProfWriter --Add--> ProfMap --Take--> CpuProfile
 //
-// The handler never wakes the writer: waking means run queues or a system call, and a handler may use
-// neither. Instead the writer sleeps no longer than a quarter of the smallest ring takes to fill at this
-// rate and depth, and never longer than 100 ms.
+// The handler never wakes the writer: waking means run queues or a system call, and a handler may
+// use neither. Instead the writer sleeps no longer than a quarter of the smallest ring takes to
+// fill at this rate and depth, and never longer than 100 ms.
 #pragma once
 
 #include <chrono>
@@ -27,8 +27,8 @@
 
 namespace curg::internal {
 
-// How long the writer may sleep: a quarter of a ring of `ring_bytes`, filled with records of `depth_max`
-// at `rate_hz`, but between 1 and 100 ms.
+// How long the writer may sleep: a quarter of a ring of `ring_bytes`, filled with records of
+// `depth_max` at `rate_hz`, but between 1 and 100 ms.
 std::chrono::nanoseconds DrainPeriod(int64_t rate_hz, size_t depth_max, size_t ring_bytes);
 
 // A request that one waits for and others make.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/pseudo_frames.h"
 
-// Each body holds an assembler comment of its own: compilers and linkers fold functions whose code is
-// the same into one address, and all pseudo frames would bear one name.
+// Each body holds an assembler comment of its own: compilers and linkers fold functions whose code
+// is the same into one address, and all pseudo frames would bear one name.
 #define CURG_PSEUDO_FRAME(name) \
   [[gnu::noinline, gnu::used]] void name() { asm volatile("# " #name); }
 

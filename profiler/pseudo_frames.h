@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pseudo frames: real, empty functions that stand in a stack for what is no code. Being real, they are
-// found by every symbolizer, and their names show up in pprof's graphs.
+// Pseudo frames: real, empty functions that stand in a stack for what is no code. Being real, they
+// are found by every symbolizer, and their names show up in pprof's graphs.
 //
 // As a leaf a pseudo frame is its own address (PseudoLeaf); further up it is the address after its
-// first byte (PseudoCaller), so that readers, who subtract one from return addresses, find it as well.
+// first byte (PseudoCaller), so that readers, who subtract one from return addresses, find it as
+// well.
 #pragma once
 
 #include <cstdint>

@@ -31,8 +31,8 @@ void DeleteBuffer(ProfBuf* buffer) {
   munmap(words.data(), words.size_bytes());
 }
 
-// Uniform over (0, period]: with a fixed first expiry, threads that live shorter than a period would
-// never be seen.
+// Uniform over (0, period]: with a fixed first expiry, threads that live shorter than a period
+// would never be seen.
 int64_t RandomFirst(uint64_t& state, int64_t period_ns) {
   state += 0x9e3779b97f4a7c15;  // splitmix64
   uint64_t x = state ^ __rdtsc();
@@ -64,9 +64,7 @@ absl::Status Sampler::Start(const SamplerOptions& options) {
   // Not under mutex_: the registry calls us with its own lock held.
   if (observing) {
     ForEachKnownThread(
-        [](KnownThread& thread, void* self) {
-          static_cast<Sampler*>(self)->OnThreadBegin(thread);
-        },
+        [](KnownThread& thread, void* self) { static_cast<Sampler*>(self)->OnThreadBegin(thread); },
         this);
   } else {
     SetThreadObserver(this);
@@ -97,7 +95,8 @@ void Sampler::OnThreadEnd(KnownThread& thread) {
   const auto it = threads_.find(thread.tid);
   if (it == threads_.end()) return;
   Disarm(it->second);
-  // Its entry stays while the kernel still lists the thread, lest the scan take it for a foreign one.
+  // Its entry stays while the kernel still lists the thread, lest the scan take it for a foreign
+  // one.
   it->second.scans_since_end = 0;
 }
 
@@ -218,7 +217,8 @@ void Sampler::ScanThreads() {
   scanned_ = true;
 }
 
-// A known thread says itself when it ends, so only the entries of foreign and of ended ones are old.
+// A known thread says itself when it ends, so only the entries of foreign and of ended ones are
+// old.
 void Sampler::ForgetGoneThreads(const std::vector<pid_t>& alive) {
   std::vector<pid_t> left;
   for (auto it = threads_.begin(); it != threads_.end();) {

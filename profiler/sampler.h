@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sampler: gives every thread of the process its own CPU timer and prof buffer while a profile runs.
-// Chapter 1 of the life of a sample (profiler/README.md).
+// Sampler: gives every thread of the process its own CPU timer and prof buffer while a profile
+// runs. Chapter 1 of the life of a sample (profiler/README.md).
 //
 // Threads the runtime knows are armed when the profile starts or when they begin, and disarmed by
 // themselves when they end. All others are armed from outside: the writer task looks for them every
-// 100 ms, and for where their stacks are. A thread is never counted twice: the map below has one entry a
-// thread id, and a thread that becomes known drops what the scan had armed for it.
+// 100 ms, and for where their stacks are. A thread is never counted twice: the map below has one
+// entry a thread id, and a thread that becomes known drops what the scan had armed for it.
 //
 // In a forked child there are no timers, and no signals come; the child must not use the profiler
-// (cpu_profiler.h refuses it). The kernels we support do not restart fork because of a CPU timer's signal,
-// so nothing needs to be blocked around it.
+// (cpu_profiler.h refuses it). The kernels we support do not restart fork because of a CPU timer's
+// signal, so nothing needs to be blocked around it.
 #pragma once
 
 #include <sys/types.h>
@@ -56,8 +56,8 @@ class Sampler final : public ThreadObserver {
   // Requires: stopped. Owner only: the profiler. Blocks: the thread.
   absl::Status Start(const SamplerOptions& options);
 
-  // Arms threads that are new, and forgets those that are gone. What a new one has used since its birth
-  // is credited to its first sample.
+  // Arms threads that are new, and forgets those that are gone. What a new one has used since its
+  // birth is credited to its first sample.
   // Owner only: the writer task. Blocks: the thread.
   void ScanThreads();
 
@@ -65,13 +65,13 @@ class Sampler final : public ThreadObserver {
   // Owner only: the writer task. Blocks: the thread.
   void FindUnknownStacks();
 
-  // Calls `visit` with each buffer that may hold records, and frees those of threads that have ended,
-  // once they are visited.
+  // Calls `visit` with each buffer that may hold records, and frees those of threads that have
+  // ended, once they are visited.
   // Owner only: the writer task; `visit` may read the buffer.
   void ForEachBuffer(absl::FunctionRef<void(ProfBuf&)> visit);
 
-  // Disarms every thread. When it returns, no handler writes to any buffer, and the next ForEachBuffer
-  // finds all that was written.
+  // Disarms every thread. When it returns, no handler writes to any buffer, and the next
+  // ForEachBuffer finds all that was written.
   // Owner only: the writer task. Blocks: the thread, while a handler is at work.
   void Stop();
 

@@ -23,8 +23,8 @@ std::atomic<int64_t> stale_signals{0};
 std::atomic<void (*)(int, siginfo_t*, void*)> previous_with_info{nullptr};
 std::atomic<void (*)(int)> previous_plain{nullptr};
 
-// Somebody else's SIGPROF. A handler that was installed after ours and passes on to us, as we do to it,
-// would go round for ever, hence the flag.
+// Somebody else's SIGPROF. A handler that was installed after ours and passes on to us, as we do to
+// it, would go round for ever, hence the flag.
 void PassOn(int signal, siginfo_t* info, void* context) {
   if (passing_on) return;
   passing_on = true;
@@ -45,7 +45,8 @@ void RecordIfArmed(uint64_t ticket, const ucontext_t& context, int64_t periods) 
     sampler->handlers.fetch_add(1, std::memory_order_seq_cst);
     armed = sampler->armed_as.load(std::memory_order_seq_cst) == ticket;
     if (armed) RecordSample(*sampler, context, periods);
-    sampler->handlers.fetch_sub(1, std::memory_order_release);  // release: pairs with Disarm()'s load
+    sampler->handlers.fetch_sub(1,
+                                std::memory_order_release);  // release: pairs with Disarm()'s load
   }
   if (!armed) stale_signals.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
 }
@@ -57,10 +58,13 @@ struct Walk {
 
 StackShape ShapeOf(TracebackEnd end) {
   switch (end) {
-    case TracebackEnd::kRoot: return StackShape::kWhole;
-    case TracebackEnd::kTruncated: return StackShape::kTruncated;
+    case TracebackEnd::kRoot:
+      return StackShape::kWhole;
+    case TracebackEnd::kTruncated:
+      return StackShape::kTruncated;
     case TracebackEnd::kNoRow:
-    case TracebackEnd::kBadFrame: break;
+    case TracebackEnd::kBadFrame:
+      break;
   }
   return StackShape::kBroken;
 }
@@ -84,8 +88,8 @@ Walk WalkCalled(const Where& where, const Registers& registers, std::span<uintpt
   if (called.depth == pcs.size()) return {called.depth, StackShape::kTruncated};
   const Traceback own =
       WalkStack(where.task_registers, where.task_bounds, pcs.subspan(called.depth));
-  // The task's first frame is where it called from, no longer a leaf: its address is a return address
-  // already, as of every caller.
+  // The task's first frame is where it called from, no longer a leaf: its address is a return
+  // address already, as of every caller.
   return {called.depth + own.depth, ShapeOf(own.end)};
 }
 
@@ -98,11 +102,13 @@ Walk WalkWhere(ThreadSampler& sampler, const Where& where, const Registers& regi
       const Traceback traceback = WalkStack(registers, where.bounds, pcs);
       return {traceback.depth, ShapeOf(traceback.end)};
     }
-    case Where::Stack::kCalled: return WalkCalled(where, registers, pcs);
+    case Where::Stack::kCalled:
+      return WalkCalled(where, registers, pcs);
     case Where::Stack::kSwitch:
       pcs[0] = PseudoLeaf(&TaskSwitch);
       return {1, StackShape::kSwitch};
-    case Where::Stack::kOther: break;
+    case Where::Stack::kOther:
+      break;
   }
   return WalkUnknown(sampler, registers, pcs);
 }

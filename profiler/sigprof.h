@@ -4,8 +4,9 @@
 //
 //   CPU timer --signal--> OnSigprof --> WhereAmI, WalkStack --> ProfBuf
 //
-// It takes no lock, allocates nothing, makes no system call, and touches nothing of a thread but its own
-// ThreadSampler. This file and all it calls are built without the thread sanitizer's instrumentation.
+// It takes no lock, allocates nothing, makes no system call, and touches nothing of a thread but
+// its own ThreadSampler. This file and all it calls are built without the thread sanitizer's
+// instrumentation.
 #pragma once
 
 #include <signal.h>

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // ThreadSampler: what one profiled thread has: a prof buffer, and the word by which its signals are
-// recognised. Chapter 1 of the life of a sample (profiler/README.md) keeps them; chapter 2, the handler,
-// finds them here.
+// recognised. Chapter 1 of the life of a sample (profiler/README.md) keeps them; chapter 2, the
+// handler, finds them here.
 //
 // A timer's signal carries a 64-bit ticket: a magic number, the index of the thread's record in the
-// table, and how often that record had been armed. A signal may arrive after its timer was deleted, so
-// the handler must be able to look at the record of any ticket ever given out: records are type-stable,
-// that is, reused and never freed.
+// table, and how often that record had been armed. A signal may arrive after its timer was deleted,
+// so the handler must be able to look at the record of any ticket ever given out: records are
+// type-stable, that is, reused and never freed.
 //
 // Protocol  between the handler H of a record and whoever disarms it, D:
 //             H: handlers += 1; armed_as == ticket? then use the buffer; handlers -= 1
 //             D: delete the timer; armed_as = 0; wait until handlers == 0
-//           Both sides use sequentially consistent operations on both words, so either H sees the 0, or
-//           D sees H. After the wait no handler uses the buffer until the record is armed again.
-//           A count, not a flag: a late signal of the thread that had the record before may meet a timely
-//           one of the thread that has it now.
-// Rejected  a hazard pointer or an epoch in the handler: one record a thread makes the count uncontended,
-//           and the two locked instructions cost less than any lookup.
+//           Both sides use sequentially consistent operations on both words, so either H sees the
+//           0, or D sees H. After the wait no handler uses the buffer until the record is armed
+//           again. A count, not a flag: a late signal of the thread that had the record before may
+//           meet a timely one of the thread that has it now.
+// Rejected  a hazard pointer or an epoch in the handler: one record a thread makes the count
+//           uncontended, and the two locked instructions cost less than any lookup.
 #pragma once
 
 #include <atomic>
@@ -39,8 +39,9 @@ struct ThreadSampler {
   // Shared with the handler; see the protocol above.
   std::atomic<uint64_t> armed_as{0};  // the ticket of the timer that is armed, or 0
   std::atomic<int32_t> handlers{0};   // handlers that are looking at this record
-  // Foreign threads: the handler notes a stack pointer whose stack is unknown, the writer task looks it
-  // up and publishes where that stack is. Relaxed: each is one word that makes sense alone.
+  // Foreign threads: the handler notes a stack pointer whose stack is unknown, the writer task
+  // looks it up and publishes where that stack is. Relaxed: each is one word that makes sense
+  // alone.
   std::atomic<uintptr_t> unknown_sp{0};
   std::atomic<uint64_t> stack{0};  // as PackStack() gives it; 0: unknown
 

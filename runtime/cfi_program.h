@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CfiProgram: runs the call frame instructions of one function, one row of program counters after the
-// other. Serves both the compiler of tables (all rows of a module, ahead) and the walker (the one row
-// it needs, in the handler, for a module without a table).
+// CfiProgram: runs the call frame instructions of one function, one row of program counters after
+// the other. Serves both the compiler of tables (all rows of a module, ahead) and the walker (the
+// one row it needs, in the handler, for a module without a table).
 //
 // Everything here is async-signal-safe: no lock, no allocation, no system call.
 #pragma once

@@ -23,7 +23,8 @@ inline constexpr uint8_t kPointerDataRelative = 0x30;
 inline constexpr uint8_t kPointerIndirect = 0x80;
 inline constexpr uint8_t kPointerOmitted = 0xff;
 
-// After a read past the end, or of something unknown, failed() is true and everything reads as zero.
+// After a read past the end, or of something unknown, failed() is true and everything reads as
+// zero.
 // Async-signal-safe. Owner only.
 class DwarfReader {
  public:
@@ -43,8 +44,8 @@ class DwarfReader {
   int64_t Sleb() noexcept;
   void Skip(uint64_t bytes) noexcept;
 
-  // A pointer in the given encoding; `data_base` is what data-relative ones count from. Indirect ones
-  // are not followed (only personality routines are written so) but read as zero.
+  // A pointer in the given encoding; `data_base` is what data-relative ones count from. Indirect
+  // ones are not followed (only personality routines are written so) but read as zero.
   uintptr_t Pointer(uint8_t encoding, uintptr_t data_base = 0) noexcept;
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads .eh_frame: the entries (FDE), one for each function, and the linker's index of them. What an
-// entry's instructions say is cfi_program.h's matter.
+// Reads .eh_frame: the entries (FDE), one for each function, and the linker's index of them. What
+// an entry's instructions say is cfi_program.h's matter.
 //
 // Everything here is async-signal-safe: no lock, no allocation, no system call. Memory is read only
 // inside the module; what does not parse gives nothing, never a guess.

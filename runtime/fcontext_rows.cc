@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/fcontext_rows.h"
 
-#include <cstring>
-
 namespace curg::internal {
 namespace {
 
@@ -51,8 +49,8 @@ constexpr FrameRule Suspended() {
   return rule;
 }
 
-// The last `ret` of make_fcontext. A new flow "returns" to the instruction behind it, so that looking
-// up the byte before a return address ends here.
+// The last `ret` of make_fcontext. A new flow "returns" to the instruction behind it, so that
+// looking up the byte before a return address ends here.
 constexpr FrameRule LastReturn() {
   FrameRule rule = Plain(8);
   rule.root_if_returned_to = true;
@@ -90,25 +88,26 @@ constexpr FcontextFunction kFunctions[] = {
     {"make_fcontext", kMakeCode, kMakeRows},
 };
 
+// Not memcmp or memmem: a gap may hold read-only data too, with red zones that the address
+// sanitizer's versions of those refuse to cross. This file is compiled without instrumentation.
 bool Matches(const uint8_t* at, const FcontextFunction& function) {
-  const std::span<const uint8_t> code = function.code;
-  if (code.data() != kMakeCode) return std::memcmp(at, code.data(), code.size()) == 0;
-  constexpr size_t kBehind = kMakeCallOperand + kCallOperandBytes;
-  return std::memcmp(at, kMakeCode, kMakeCallOperand) == 0 &&
-         std::memcmp(at + kBehind, kMakeCode + kBehind, sizeof(kMakeCode) - kBehind) == 0;
+  const uint8_t* const code = function.code.data();
+  const size_t free_bytes = code == kMakeCode ? kCallOperandBytes : 0;
+  for (size_t i = 0; i < function.code.size(); ++i) {
+    const bool free_to_differ = i - kMakeCallOperand < free_bytes;
+    if (at[i] != code[i] && !free_to_differ) return false;
+  }
+  return true;
 }
 
-// The first place in [begin, end) with this function's code; null if none.
-const uint8_t* FindCode(const uint8_t* begin, const uint8_t* end,
-                        const FcontextFunction& function) {
-  constexpr size_t kSought = 16;  // enough to be rare
-  const std::span<const uint8_t> code = function.code;
-  for (const uint8_t* at = begin; static_cast<size_t>(end - at) >= code.size(); ++at) {
-    const size_t room = static_cast<size_t>(end - at) - code.size() + kSought;
-    at = static_cast<const uint8_t*>(memmem(at, room, code.data(), kSought));
-    if (at == nullptr || Matches(at, function)) return at;
+// The first place in [begin, end) with this function's code; 0 if none. Boost aligns them to 16.
+uintptr_t FindCode(uintptr_t begin, uintptr_t end, const FcontextFunction& function) {
+  constexpr uintptr_t kAlignment = 16;
+  uintptr_t at = (begin + kAlignment - 1) & ~(kAlignment - 1);
+  for (; at < end && end - at >= function.code.size(); at += kAlignment) {
+    if (Matches(reinterpret_cast<const uint8_t*>(at), function)) return at;
   }
-  return nullptr;
+  return 0;
 }
 
 }  // namespace
@@ -116,11 +115,9 @@ const uint8_t* FindCode(const uint8_t* begin, const uint8_t* end,
 const FcontextFunction* FindFcontextFunction(uintptr_t begin, uintptr_t end, uintptr_t* at) {
   const FcontextFunction* first = nullptr;
   for (const FcontextFunction& function : kFunctions) {
-    const uint8_t* found = FindCode(reinterpret_cast<const uint8_t*>(begin),
-                                    reinterpret_cast<const uint8_t*>(end), function);
-    if (found == nullptr) continue;
-    if (first != nullptr && reinterpret_cast<uintptr_t>(found) > *at) continue;
-    *at = reinterpret_cast<uintptr_t>(found);
+    const uintptr_t found = FindCode(begin, end, function);
+    if (found == 0 || (first != nullptr && found > *at)) continue;
+    *at = found;
     first = &function;
   }
   return first;

@@ -78,16 +78,17 @@ FrameStep FindValue(const ValueRule& rule, uintptr_t cfa, uintptr_t now, const S
   return window.Load(*value, value) ? FrameStep::kCaller : FrameStep::kBadFrame;
 }
 
-// Compilers forget to say that the epilogue of a realigned function has restored rbp: up to its end they
-// claim that the caller's is where rbp points. While that is so, rbp points into this very frame.
+// Compilers forget to say that the epilogue of a realigned function has restored rbp: up to its end
+// they claim that the caller's is where rbp points. While that is so, rbp points into this very
+// frame.
 ValueRule RepairRbp(const ValueRule& rule, const Registers& registers, uintptr_t cfa) {
   if (rule.kind != ValueRule::Kind::kAtRegister || rule.reg != kDwarfRbp) return rule;
   const bool own = registers.bp >= registers.sp && registers.bp < cfa;
   return own ? rule : ValueRule{ValueRule::Kind::kSame};
 }
 
-// Whether a caller's stack pointer can follow `frame`'s: upwards always, so that every walk ends. At
-// an exact instruction the return address may already be popped.
+// Whether a caller's stack pointer can follow `frame`'s: upwards always, so that every walk ends.
+// At an exact instruction the return address may already be popped.
 bool Ascends(uintptr_t sp, const StackWindow& window, const Frame& frame) {
   if (sp % 8 != 0 || sp > window.high) return false;
   return sp > frame.registers.sp || (frame.exact && sp == frame.registers.sp);

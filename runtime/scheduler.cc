@@ -131,8 +131,16 @@ int Scheduler::Stop(int64_t grace_ns) {
     Wake(*worker);
   }
   const int64_t deadline = MonotonicNow() + grace_ns;
+  // Only a task can hold its worker. A worker that has none ends as soon as the kernel lets it run,
+  // which on a busy machine may be later than the deadline.
+  const auto all_held = [this] {
+    return std::count_if(workers_.begin(), workers_.end(), [](const auto& worker) {
+             return worker->in_task.load(std::memory_order_relaxed);
+           }) >= running_.load(std::memory_order_relaxed);
+  };
   // acquire: pairs with the release at the threads' end
-  while (running_.load(std::memory_order_acquire) > 0 && MonotonicNow() < deadline) {
+  while (running_.load(std::memory_order_acquire) > 0 &&
+         (MonotonicNow() < deadline || !all_held())) {
     usleep(50);
   }
   const int held = running_.load(std::memory_order_acquire);
@@ -306,9 +314,13 @@ void Scheduler::Ready(Task* task) {
     Processor& processor = *worker->processor;
     Task* const displaced = processor.queue.ExchangeNext(task);
     if (displaced != nullptr) PushLocal(processor, displaced);
-  } else {
-    global_.Push(task);
+    WakeOne();
+    return;
   }
+  // Once pushed, the task may run to the program's end and the runtime be destroyed, while this thread
+  // still looks for a worker to wake.
+  const std::shared_ptr<Scheduler> keep = weak_from_this().lock();
+  global_.Push(task);
   WakeOne();
 }
 

@@ -4,22 +4,23 @@
 //
 //   RefreshUnwindTables --Publish--> [index] --UnwindReader::Find--> WalkStack
 //
-// Invariant  A set of tables is immutable from Publish on. It is freed when every walk that may have
-//            seen it has ended, and not before.
-// Protocol   A walk counts itself in one of kSlots counters, then loads the index, and discounts itself
-//            at its end. Publish stores the new index, then looks at the counters: once each of them
-//            has been seen at zero after the store (not all at the same time), the old set is freed.
-//            Whoever loaded the old index had counted itself before the store, so its counter cannot
-//            have been zero since unless it left; whoever counts itself later sees the new index.
-// Ordering   The count and the load, the store and the look: all sequentially consistent, for each side
-//            writes one word and then reads the other's. The discount is a release that pairs with
-//            the look, so that what a walk read happens before the free.
+// Invariant  A set of tables is immutable from Publish on. It is freed when every walk that may
+//            have seen it has ended, and not before.
+// Protocol   A walk counts itself in one of kSlots counters, then loads the index, and discounts
+//            itself at its end. Publish stores the new index, then looks at the counters: once each
+//            of them has been seen at zero after the store (not all at the same time), the old set
+//            is freed. Whoever loaded the old index had counted itself before the store, so its
+//            counter cannot have been zero since unless it left; whoever counts itself later sees
+//            the new index.
+// Ordering   The count and the load, the store and the look: all sequentially consistent, for each
+//            side writes one word and then reads the other's. The discount is a release that pairs
+//            with the look, so that what a walk read happens before the free.
 // Bounds     Nothing waits: what is still in use stays on a list that the next Publish or Collect
-//            tries again. A thread that is stopped inside a walk (by a debugger, say) keeps the sets
-//            replaced since; so does a fork() at that moment, in the child.
+//            tries again. A thread that is stopped inside a walk (by a debugger, say) keeps the
+//            sets replaced since; so does a fork() at that moment, in the child.
 // Rejected   One counter (all handlers run at the same tick and would share its cache line); hazard
 //            pointers (a slot per thread, and threads the runtime does not know walk too); never
-//            freeing (a program that reloads a plug-in every second grows by 50 MB a day).
+//            freeing (a program that reloads its plug-ins would grow with every reload).
 #pragma once
 
 #include <atomic>
@@ -97,8 +98,8 @@ class UnwindIndexPublisher {
   std::vector<Retired> retired_;
 };
 
-// One walk's view of the tables. Lives on the stack of the walk; everything found through it is valid
-// as long as it is.
+// One walk's view of the tables. Lives on the stack of the walk; everything found through it is
+// valid as long as it is.
 // Async-signal-safe throughout. Owner only: the thread that made it.
 class UnwindReader {
  public:
@@ -112,8 +113,9 @@ class UnwindReader {
     const FrameRule* rule = nullptr;  // if word.kind() is kSide; valid until the next Find
   };
 
-  // How to leave the frame whose instruction has a byte at `pc`. By the module's table, if the module
-  // is still the one it was compiled from, which is asked once a walk; else by its .eh_frame.
+  // How to leave the frame whose instruction has a byte at `pc`. By the module's table, if the
+  // module is still the one it was compiled from, which is asked once a walk; else by its
+  // .eh_frame.
   Found Find(uintptr_t pc) noexcept;
 
  private:

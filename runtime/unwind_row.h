@@ -9,8 +9,9 @@
 //          26..31  where rbx is saved, likewise
 //           4..31  kSide: index of a FrameRule in the table's side list
 //
-// The return address is in the word below the CFA, and the caller's rsp is the CFA. All else goes to
-// the side list: signal frames, realigned functions, setjmp and its like; 0.01 % of the rows.
+// The return address is in the word below the CFA, and the caller's rsp is the CFA. All else goes
+// to the side list: signal frames, realigned functions, setjmp and its like. That is 26 of 76,000
+// rows in libc, libstdc++ and a test; libcrypto has 400 in 71,000.
 #pragma once
 
 #include <cstdint>

@@ -102,7 +102,9 @@ void Worker::Execute(Task* task) {
   *exceptions = task->exceptions;
   ThisThread().current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);
+  in_task.store(true, std::memory_order_relaxed);
   Context::Switch(system, task->context);
+  in_task.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   ThisThread().current.store(nullptr, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // before anybody else may have the task

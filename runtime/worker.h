@@ -53,6 +53,9 @@ class Worker {
   uint32_t random = 0;            // state of the victim choice
   Worker* idle_next = nullptr;    // guarded by the idle list's lock, or by the surplus list's
 
+  // Whether a task has the thread, and may never come back; Stop reads it. Relaxed: a flag alone.
+  std::atomic<bool> in_task{false};
+
   // A futex: 0 awake, 1 asleep or about to be.
   std::atomic<uint32_t> asleep{0};
 

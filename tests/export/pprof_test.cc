@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files: what is written can be read back, errors are returned, and the scoped form cleans up. Whole
-// paths, with labels and `go tool pprof`, are tested in tests/pipeline.
+// Files: what is written can be read back, errors are returned, and the scoped form cleans up.
+// Whole paths, with labels and `go tool pprof`, are tested in tests/pipeline.
 #include "export/pprof.h"
 
 #include <time.h>

@@ -145,8 +145,8 @@ TEST_F(LabelsTest, PlainThreadsHaveLabelsThatTasksInherit) {
   EXPECT_EQ(curg::Run(Workers(1), [] { return CurrentLabels(); }).Get("thread"), "main");
 }
 
-// Go's TestLabelRace, and more: tasks on all workers label themselves, spawn, yield and migrate. Each
-// must always see its own labels, and the thread sanitizer nothing to complain of.
+// Go's TestLabelRace, and more: tasks on all workers label themselves, spawn, yield and migrate.
+// Each must always see its own labels, and the thread sanitizer nothing to complain of.
 TEST_F(LabelsTest, LabelRace) {
   curg::Run(Workers(4), [] {
     constexpr int kTasks = 40;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whose sample is it? The whole path with real signals: tasks that burn CPU in functions known by their
-// addresses, under labels, while they switch, migrate, spawn and relabel.
+// Whose sample is it? The whole path with real signals: tasks that burn CPU in functions known by
+// their addresses, under labels, while they switch, migrate, spawn and relabel.
 //
-// A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by a
-// wider bound. What must never happen (a wrong label, a mixed stack) is judged at once.
+// A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by
+// a wider bound. What must never happen (a wrong label, a mixed stack) is judged at once.
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -73,8 +73,8 @@ int64_t TaskPeriods(const CpuProfile& profile) {
   return PeriodsOf(profile, [](const CpuProfileEntry& e) { return e.kind == SampleKind::kTask; });
 }
 
-// A stack belongs to one task, and says so: a hog's frames come with the hog's label and no other's, and
-// a sample within a switch has one frame.
+// A stack belongs to one task, and says so: a hog's frames come with the hog's label and no
+// other's, and a sample within a switch has one frame.
 void ExpectNoMixture(const CpuProfile& profile) {
   for (const CpuProfileEntry& entry : profile.entries) {
     const bool in_a = HasHogA(entry);
@@ -101,8 +101,8 @@ TEST(CpuAttribution, BothHogsShowUpWithTheirLabels) {
   }));
 }
 
-// At least 99 % of the samples of user tasks carry the label that all tasks always have, and the shares
-// are those that the threads' CPU clocks show over stretches that do not park.
+// At least 99 % of the samples of user tasks carry the label that all tasks always have, and the
+// shares are those that the threads' CPU clocks show over stretches that do not park.
 TEST(CpuAttribution, LabelSharesAreThoseOfTheThreadClock) {
   double a_share = 0;
   double a_clock = 0;
@@ -136,12 +136,13 @@ TEST(CpuAttribution, LabelSharesAreThoseOfTheThreadClock) {
       return e.kind == SampleKind::kTask && LabelOf(e, "test") == "shares";
     }));
     EXPECT_GE(labelled, 0.99 * static_cast<double>(TaskPeriods(profile)));
-    a_share = static_cast<double>(PeriodsOf(profile, [](const CpuProfileEntry& e) {
-                return LabelOf(e, "job") == "a";
-              })) / labelled;
+    a_share = static_cast<double>(PeriodsOf(
+                  profile, [](const CpuProfileEntry& e) { return LabelOf(e, "job") == "a"; })) /
+              labelled;
     a_clock = static_cast<double>(a_ns) / static_cast<double>(all_ns);
     return a_share > a_clock - 0.05 && a_share < a_clock + 0.05;
-  })) << "the profile says " << a_share << ", the clock " << a_clock;
+  })) << "the profile says "
+      << a_share << ", the clock " << a_clock;
 }
 
 // Go's TestGoroutineSwitch: never a stack of several frames whose leaf is the switch.
@@ -203,8 +204,8 @@ TEST(CpuAttribution, PlainThreadsHaveTheirOwnLabels) {
   }));
 }
 
-// A profile starts, stops and loses nothing while a worker is held by a loop that never yields, and the
-// loop's time is there.
+// A profile starts, stops and loses nothing while a worker is held by a loop that never yields, and
+// the loop's time is there.
 TEST(CpuAttribution, AHeldWorkerIsProfiledLikeAnyOther) {
   double share = 0;
   EXPECT_TRUE(RetryLonger([&share](milliseconds duration) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Go's TestCPUProfileMultithreadMagnitude, stricter: the profile's nanoseconds are within 5 % of the
-// process's user and system CPU time, with one worker, two, and as many as there are CPUs.
+// Go's TestCPUProfileMultithreadMagnitude, stricter: the profile's nanoseconds are within 5 % of
+// the process's user and system CPU time, with one worker, two, and as many as there are CPUs.
 //
-// A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by a
-// wider bound.
+// A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by
+// a wider bound.
 #include <sys/resource.h>
 
 #include <algorithm>

@@ -113,9 +113,9 @@ TEST_F(CpuProfileFile, RawIsWhole) {
 
 TEST(WordcountFile, OpensInPprof) {
   const std::string tree = NewDirectory();
-  for (int file = 0; file < 20; ++file) {
+  for (int file = 0; file < 500; ++file) {  // small ones: reading shall be seen, too
     std::string text;
-    for (int i = 0; i < 20'000; ++i) {
+    for (int i = 0; i < 500; ++i) {
       text += "word" + std::to_string(i * (file + 1) % 5000) + (i % 10 == 9 ? "\n" : " ");
     }
     WriteFile(tree + "/" + std::to_string(file) + (file % 2 == 0 ? ".txt" : ".h"), text);
@@ -133,8 +133,8 @@ TEST(WordcountFile, OpensInPprof) {
   EXPECT_THAT(tags, AllOf(HasSubstr(" phase: Total "), HasSubstr(": read\n"),
                           HasSubstr(": tokenize\n"), HasSubstr(": merge\n")));
   EXPECT_THAT(tags, AllOf(HasSubstr(" ext: Total "), HasSubstr(": txt\n"), HasSubstr(": h\n")));
-  // Most of the work, by far, is to cut texts into words and to count these.
-  EXPECT_GT(TagPercent(tags, "tokenize"), 40) << tags;
+  // Much of the work is to cut texts into words and to count these.
+  EXPECT_GT(TagPercent(tags, "tokenize"), 20) << tags;
   const std::string peek = Pprof({"-peek=wordcount::CountWords$"}, profile);
   EXPECT_THAT(peek, ContainsRegex("\\| +wordcount::.*CountChunk"));
   EXPECT_THAT(peek, ContainsRegex("\\| +wordcount::.*AddWord"));

@@ -46,9 +46,9 @@ TEST(StartCpuProfile, RefusesOptionsOutOfRange) {
     const auto session = StartCpuProfile({.rate_hz = rate_hz});
     ASSERT_FALSE(session.ok());
     EXPECT_EQ(session.status().code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(session.status().message()),
-                HasSubstr("rate_hz is " + std::to_string(rate_hz) +
-                          ", but must be between 1 and 10000"));
+    EXPECT_THAT(
+        std::string(session.status().message()),
+        HasSubstr("rate_hz is " + std::to_string(rate_hz) + ", but must be between 1 and 10000"));
   }
   for (const int depth_max : {0, 1025}) {
     const auto session = StartCpuProfile({.depth_max = depth_max});
@@ -63,7 +63,8 @@ TEST(StartCpuProfile, SaysWhoHoldsIt) {
   const auto second = StartCpuProfile();
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr("the nightly run started it at 20"));
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("the nightly run started it at 20"));
   session.Stop();
 
   CpuProfileSession here = StartCpuProfile().value();

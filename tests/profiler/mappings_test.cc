@@ -59,8 +59,8 @@ TEST(Mappings, KnowLibrariesWithBiasAndBuildId) {
 
   Dl_info info;
   const ElfW(Sym)* symbol = nullptr;
-  ASSERT_NE(dladdr1(function, &info,
-                    const_cast<void**>(reinterpret_cast<const void**>(&symbol)), RTLD_DL_SYMENT),
+  ASSERT_NE(dladdr1(function, &info, const_cast<void**>(reinterpret_cast<const void**>(&symbol)),
+                    RTLD_DL_SYMENT),
             0);
   ASSERT_NE(symbol, nullptr);
   EXPECT_EQ(AddressOf(function) - mapping->load_bias, symbol->st_value);

@@ -55,9 +55,9 @@ TEST(ProcMaps, FindsThisFunction) {
   const auto here = reinterpret_cast<uintptr_t>(&ParseProcMaps);
   const absl::StatusOr<std::vector<ProcMapping>> mappings = ReadProcMaps();
   ASSERT_TRUE(mappings.ok()) << mappings.status();
-  const auto it = std::find_if(
-      mappings->begin(), mappings->end(),
-      [here](const ProcMapping& m) { return m.start <= here && here < m.limit; });
+  const auto it = std::find_if(mappings->begin(), mappings->end(), [here](const ProcMapping& m) {
+    return m.start <= here && here < m.limit;
+  });
   ASSERT_NE(it, mappings->end());
   EXPECT_TRUE(it->executable);
 }

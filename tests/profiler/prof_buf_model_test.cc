@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs the ring's two sides through all schedules with at most a few preemptions, and through random
-// ones with any number, on a ring that is as small as it can be. A schedule is the order in which the
-// sides' atomic operations happen; what lies between two of them happens at once. Every operation takes
-// effect at once, too (sequential consistency): what weaker orders permit is prof_buf_stress_test.cc's
-// to find, under the thread sanitizer.
+// Runs the ring's two sides through all schedules with at most a few preemptions, and through
+// random ones with any number, on a ring that is as small as it can be. A schedule is the order in
+// which the sides' atomic operations happen; what lies between two of them happens at once. Every
+// operation takes effect at once, too (sequential consistency): what weaker orders permit is
+// prof_buf_stress_test.cc's to find, under the thread sanitizer.
 #include <ucontext.h>
 
 #include <array>
@@ -61,7 +61,8 @@ class Model {
       context.uc_stack.ss_sp = stack.get();
       context.uc_stack.ss_size = kStack;
       context.uc_link = nullptr;
-      makecontext(&context, [] { current->Body(); }, 0);
+      makecontext(
+          &context, [] { current->Body(); }, 0);
     }
   };
 
@@ -106,9 +107,9 @@ class ModelAtomic {
 
 using ModelBuf = BasicProfBuf<ModelAtomic>;
 
-// One run: the handler offers `offered` samples, the reader reads a few times at once and then, when
-// both are done, to the end. All that was offered must come out once, in order, or be told as lost,
-// at the place where it was lost.
+// One run: the handler offers `offered` samples, the reader reads a few times at once and then,
+// when both are done, to the end. All that was offered must come out once, in order, or be told as
+// lost, at the place where it was lost.
 class Scenario {
  public:
   Scenario(size_t words, size_t depth, int offered, int reads)
@@ -212,8 +213,8 @@ class Exhaustive {
   size_t at_ = 0;
 };
 
-// The thread sanitizer cannot follow a side that ends without returning, and keeps its frames for good;
-// it gets a part of the schedules.
+// The thread sanitizer cannot follow a side that ends without returning, and keeps its frames for
+// good; it gets a part of the schedules.
 #ifdef __SANITIZE_THREAD__
 constexpr int kFewerPreemptions = 1;
 constexpr int kRandomSchedules = 300;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ring's two sides on two threads, as fast as they can. Meant for the thread sanitizer, which sees
-// missing orderings that prof_buf_model_test.cc cannot.
+// The ring's two sides on two threads, as fast as they can. Meant for the thread sanitizer, which
+// sees missing orderings that prof_buf_model_test.cc cannot.
 #include <atomic>
 #include <cstdint>
 #include <span>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The cases are those of Go's TestProfBuf, one by one. Two of them are about blocking; this ring has
-// no blocking read (the writer task sleeps instead), so they are tested where the waiting is, in
-// prof_writer_test.cc, under the same names: ReadAtEndAfterOverflow's closing part and BlockingWriteRead.
+// The cases are those of Go's TestProfBuf, one by one. Two of them are about blocking; this ring
+// has no blocking read (the writer task sleeps instead), so they are tested where the waiting is,
+// in prof_writer_test.cc, under the same names: ReadAtEndAfterOverflow's closing part and
+// BlockingWriteRead.
 #include "profiler/prof_buf.h"
 
 #include <array>
@@ -132,8 +133,8 @@ TEST_F(ProfBufTest, ReadManyShortData) {
   ExpectNothing();
 }
 
-// Tags travel inside the records here, so they cannot run short before the data does; what remains of
-// Go's case is that short records (many tags) fill a ring as they should, each with its own tag.
+// Tags travel inside the records here, so they cannot run short before the data does; what remains
+// of Go's case is that short records (many tags) fill a ring as they should, each with its own tag.
 TEST_F(ProfBufTest, ReadManyShortTags) {
   uint64_t time = 1;
   while (Write(time, 1000 + time, {})) ++time;

@@ -126,8 +126,8 @@ TEST_F(ProfWriterTest, EndsIncompleteStacksInWhatSaysWhy) {
   ASSERT_TRUE(Write({.shape = StackShape::kTruncated, .periods = 5}, {1}));
   ASSERT_TRUE(Write({.shape = StackShape::kBroken, .periods = 4}, {1}));
   ASSERT_TRUE(Write({.shape = StackShape::kLeafOnly, .periods = 3}, {1}));
-  ASSERT_TRUE(Write({.kind = SampleKind::kForeign, .shape = StackShape::kLeafOnly, .periods = 2},
-                    {1}));
+  ASSERT_TRUE(
+      Write({.kind = SampleKind::kForeign, .shape = StackShape::kLeafOnly, .periods = 2}, {1}));
   ASSERT_TRUE(Write({.shape = StackShape::kSwitch, .periods = 1}, {PseudoLeaf(&TaskSwitch)}));
   writer_.Drain(buffer_);
   const CpuProfile profile = writer_.Finish();
@@ -160,8 +160,8 @@ TEST_F(ProfWriterTest, ReadAtEndAfterOverflow) {
   EXPECT_EQ(profile.entries[1].periods, 11);
 }
 
-// The writer that sleeps gets what is written meanwhile, more than the ring holds, and a request ends
-// its sleep; again and again.
+// The writer that sleeps gets what is written meanwhile, more than the ring holds, and a request
+// ends its sleep; again and again.
 TEST_F(ProfWriterTest, BlockingWriteRead) {
   for (int round = 0; round < 3; ++round) {
     ProfWriter writer({.sampler = {.period_ns = 1'000'000, .depth_max = 128}});

@@ -73,8 +73,8 @@ void BlockSigprof(bool block) {
   pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
-// Runs `measure(cpu)`, which tells whether its result was right, with twice the CPU each time until it
-// is: a loaded machine blurs a short measurement.
+// Runs `measure(cpu)`, which tells whether its result was right, with twice the CPU each time until
+// it is: a loaded machine blurs a short measurement.
 template <typename Fn>
 bool RetryLonger(Fn measure) {
   for (milliseconds cpu : {milliseconds(200), milliseconds(400), milliseconds(800),
@@ -107,7 +107,8 @@ TEST_F(SamplerTest, CreditsAThreadsCpuTime) {
     Sampler::Get().Stop();
     const Sums sums = DrainAll();
     EXPECT_EQ(sums.lost, 0);
-    const double share = static_cast<double>(sums.periods) * 1e6 / static_cast<double>(used.count());
+    const double share =
+        static_cast<double>(sums.periods) * 1e6 / static_cast<double>(used.count());
     return share > 0.95 && share < 1.05;
   }));
 }
@@ -136,7 +137,8 @@ TEST_F(SamplerTest, WeighsSamplesByTheirOverruns) {
   EXPECT_LE(sums.periods_max, 110);
 }
 
-// At 100 Hz most of these threads live less than a period; a fixed first expiry would miss nearly all.
+// At 100 Hz most of these threads live less than a period; a fixed first expiry would miss nearly
+// all.
 TEST_F(SamplerTest, FirstExpiryIsRandom) {
   Start(10'000'000);
   Sums sums;

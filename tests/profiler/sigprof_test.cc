@@ -10,8 +10,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdio>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -28,7 +28,8 @@
 // ---- The trap.
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CURG_ALLOC_TRAP 0  // the sanitizers' own allocators are in the way; the load runs all the same
+#define CURG_ALLOC_TRAP \
+  0  // the sanitizers' own allocators are in the way; the load runs all the same
 #else
 #define CURG_ALLOC_TRAP 1
 #endif
@@ -127,7 +128,8 @@ size_t StackUsed(std::byte* stack, size_t size, int depth) {
 }
 
 TEST(SigprofStack, IsBounded) {
-  if (!CURG_ALLOC_TRAP) GTEST_SKIP() << "sanitizers pad frames and put handlers of their own in front";
+  if (!CURG_ALLOC_TRAP)
+    GTEST_SKIP() << "sanitizers pad frames and put handlers of their own in front";
   ASSERT_TRUE(RefreshUnwindTables().ok());
   constexpr size_t kSize = 256 << 10;
   const std::unique_ptr<std::byte[]> stack(new std::byte[kSize]);
@@ -144,8 +146,9 @@ TEST(SigprofStack, IsBounded) {
   ProfBuf buffer(words, 128);
   ThreadSampler sampler;
   sampler.buffer = &buffer;
-  sampler.stack.store(PackStack({reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - (64 << 10),
-                                 reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) + 4096}));
+  sampler.stack.store(
+      PackStack({reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - (64 << 10),
+                 reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) + 4096}));
   sampler_under_test = &sampler;
 
   record = false;

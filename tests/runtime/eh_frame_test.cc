@@ -28,7 +28,8 @@ class FakeModule {
   }
   void Put32(size_t offset, uint32_t value) { std::memcpy(at(offset), &value, 4); }
 
-  // version 1, augmentation letters "zR" + `more`, alignments 1 and -8, return address 16, pcrel|sdata4.
+  // version 1, augmentation letters "zR" + `more`, alignments 1 and -8, return address 16,
+  // pcrel|sdata4.
   void PutCie(size_t offset, const char* more = "") {
     std::vector<uint8_t> body = {0, 0, 0, 0, 1, 'z', 'R'};
     for (const char* letter = more; *letter != 0; ++letter) body.push_back(*letter);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Walks the stack before every single instruction of some work, and compares with a shadow stack kept
-// by watching calls and returns. The work runs on fcontext stacks and switches between two of them.
+// Walks the stack before every single instruction of some work, and compares with a shadow stack
+// kept by watching calls and returns. The work runs on fcontext stacks and switches between two of
+// them.
 #include <dlfcn.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -65,8 +66,8 @@ bool InSwitch(uintptr_t pc) {
          pc - reinterpret_cast<uintptr_t>(&fcontext::ontop_fcontext) < 0x68;
 }
 
-// Whether the instruction before `registers` was a call: it pushed the address behind itself and did
-// not go on there.
+// Whether the instruction before `registers` was a call: it pushed the address behind itself and
+// did not go on there.
 bool WasCall(const Registers& registers) {
   if (registers.sp + 8 != g_last_sp) return false;
   const uintptr_t pushed = WordAt(registers.sp);
@@ -250,8 +251,8 @@ TEST(TracebackSingleStep, EveryInstructionGivesTheCallChain) {
     Dl_info symbol{};
     dladdr(reinterpret_cast<void*>(tally.first_wrong), &symbol);
     const char* near = symbol.dli_sname == nullptr ? "?" : symbol.dli_sname;
-    // libgcc ends a throw by writing the handler's registers over those that its own frame saved, one
-    // by one: in between, and until it jumps there, the frame's caller is no caller any more.
+    // libgcc ends a throw by writing the handler's registers over those that its own frame saved,
+    // one by one: in between, and until it jumps there, the frame's caller is no caller any more.
     const uint64_t allowed = name == "libgcc" ? tally.steps / 10 : 0;
     EXPECT_GE(tally.rooted + allowed / 20, tally.steps) << name;
     EXPECT_LE(tally.steps - tally.exact, allowed)

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/loaded_modules.h"
 #include "runtime/traceback.h"
 #include "runtime/unwind_index.h"
 
@@ -126,19 +128,23 @@ TEST(UnwindTable, FollowsLoadingAndUnloading) {
 }
 
 TEST(UnwindTable, AnotherModuleInTheSamePlaceIsNotWalkedByTheOldTable) {
-  uintptr_t first = 0;
-  int in_the_same_place = 0;
+  ModuleIdentity last;
+  int indistinguishable = 0;
   for (int i = 0; i < 20; ++i) {
     LoadedPlugin plugin(i % 2 == 0 ? "unwind_plugin_a.so" : "unwind_plugin_b.so");
-    if (i == 0) first = plugin.address();
-    in_the_same_place += plugin.address() == first ? 1 : 0;
+    ModuleIdentity identity;
+    ASSERT_TRUE(FindModule(plugin.address(), &identity));
+    indistinguishable += identity == last ? 1 : 0;
+    last = identity;
     if (i % 4 == 0) {
       ASSERT_TRUE(RefreshUnwindTables().ok());
     }
     ExpectWalkThrough(plugin);
   }
-  // The loader does put one where the other was; otherwise this tests less than it says.
-  EXPECT_GT(in_the_same_place, 1);
+  std::printf("%d of 19 looked just like the one before\n", indistinguishable);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose heap reuses nothing
+  EXPECT_GT(indistinguishable, 0) << "this test tests less than it says";
+#endif
 }
 
 TEST(UnwindTable, AModuleThatCannotBeToldFromAnotherHasNone) {

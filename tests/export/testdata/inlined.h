@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A small library of functions whose names, lines and inlining are known. symbolize_test builds it in
-// several ways; marks in inlined.cc ("// line: innermost") tell it the line numbers.
+// A small library of functions whose names, lines and inlining are known. symbolize_test builds it
+// in several ways; marks in inlined.cc ("// line: innermost") tell it the line numbers.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/sync/channel.h"
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -31,8 +32,8 @@ struct Counted {
   ~Counted() { --alive; }
 
   int value;
-  static inline int alive = 0;
-  static inline int moves = 0;
+  static inline std::atomic<int> alive{0};
+  static inline std::atomic<int> moves{0};
 };
 
 // Everything once with one worker and once with several.

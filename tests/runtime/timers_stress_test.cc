@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Cancel against RunDue on other threads: each timer is cancelled or fires, never both, never neither.
+#include <array>
+#include <atomic>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/timers.h"
+#include "tests/runtime/watchdog.h"
+
+namespace curg::internal {
+namespace {
+
+struct Counted : Timer {
+  std::atomic<int> fired{0};
+};
+
+TEST(TimersStress, CancelRacesWithFire) {
+  constexpr int kRounds = 2'000;
+  constexpr int kOwners = 2;
+  Watchdog watchdog;
+  TimerQueue queue;
+  std::atomic<int> owners{kOwners};
+  std::atomic<int> fired_total{0};
+  std::atomic<int> cancelled_total{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kOwners; ++t) {
+    threads.emplace_back([&, t] {
+      std::minstd_rand random(static_cast<unsigned>(t) + 1);
+      for (int i = 0; i < kRounds; ++i) {
+        std::array<Counted, 8> timers;
+        for (Counted& timer : timers) {
+          timer.fire = [](Timer* self) { ++static_cast<Counted*>(self)->fired; };
+          timer.when = MonotonicNow() + static_cast<int64_t>(random() % 20'000);
+          queue.Add(&timer);
+        }
+        for (Counted& timer : timers) {
+          if (TimerQueue::Cancel(&timer)) {
+            EXPECT_EQ(timer.fired, 0);
+            ++cancelled_total;
+          } else {
+            while (timer.fired == 0) std::this_thread::yield();  // its fire is on the way
+            EXPECT_EQ(timer.fired, 1);
+            ++fired_total;
+          }
+        }
+        watchdog.Progress();
+      }
+      --owners;
+    });
+  }
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      while (owners > 0) queue.RunDue(MonotonicNow());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(fired_total + cancelled_total, kOwners * kRounds * 8);
+  EXPECT_GT(fired_total, 0);
+  EXPECT_GT(cancelled_total, 0);
+  EXPECT_EQ(queue.Earliest(), TimerQueue::kNever);
+}
+
+}  // namespace
+}  // namespace curg::internal
