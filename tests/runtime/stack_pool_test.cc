@@ -154,7 +154,9 @@ TEST(StackPool, TrimGivesMemoryBack) {
   for (const StackSlot& slot : slots) EXPECT_EQ(ResidentPages(slot), 3u);
   pool.ReturnSlots(slots.data(), slots.size());
   for (const StackSlot& slot : slots) EXPECT_EQ(ResidentPages(slot), 3u);
-  pool.Trim(5);
+  EXPECT_TRUE(pool.TrimUnused(5));  // they were in use since the last call: next time
+  for (const StackSlot& slot : slots) EXPECT_EQ(ResidentPages(slot), 3u);
+  EXPECT_FALSE(pool.TrimUnused(5));
   size_t resident = 0;
   for (const StackSlot& slot : slots) resident += ResidentPages(slot);
   EXPECT_EQ(resident, 15u);
