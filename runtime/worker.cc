@@ -41,18 +41,28 @@ bool CommitEnd(void* arg) {
   return true;
 }
 
-void Leave(Task& task) {
+// Returns the worker to leave to.
+__attribute__((noinline)) Worker& PrepareToLeave(Task& task) {
   Worker& worker = *CurrentWorker();
   worker.after_switch = {.commit = &CommitEnd, .arg = &task};
+  return worker;
+}
+
+CURG_NO_TSAN void Leave(Task& task) {
+  Worker& worker = PrepareToLeave(task);
   Context::Switch(task.context, worker.system, /*last=*/!HasLeftovers(task));
 }
 
-// What every task runs on its stack, from its first instruction to its last.
-void TaskMain() {
-  Task& task = *CurrentTask();
+__attribute__((noinline)) void RunBody(Task& task) {
   task.body.run(task.body);
   // acquire: pairs with the release in JoinHandle's detach
   if (task.end.load(std::memory_order_acquire) == Task::kDetached) task.body.Drop();
+}
+
+// What every task runs on its stack, from its first instruction to its last.
+CURG_NO_TSAN void TaskMain() {
+  Task& task = *CurrentTask();
+  RunBody(task);
   Leave(task);
   task.body.Drop();  // detached meanwhile
   Leave(task);
