@@ -13,6 +13,9 @@
 #endif
 #ifdef CURG_TSAN
 #include <sanitizer/tsan_interface.h>
+
+#include <mutex>
+#include <vector>
 #endif
 
 namespace curg::internal {
@@ -45,12 +48,54 @@ const uintptr_t g_jump = [] {
   return JumpAddress();
 }();
 
+#ifdef CURG_TSAN
+// Fibers of flows that have ended, for the next ones: the sanitizer takes half a millisecond to make
+// one. A fiber that is used again must not grow, so nothing on a task's stack that never returns is
+// instrumented (CURG_NO_TSAN); should something be, it is retired before that matters.
+class FiberPool {
+ public:
+  struct Fiber {
+    void* handle = nullptr;
+    int uses = 0;
+  };
+
+  Fiber Take() {
+    {
+      std::lock_guard lock(lock_);
+      if (!free_.empty()) {
+        const Fiber fiber = free_.back();
+        free_.pop_back();
+        return fiber;
+      }
+    }
+    return {.handle = __tsan_create_fiber(0)};
+  }
+
+  void Return(Fiber fiber) {
+    if (++fiber.uses == kUsesMax) return __tsan_destroy_fiber(fiber.handle);
+    std::lock_guard lock(lock_);
+    free_.push_back(fiber);
+  }
+
+ private:
+  static constexpr int kUsesMax = 1000;
+
+  std::mutex lock_;
+  std::vector<Fiber> free_;  // guarded by lock_
+};
+
+FiberPool& Fibers() {
+  static FiberPool* const pool = new FiberPool;  // never destroyed: tasks may outlive static objects
+  return *pool;
+}
+#endif
+
 }  // namespace
 
 // The first function on a new stack. Its return address lies in Boost's make_fcontext, which is
 // where every walk of a task ends.
 struct ContextEntry {
-  static void Run(fcontext::transfer_t transfer) {
+  CURG_NO_TSAN static void Run(fcontext::transfer_t transfer) {
     Context* from = static_cast<Context**>(transfer.data)[0];
     Context* self = static_cast<Context**>(transfer.data)[1];
     from->saved_.store(transfer.fctx, std::memory_order_relaxed);
@@ -76,8 +121,9 @@ void Context::Start(StackBounds stack, uintptr_t colour, Entry entry) {
   saved_.store(fcontext::make_fcontext(top, stack.high - colour - stack.low, &ContextEntry::Run),
                std::memory_order_relaxed);
 #ifdef CURG_TSAN
-  fiber_ = __tsan_create_fiber(0);
-  own_fiber_ = true;
+  const FiberPool::Fiber fiber = Fibers().Take();
+  fiber_ = fiber.handle;
+  fiber_uses_ = fiber.uses;
 #endif
 }
 
@@ -88,19 +134,15 @@ void Context::Finish() {
   fake_stack_ = nullptr;
 #endif
 #ifdef CURG_TSAN
-  if (own_fiber_) __tsan_destroy_fiber(fiber_);
+  if (fiber_uses_ >= 0) Fibers().Return({.handle = fiber_, .uses = fiber_uses_});
   fiber_ = nullptr;
-  own_fiber_ = false;
+  fiber_uses_ = kNotOurs;
 #endif
   saved_.store(nullptr, std::memory_order_relaxed);
   stack_ = {};
 }
 
-#ifdef CURG_TSAN
-__attribute__((no_sanitize("thread")))
-#endif
-__attribute__((noinline)) void
-Context::Switch(Context& from, Context& to, bool last) {
+CURG_NO_TSAN __attribute__((noinline)) void Context::Switch(Context& from, Context& to, bool last) {
   Context* pair[2] = {&from, &to};
 #ifdef CURG_ASAN
   __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_,

@@ -23,6 +23,14 @@
 #endif
 #endif
 
+// For functions that begin on one stack and never return, or end on another: the sanitizer would lose
+// count of its calls.
+#ifdef CURG_TSAN
+#define CURG_NO_TSAN __attribute__((no_sanitize("thread")))
+#else
+#define CURG_NO_TSAN
+#endif
+
 namespace curg::internal {
 
 // Owner only: exactly one thread at a time may touch a Context; the hand-over between threads is
@@ -75,8 +83,9 @@ class Context {
   void* fake_stack_ = nullptr;
 #endif
 #ifdef CURG_TSAN
+  static constexpr int kNotOurs = -1;  // a thread's own fiber
   void* fiber_ = nullptr;
-  bool own_fiber_ = false;
+  int fiber_uses_ = kNotOurs;  // by flows before this one
 #endif
 };
 

@@ -139,8 +139,6 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool AnyWork();
   int64_t EarliestTimer() const;
 
-  class OutsideCall;
-
   void PushLocal(Processor& processor, Task* task,
                  std::memory_order order = std::memory_order_release);
   void WakeOne();
@@ -201,7 +199,6 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   Worker* idle_ = nullptr;  // guarded by idle_lock_; last in, first out: its caches are warm
 
   std::atomic<int> running_{0};  // worker threads not yet ended
-  std::atomic<int> outside_{0};  // calls by others than its workers that have made work visible: see OutsideCall
 };
 
 }  // namespace curg::internal

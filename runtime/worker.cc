@@ -35,17 +35,21 @@ bool CommitEnd(void* arg) {
   return true;
 }
 
-void Leave(Task& task) {
+CURG_NO_TSAN void Leave(Task& task) {
   CurrentWorker()->SwitchAway(task, &CommitEnd, &task, /*last=*/!HasLeftovers(task));
 }
 
-// What every task runs on its stack, from its first instruction to its last.
-void TaskMain() {
-  CurrentWorker()->FinishSwitch();
-  Task& task = *CurrentTask();
+__attribute__((noinline)) void RunBody(Task& task) {
   task.body.run(task.body);
   // acquire: pairs with the release in JoinHandle's detach
   if (task.end.load(std::memory_order_acquire) == Task::kDetached) task.body.Drop();
+}
+
+// What every task runs on its stack, from its first instruction to its last.
+CURG_NO_TSAN void TaskMain() {
+  CurrentWorker()->FinishSwitch();
+  Task& task = *CurrentTask();
+  RunBody(task);
   Leave(task);
   task.body.Drop();  // detached meanwhile
   Leave(task);
@@ -71,7 +75,7 @@ void Worker::Prepare(Task& task) {
 
 // The order of stores is for a handler on this thread, which takes the stack pointer for true: while it
 // is not on the current task's stack, there is a switch going on (WhereAmI).
-void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last) {
+CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last) {
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
   Task* const next = scheduler.PickNext(*this);

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/context.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "gtest/gtest.h"
+#include "runtime/stack_bounds.h"
+#include "runtime/traceback.h"
+#include "runtime/unwind_table.h"
+
+namespace curg::internal {
+namespace {
+
+StackBounds ThisThreadsStack() {
+  pthread_attr_t attributes;
+  void* low;
+  size_t size;
+  EXPECT_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
+  pthread_attr_getstack(&attributes, &low, &size);
+  pthread_attr_destroy(&attributes);
+  return {reinterpret_cast<uintptr_t>(low), reinterpret_cast<uintptr_t>(low) + size};
+}
+
+// One flow on a stack of its own beside the test's. The entry takes no argument, so all is static.
+class ContextTest : public testing::Test {
+ protected:
+  static constexpr size_t kStack = size_t{256} << 10;
+
+  ContextTest() {
+    memory_ = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const uintptr_t low = reinterpret_cast<uintptr_t>(memory_);
+    bounds_ = {low, low + kStack};
+    home_.AdoptThread(ThisThreadsStack());
+    steps_ = 0;
+    end_ = false;
+  }
+  ~ContextTest() override {
+    if (!flow_.stack().empty()) {
+      end_ = true;
+      Context::Switch(home_, flow_);
+      flow_.Finish();
+    }
+    munmap(memory_, kStack);
+  }
+
+  static void Count() {
+    while (!end_) {
+      ++steps_;
+      Context::Switch(flow_, home_);
+    }
+    Context::Switch(flow_, home_, /*last=*/true);
+  }
+
+  __attribute__((noinline)) static void CountDeep(int depth) {
+    if (depth == 0) return Count();
+    CountDeep(depth - 1);
+    asm volatile("");  // no tail call
+  }
+  static void DeepEntry() { CountDeep(10); }
+
+  static inline Context home_;
+  static inline Context flow_;
+  static inline int steps_;
+  static inline bool end_;
+  void* memory_;
+  StackBounds bounds_;
+};
+
+TEST_F(ContextTest, ThereAndBack) {
+  flow_.Start(bounds_, 0, &Count);
+  EXPECT_EQ(flow_.stack(), bounds_);
+  for (int i = 1; i <= 100; ++i) {
+    Context::Switch(home_, flow_);
+    EXPECT_EQ(steps_, i);
+  }
+}
+
+TEST_F(ContextTest, StartsBelowItsColour) {
+  for (uintptr_t colour : {0, 128, 1920}) {
+    flow_.Start(bounds_, colour, &Count);
+    Context::Switch(home_, flow_);
+    EXPECT_LT(flow_.Saved().sp, bounds_.high - colour);
+    EXPECT_GT(flow_.Saved().sp, bounds_.high - colour - 4096);
+    end_ = true;
+    Context::Switch(home_, flow_);
+    flow_.Finish();
+    EXPECT_TRUE(flow_.stack().empty());
+    end_ = false;
+  }
+}
+
+TEST_F(ContextTest, SavedRegistersWalkToTheRoot) {
+  ASSERT_TRUE(RefreshUnwindTables().ok());
+  flow_.Start(bounds_, 0, &DeepEntry);
+  Context::Switch(home_, flow_);
+  const Registers saved = flow_.Saved();
+  EXPECT_TRUE(bounds_.Contains(saved.sp));
+  std::array<uintptr_t, 64> pcs;
+  const Traceback walk = WalkStack(saved, bounds_, pcs);
+  EXPECT_EQ(walk.end, TracebackEnd::kRoot);
+  // Switch, Count, CountDeep eleven times (the innermost may have become Count), the entries.
+  EXPECT_GE(walk.depth, 12u);
+  EXPECT_LE(walk.depth, 18u);
+}
+
+TEST_F(ContextTest, SwitchingIsInTheJumpOnly) {
+  flow_.Start(bounds_, 0, &Count);
+  Context::Switch(home_, flow_);
+  EXPECT_FALSE(Context::IsSwitching(flow_.Saved().pc));  // the instruction after the jump
+  EXPECT_FALSE(Context::IsSwitching(reinterpret_cast<uintptr_t>(&Context::Switch)));
+  EXPECT_FALSE(Context::IsSwitching(0));
+  EXPECT_FALSE(Context::IsSwitching(UINTPTR_MAX));
+}
+
+// What the ABI says a call preserves and a switch must: rounding mode included.
+TEST_F(ContextTest, FloatingPointControlIsTheFlowsOwn) {
+  struct Rounding {
+    static void Entry() {
+      uint32_t up = 0x1f80 | 0x4000;
+      asm volatile("ldmxcsr %0" : : "m"(up));
+      Context::Switch(flow_, home_);
+      uint32_t now;
+      asm volatile("stmxcsr %0" : "=m"(now));
+      steps_ = static_cast<int>(now & 0x6000);
+      Context::Switch(flow_, home_, /*last=*/true);
+    }
+  };
+  uint32_t before;
+  asm volatile("stmxcsr %0" : "=m"(before));
+  flow_.Start(bounds_, 0, &Rounding::Entry);
+  Context::Switch(home_, flow_);
+  uint32_t between;
+  asm volatile("stmxcsr %0" : "=m"(between));
+  EXPECT_EQ(between & 0x6000, before & 0x6000);
+  Context::Switch(home_, flow_);
+  EXPECT_EQ(steps_, 0x4000);
+  flow_.Finish();
+}
+
+}  // namespace
+}  // namespace curg::internal
