@@ -59,6 +59,7 @@ class Explorer {
  private:
   void RunSchedule();
   static void RunThread();
+  static void Prepare(Stack& stack);
   void SwitchTo(ucontext_t* from, int next);
   bool Backtrack();
   bool IsReady(const Thread& thread) const {
@@ -104,16 +105,19 @@ void Explorer::RunSchedule() {
   for (size_t i = 0; i < bodies.size(); ++i) {
     threads_[i].body = std::move(bodies[i]);
     if (i == stacks_.size()) stacks_.push_back(std::make_unique<Stack>());
-    Stack& stack = *stacks_[i];
-    getcontext(&stack.context);
-    stack.context.uc_stack.ss_sp = stack.memory.data();
-    stack.context.uc_stack.ss_size = stack.memory.size();
-    stack.context.uc_link = nullptr;
-    makecontext(&stack.context, &RunThread, 0);
+    Prepare(*stacks_[i]);
   }
   SwitchTo(&home_, PickNext(-1));
   g_self = -1;
   threads_.clear();
+}
+
+void Explorer::Prepare(Stack& stack) {
+  getcontext(&stack.context);
+  stack.context.uc_stack.ss_sp = stack.memory.data();
+  stack.context.uc_stack.ss_size = stack.memory.size();
+  stack.context.uc_link = nullptr;
+  makecontext(&stack.context, &RunThread, 0);
 }
 
 void Explorer::SwitchTo(ucontext_t* from, int next) {
