@@ -4,8 +4,8 @@
 //
 //   ./bazelw run -c opt //examples:channels
 //
-// You will see one line for the pause that the producer makes, then how many primes there are below 10000
-// and their sum: 1229 primes, sum 5736396.
+// You will see one line for the pause that the producer makes, then how many primes there are below
+// 10000 and their sum: 1229 primes, sum 5736396.
 
 #include <chrono>
 #include <cstdint>

@@ -50,7 +50,8 @@ class Waiter {
   void Wait(WaitReason reason, const void* object, SpinLock& lock);
 
   // As Wait, for a Waiter whose wakers all claim. At `deadline` it claims itself, and then returns
-  // false; true when somebody else did. Who gets false takes itself out of the object, under its lock.
+  // false; true when somebody else did. Who gets false takes itself out of the object, under its lock;
+  // until then the object must live, since a worker may be about to release that lock.
   bool WaitUntil(WaitReason reason, const void* object, SpinLock& lock, Deadline deadline);
 
   // True for the first caller only.

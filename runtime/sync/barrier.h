@@ -5,9 +5,10 @@
 //   curg::Barrier step(workers);
 //   for (...) { ComputeMyPart(); if (step.ArriveAndWait()) SwapBuffers(); step.ArriveAndWait(); }
 //
-// Invariant  Outside the lock arrived_ < expected_ (or both are zero), and arrived_ nodes are linked: whoever
-//            completes a phase unlinks them all in the same locked section. So one that gave up and finds itself
-//            unlinked knows that its phase was completed with it: it then did not give up after all.
+// Invariant  Outside the lock arrived_ < expected_ (or both are zero), and arrived_ nodes are
+//            linked: whoever completes a phase unlinks them all in the same locked section. So one
+//            that gave up and finds itself unlinked knows that its phase was completed with it: it
+//            then did not give up after all.
 #pragma once
 
 #include <cstdint>
@@ -31,17 +32,18 @@ class Barrier {
   Barrier(const Barrier&) = delete;
   Barrier& operator=(const Barrier&) = delete;
 
-  // Waits until all have arrived. True for exactly one of them in each phase, the last to
-  // arrive (for none, if one that dropped out was the last). Throws std::logic_error, naming the caller, when all
-  // have dropped out. Blocks: the task or the plain thread.
+  // Waits until all have arrived. True for exactly one of them in each phase, the last to arrive
+  // (for none, if one that dropped out was the last). Throws std::logic_error, naming the caller,
+  // when all have dropped out.
+  // Blocks: the task or the plain thread.
   bool ArriveAndWait() {
     bool last = false;
     (void)ArriveWithin({}, &last);
     return last;
   }
 
-  // As ArriveAndWait, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled): its
-  // arrival is then taken back, as if it had not come.
+  // As ArriveAndWait, but gives up at `deadline` (kTimeout) or when a stop is requested
+  // (kCancelled): its arrival is then taken back, as if it had not come.
   WaitStatus ArriveAndWaitUntil(Deadline deadline, const std::stop_token& stop = {}) {
     bool last = false;
     return ArriveWithin({deadline, &stop}, &last);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the synchronisation objects know of their caller, and how they speak of one who uses them wrongly.
+// What the synchronisation objects know of their caller, and how they speak of one who uses them
+// wrongly.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ bool OthersMayRun();
 // A random number in [0, bound), of this thread's own cheap generator. Requires: bound > 0.
 uint32_t RandomBelow(uint32_t bound);
 
-// Prints "<caller>: <what it did>" on standard error and aborts: for misuse after which the object's state
-// is anybody's guess, or which is met where nothing may throw.
+// Prints "<caller>: <what it did>" on standard error and aborts: for misuse after which the
+// object's state is anybody's guess, or which is met where nothing may throw.
 [[noreturn]] void FatalMisuse(const char* what);
 
 }  // namespace curg::internal

@@ -42,8 +42,8 @@ struct Received {
 // them. Without capacity a send waits for its receiver. T needs a move constructor that does not
 // throw and does not use the channel: it may run under the channel's lock.
 //
-// Shared by reference: it must outlive every call on it, but a receiver that knows that no other call is to come
-// may destroy it as soon as it has its value. Waiting allocates nothing.
+// Shared by reference: it must outlive every call on it, but a receiver that knows that no other
+// call is to come may destroy it as soon as it has its value. Waiting allocates nothing.
 // Memory ordering: what happened before a send is visible after the receive of its value; what
 // happened before a close, after a receive that says closed.
 // Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
@@ -59,14 +59,14 @@ class Channel {
   // Aborts, naming the caller, when somebody waits on it. Destroys what is left in it.
   ~Channel() = default;
 
-  // Sends `value`, waiting for room or a receiver. Throws ChannelClosed when the channel is closed, before or
-  // while it waits; the value is then still the caller's.
+  // Sends `value`, waiting for room or a receiver. Throws ChannelClosed when the channel is closed,
+  // before or while it waits; the value is then still the caller's.
   // Blocks: the task or the plain thread.
   void Send(T&& value) { ThrowIfClosed(core_.Send(&value, {})); }
   void Send(const T& value) requires std::copy_constructible<T> { Send(T(value)); }
 
-  // As Send, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled), and says
-  // kClosed instead of throwing. Moves from `value` only if the result is kOk.
+  // As Send, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled), and
+  // says kClosed instead of throwing. Moves from `value` only if the result is kOk.
   WaitStatus SendUntil(T&& value, Deadline deadline, const std::stop_token& stop = {}) {
     return core_.Send(&value, {deadline, &stop});
   }
@@ -105,8 +105,9 @@ class Channel {
     return received;
   }
 
-  // Ends the channel: no value can be sent any more, those in it can still be received. Senders that wait throw,
-  // receivers that wait get nothing. True if this call did it, false if it was closed before.
+  // Ends the channel: no value can be sent any more, those in it can still be received. Senders
+  // that wait throw, receivers that wait get nothing. True if this call did it, false if it was
+  // closed before.
   // Blocks: nothing.
   bool Close() { return core_.Close(); }
 

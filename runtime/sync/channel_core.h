@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ChannelCore: what a channel does, over elements it knows only by address. Channel<T> (channel.h) is
-// the typed face; the algorithm is compiled once.
+// ChannelCore: what a channel does, over elements it knows only by address. Channel<T> (channel.h)
+// is the typed face; the algorithm is compiled once.
 //
 //   sender --element--> [ring of `capacity`] --optional--> receiver
 //          `--------------- hand-off --------------------^
 //
-// Hand-off   A receiver that waits has put the address of its std::optional<T> into its node; the sender
-//            takes the node under the lock, moves the element there after releasing it, and wakes the
-//            receiver to run next. An element crosses an unbuffered channel with one move.
-// Invariant  receivers wait only while the ring is empty and no sender waits; senders wait only while the
-//            ring is full; nobody waits in a closed channel. (A select may stand in both queues.)
-// Lifetime   The last access of an operation to the channel is its unlock: whoever received the last
-//            value may destroy the channel at once. What follows the unlock touches the partner's node only.
+// Hand-off   A receiver that waits has put the address of its std::optional<T> into its node; the
+//            sender takes the node under the lock, moves the element there after releasing it, and
+//            wakes the receiver to run next. An element crosses an unbuffered channel with one
+//            move.
+// Invariant  receivers wait only while the ring is empty and no sender waits; senders wait only
+//            while the ring is full; nobody waits in a closed channel. (A select may stand in both
+//            queues.)
+// Lifetime   The last access of an operation to the channel is its unlock: whoever received the
+//            last value may destroy the channel at once. What follows the unlock touches the
+//            partner's node only.
 // Rejected   A lock-free ring: direct hand-off and select need sender, receiver and queue to change
-//            together, and the uncontended lock costs one exchange. Moving the element under the lock: a user's move
-//            constructor has no place there; only the ring's elements are, since the lock guards them.
+//            together, and the uncontended lock costs one exchange. Moving the element under the
+//            lock: a user's move constructor has no place there; only the ring's elements are,
+//            since the lock guards them.
 #pragma once
 
 #include <cstddef>
@@ -64,7 +68,8 @@ class ChannelCore {
   // As Send; kWouldBlock instead of waiting. Blocks: nothing.
   WaitStatus TrySend(void* element);
 
-  // Fills `slot`, an empty std::optional<T>, if and only if the result is kOk. kClosed when closed and drained.
+  // Fills `slot`, an empty std::optional<T>, if and only if the result is kOk. kClosed when closed
+  // and drained.
   // Blocks: the task or the plain thread.
   WaitStatus Receive(void* slot, const WaitLimits& limits);
   // As Receive; kWouldBlock instead of waiting. Blocks: nothing.

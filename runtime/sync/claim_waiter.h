@@ -13,19 +13,19 @@ namespace curg::internal {
 
 // A task, or a plain thread. Lives on the waiter's own stack; waiting allocates nothing.
 //
-// Differs from Waiter (one waker, who must come after the sleeper lies down) in two ways: wakers first
-// race for a claim, and the winner may come at any time, also before the wait, which then ends at once.
-// So the wait needs no lock handed over, and a stop request can wake without knowing any.
-// It costs two atomic operations more on each side; where one waker is certain, use Waiter.
+// Differs from Waiter (one waker, who must come after the sleeper lies down) in two ways: wakers
+// first race for a claim, and the winner may come at any time, also before the wait, which then
+// ends at once. So the wait needs no lock handed over, and a stop request can wake without knowing
+// any. It costs two atomic operations more on each side; where one waker is certain, use Waiter.
 //
 //   waker   TryClaim() ; [deliver] ; Wake()           owner   Wait()
 //
-// Invariant  kClaimed is set once, by the one waker; only that waker calls Wake, once; Wait returns only
-//            after Wake was entered, so a waker that won the claim may rely on the owner's memory until
-//            it has called Wake. A waker that lost touches nothing any more.
-// Ordering   kWoken: acq_rel in Wake, acquire in Wait (publishes what was delivered).
-//            kAsleep and kWoken are set by read-modify-writes of one word, so one of the two sees the
-//            other: either Wake sees the sleeper and unparks it, or the sleeper sees kWoken and stays up.
+// Invariant  kClaimed is set once, by the one waker; only that waker calls Wake, once; Wait returns
+//            only after Wake was entered, so a waker that won the claim may rely on the owner's
+//            memory until it has called Wake. A waker that lost touches nothing any more.
+// Ordering   kWoken: acq_rel in Wake, acquire in Wait (publishes what was delivered). kAsleep and
+//            kWoken are set by read-modify-writes of one word, so one of the two sees the other:
+//            either Wake sees the sleeper and unparks it, or the sleeper sees kWoken and stays up.
 class ClaimWaiter {
  public:
   // For the current task, or the calling plain thread.
@@ -44,8 +44,8 @@ class ClaimWaiter {
   // Thread-safe. Blocks: nothing.
   void Wake();
 
-  // Waits until somebody has claimed and woken it, or until `deadline` (MonotonicNow; TimerQueue::kNever
-  // for none): then it claims itself. True if somebody else did.
+  // Waits until somebody has claimed and woken it, or until `deadline` (MonotonicNow;
+  // TimerQueue::kNever for none): then it claims itself. True if somebody else did.
   // Owner only: whoever made it; once. Blocks: the task or the plain thread.
   bool Wait(WaitReason reason, const void* object, int64_t deadline);
 

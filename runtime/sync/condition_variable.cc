@@ -9,8 +9,8 @@ ConditionVariable::~ConditionVariable() {
   }
 }
 
-// With a ClaimWaiter, which may be woken before it sleeps: the mutex is released in between, and must not
-// be under the spin lock.
+// With a ClaimWaiter, which may be woken before it sleeps: the mutex is released in between, and
+// must not be under the spin lock.
 WaitStatus ConditionVariable::WaitWithin(std::unique_lock<Mutex>& lock,
                                          const internal::WaitLimits& limits) {
   if (!lock.owns_lock()) {

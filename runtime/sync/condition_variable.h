@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ConditionVariable: waits, with a Mutex released meanwhile, until somebody says that something has changed.
+// ConditionVariable: waits, with a Mutex released meanwhile, until somebody says that something has
+// changed.
 //
 //   std::unique_lock lock(mutex);
 //   changed.Wait(lock, [&] { return !queue.empty(); });
 //
-// Invariant  The waiter is in the queue before it releases the mutex, so a notification by whoever takes
-//            the mutex next finds it.
+// Invariant  The waiter is in the queue before it releases the mutex, so a notification by whoever
+//            takes the mutex next finds it.
 // Lifetime   The last access of a notification is its unlock.
-// Rejected   Moving waiters over to the mutex's queue on NotifyAll: they are woken to run next and find the mutex free
-//            on the usual path, where the notifier has released it.
+// Rejected   Moving waiters over to the mutex's queue on NotifyAll: they are woken to run next and
+//            find the mutex free on the usual path, where the notifier has released it.
 #pragma once
 
 #include <concepts>
@@ -26,8 +27,8 @@
 
 namespace curg {
 
-// Waits end on notification only: there are no spurious wake-ups, but another may have taken what was there, so
-// use the forms with a condition. Notifications go to those who have waited longest.
+// Waits end on notification only: there are no spurious wake-ups, but another may have taken what
+// was there, so use the forms with a condition. Notifications go to those who have waited longest.
 // Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
 class ConditionVariable {
  public:
@@ -37,8 +38,8 @@ class ConditionVariable {
   ConditionVariable(const ConditionVariable&) = delete;
   ConditionVariable& operator=(const ConditionVariable&) = delete;
 
-  // Releases `lock`, waits for a notification, and takes `lock` again. Requires: lock.owns_lock(), which
-  // it also ensures, however the wait ends.
+  // Releases `lock`, waits for a notification, and takes `lock` again. Requires: lock.owns_lock(),
+  // which it also ensures, however the wait ends.
   // Blocks: the task or the plain thread.
   void Wait(std::unique_lock<Mutex>& lock) { (void)WaitWithin(lock, {}); }
   // As Wait, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled).

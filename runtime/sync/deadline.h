@@ -11,8 +11,9 @@
 
 namespace curg {
 
-// A point on the steady clock (not before its zero), or never. Any clock's time_point converts to one; a duration does not by
-// itself, so that ReceiveUntil(10ms) cannot be mistaken for a moment: say Deadline::After(10ms).
+// A point on the steady clock (not before its zero), or never. Any clock's time_point converts to
+// one; a duration does not by itself, so that ReceiveUntil(10ms) cannot be mistaken for a moment:
+// say Deadline::After(10ms).
 // Thread-compatible, as an integer.
 class Deadline {
  public:

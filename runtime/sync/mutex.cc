@@ -82,8 +82,8 @@ uint32_t Mutex::LockQueue() {
   }
 }
 
-// Locks the mutex (true), or links `node` (false). One who was woken answers for kWoken, and goes to
-// the front again.
+// Locks the mutex (true), or links `node` (false). One who was woken answers for kWoken, and goes
+// to the front again.
 bool Mutex::LockOrEnqueue(WaitNode* node, bool woken, bool long_waited) {
   const uint32_t done = kQueueLocked | (woken ? kWoken : 0);
   uint32_t state = LockQueue();
@@ -109,8 +109,8 @@ bool Mutex::LockOrEnqueue(WaitNode* node, bool woken, bool long_waited) {
   }
 }
 
-// Takes a node out whose owner claimed it itself. An unlock that wants to wake somebody waits for the
-// queue, and then sees what is left.
+// Takes a node out whose owner claimed it itself. An unlock that wants to wake somebody waits for
+// the queue, and then sees what is left.
 void Mutex::GiveUp(WaitNode* node) {
   uint32_t state = LockQueue();
   queue_.Remove(node);

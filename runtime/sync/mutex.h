@@ -6,26 +6,28 @@
 //   ...
 //   std::lock_guard lock(mutex);
 //
-// One word tells all: kLocked; kWaiters: the queue has somebody; kWoken: one who waited is on its way to
-// try again, so an unlock need not wake another; kHandOff: the first in the queue has waited long, so the
-// next unlock gives it the mutex; kQueueLocked: guards the queue.
+// One word tells all: kLocked; kWaiters: the queue has somebody; kWoken: one who waited is on its
+// way to try again, so an unlock need not wake another; kHandOff: the first in the queue has waited
+// long, so the next unlock gives it the mutex; kQueueLocked: guards the queue.
 //
-// Fairness   Those who wait stand in line, but whoever comes while the mutex is free takes it ("barging"): a
-//            mutex that waits for a sleeper to wake up is idle for microseconds. One who was woken, lost
-//            against bargers and has waited for 1 ms stands first and asks for hand-off; so nobody waits
-//            longer than about that much for each one before it. (Go's modes, but one hand-off at a time:
-//            in Go's starvation mode every task parks.)
-// Invariant  kWaiters = the queue is not empty, whenever kQueueLocked is not set; kHandOff implies kWaiters;
-//            kWoken and kHandOff exclude each other. Who holds kLocked and kQueueLocked is the only one who may
-//            change the word. A waiter lies down only if, at the moment it lets the queue go, kLocked is set:
-//            the holder's unlock comes later and sees kWaiters. So no wake-up is lost.
+// Fairness   Those who wait stand in line, but whoever comes while the mutex is free takes it
+//            ("barging"): a mutex that waits for a sleeper to wake up is idle for microseconds. One
+//            who was woken, lost against bargers and has waited for 1 ms stands first and asks for
+//            hand-off; so nobody waits longer than about that much for each one before it. (Go's
+//            modes, but one hand-off at a time: in Go's starvation mode every task parks.)
+// Invariant  kWaiters = the queue is not empty, whenever kQueueLocked is not set; kHandOff implies
+//            kWaiters; kWoken and kHandOff exclude each other. Who holds kLocked and kQueueLocked
+//            is the only one who may change the word. A waiter lies down only if, at the moment it
+//            lets the queue go, kLocked is set: the holder's unlock comes later and sees kWaiters.
+//            So no wake-up is lost.
 // Ordering   acquire on setting kLocked or kQueueLocked, release on clearing them.
-// Lifetime   The operation that frees the mutex is the unlock's last access to it; so an object may be
-//            destroyed under its own mutex's protection, as with std::mutex. This is why the queue's
-//            lock is a bit of the same word, and why unlock() is a compare-and-swap: an unlock that
-//            subtracts first and looks for waiters then would touch a mutex that the next holder may have destroyed.
-// Rejected   A spin lock beside the word (see Lifetime). Always handing off: each unlock under contention then
-//            costs a switch. A futex (blocks the worker).
+// Lifetime   The operation that frees the mutex is the unlock's last access to it; so an object may
+//            be destroyed under its own mutex's protection, as with std::mutex. This is why the
+//            queue's lock is a bit of the same word, and why unlock() is a compare-and-swap: an
+//            unlock that subtracts first and looks for waiters then would touch a mutex that the
+//            next holder may have destroyed.
+// Rejected   A spin lock beside the word (see Lifetime). Always handing off: each unlock under
+//            contention then costs a switch. A futex (blocks the worker).
 #pragma once
 
 #include <chrono>
@@ -39,10 +41,11 @@
 
 namespace curg {
 
-// Lockable and TimedLockable as the standard says: std::lock_guard, std::unique_lock and std::scoped_lock
-// work. Not recursive. A task may park while it holds it; it must be unlocked by whom it was locked by.
-// Debug builds check that: unlocking another's mutex aborts, locking one's own again throws; in
-// every build, unlocking one that is not locked aborts. The message names the caller.
+// Lockable and TimedLockable as the standard says: std::lock_guard, std::unique_lock and
+// std::scoped_lock work. Not recursive. A task may park while it holds it; it must be unlocked by
+// whom it was locked by. Debug builds check that: unlocking another's mutex aborts, locking one's
+// own again throws; in every build, unlocking one that is not locked aborts. The message names the
+// caller.
 // Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
 class Mutex {
  public:
@@ -50,7 +53,8 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  // Debug builds throw std::system_error (resource_deadlock_would_occur) when the caller holds it already.
+  // Debug builds throw std::system_error (resource_deadlock_would_occur) when the caller holds it
+  // already.
   // Blocks: the task or the plain thread.
   void lock() {
     if (!TakeIfFree()) [[unlikely]] {

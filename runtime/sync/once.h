@@ -5,8 +5,9 @@
 //   curg::Once once;
 //   once.Do([&] { table = LoadTable(); });
 //
-// State  kNew -> kRunning -> kDone, or back to kNew when the function throws; then the first who waits
-//        runs its own. kDone is published with release and read with acquire: that is all a later call does.
+// State  kNew -> kRunning -> kDone, or back to kNew when the function throws; then one of those who
+//        wait runs its own. kDone is published with release and read with acquire: that is all that a
+//        later call does.
 #pragma once
 
 #include <concepts>
@@ -22,6 +23,7 @@
 
 namespace curg {
 
+// Must outlive every call on it, also those that only wait.
 // Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
 class Once {
  public:
@@ -40,8 +42,8 @@ class Once {
     (void)DoUntil(std::forward<Fn>(fn), Deadline::Never());
   }
 
-  // As Do, but gives up waiting for another's call at `deadline` (kTimeout) or when a stop is requested
-  // (kCancelled).
+  // As Do, but gives up waiting for another's call at `deadline` (kTimeout) or when a stop is
+  // requested (kCancelled).
   template <std::invocable Fn>
   WaitStatus DoUntil(Fn&& fn, Deadline deadline, const std::stop_token& stop = {}) {
     // acquire: pairs with the release in End()

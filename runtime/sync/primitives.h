@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the algorithms of this folder are made of. A schedule-exploring test compiles their sources with
-// CURG_SYNC_PRIMITIVES naming a header of its own, whose primitives let a seeded scheduler choose at
-// every step who goes next; everything else uses the real ones.
+// What the algorithms of this folder are made of. A schedule-exploring test compiles their sources
+// with CURG_SYNC_PRIMITIVES naming a header of its own, whose primitives let a seeded scheduler
+// choose at every step who goes next; everything else uses the real ones.
 #pragma once
 
 #ifdef CURG_SYNC_PRIMITIVES

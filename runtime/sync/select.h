@@ -23,8 +23,8 @@
 
 namespace curg {
 
-// The cases. Made by the functions below in the call of Select, and good for that call only: they refer to their
-// arguments.
+// The cases. Made by the functions below in the call of Select, and good for that call only: they
+// refer to their arguments.
 
 template <typename T, typename Fn>
 struct SelectReceive {
@@ -94,8 +94,8 @@ struct SelectDefault {
   void Finish(const internal::SelectCase&) { std::invoke(fn); }
 };
 
-// Receives from `channel`: fn(std::optional<T>), empty when it is closed and drained. A null pointer is a
-// channel that is never ready, which switches the case off.
+// Receives from `channel`: fn(std::optional<T>), empty when it is closed and drained. A null
+// pointer is a channel that is never ready, which switches the case off.
 template <typename T, std::invocable<std::optional<T>> Fn>
 SelectReceive<T, Fn> OnReceive(Channel<T>& channel, Fn fn) {
   return {&channel, std::move(fn)};
@@ -145,10 +145,10 @@ SelectDefault<Fn> OnDefault(Fn fn) {
   return {std::move(fn)};
 }
 
-// Waits until one of the sends or receives can be done, does it, calls its function, and returns its
-// place among the arguments, from 0. If several can be done at once, each has the same chance, whatever their order. Without
-// any case, it waits for ever. What the function throws is thrown; a send on a closed
-// channel counts as ready, and throws ChannelClosed when chosen.
+// Waits until one of the sends or receives can be done, does it, calls its function, and returns
+// its place among the arguments, from 0. If several can be done at once, each has the same chance,
+// whatever their order. Without any case, it waits for ever. What the function throws is thrown; a
+// send on a closed channel counts as ready, and throws ChannelClosed when chosen.
 // Thread-safe. Waiting allocates nothing. Blocks: the task or the plain thread.
 template <typename... Cases>
 size_t Select(Cases&&... cases) {

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SelectCore: what a select does, over cases it knows only by address. Select (select.h) is the typed face.
+// SelectCore: what a select does, over cases it knows only by address. Select (select.h) is the
+// typed face.
 //
-// Protocol   1. Lock every channel, in the order of their addresses, so that two selects cannot wait for
-//               each other. 2. If cases are ready, carry out one of them, chosen at random. 3. Otherwise link
-//               a node into every queue, all with one ClaimWaiter, unlock everything, and wait. 4. Whoever
-//               claims the waiter (a partner on one of the channels, a close, the deadline, a stop request)
+// Protocol   1. Lock every channel, in the order of their addresses, so that two selects cannot
+//            wait for
+//               each other. 2. If cases are ready, carry out one of them, chosen at random. 3.
+//               Otherwise link
+//               a node into every queue, all with one ClaimWaiter, unlock everything, and wait. 4.
+//               Whoever
+//               claims the waiter (a partner on one of the channels, a close, the deadline, a stop
+//               request)
 //               has decided which case it is. 5. Take the other nodes out, one lock at a time.
-// Invariant  A select carries out exactly one case: under the locks nobody can claim it, since it stands
-//            in no queue yet; later the claim is won once. A partner that loses the claim unlinks the
-//            node and tries the next in line, so no value goes to a select that has its own already.
-// Rejected   Taking one lock at a time while enqueuing (crossbeam's way): a select that finds a partner half way
-//            must claim itself and the partner together, or leave one of the two claimed with nothing done.
+// Invariant  A select carries out exactly one case: under the locks nobody can claim it, since it
+//            stands in no queue yet; later the claim is won once. A partner that loses the claim
+//            unlinks the node and tries the next in line, so no value goes to a select that has its
+//            own already.
+// Rejected   Taking one lock at a time while enqueuing (crossbeam's way): a select that finds a
+//            partner half way must claim itself and the partner together, or leave one of the two
+//            claimed with nothing done.
 #pragma once
 
 #include <cstddef>

@@ -8,8 +8,9 @@
 //   Download(url);
 //   slots.Release();
 //
-// Invariant  The first who waits wants more permits than there are. Release hands permits to waiters before it returns, so
-//            nobody who comes later overtakes them, and one who wants many is not starved by those who want few.
+// Invariant  The first who waits wants more permits than there are. Release hands permits to
+//            waiters before it returns, so nobody who comes later overtakes them, and one who wants
+//            many is not starved by those who want few.
 // Lifetime   The last access of Release is its unlock.
 #pragma once
 
@@ -34,11 +35,11 @@ class Semaphore {
   Semaphore(const Semaphore&) = delete;
   Semaphore& operator=(const Semaphore&) = delete;
 
-  // Takes `count` permits, waiting for them. All forms throw std::invalid_argument, naming the caller, when `count` is
-  // negative. Blocks: the task or the plain thread.
+  // Takes `count` permits, waiting for them. All forms throw std::invalid_argument, naming the
+  // caller, when `count` is negative. Blocks: the task or the plain thread.
   void Acquire(int64_t count = 1) { (void)AcquireWithin(count, {}); }
-  // As Acquire, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled), with
-  // no permit taken.
+  // As Acquire, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled),
+  // with no permit taken.
   WaitStatus AcquireUntil(int64_t count, Deadline deadline, const std::stop_token& stop = {}) {
     return AcquireWithin(count, {deadline, &stop});
   }

@@ -2,14 +2,17 @@
 //
 // SharedMutex: one writer or many readers; blocks the task, not the thread.
 //
-// Fairness   First come, first served: a reader that comes while a writer waits stands behind it, so readers
-//            do not starve writers; when the writer leaves, all readers up to the next writer go in
-//            together, so writers do not starve readers. No barging: an unlock hands over.
-// Invariant  If somebody waits, the first could not go in as things are: a writer holds it, or readers hold it and the
-//            first is a writer. holders_ is -1 (a writer), or the number of readers.
+// Fairness   First come, first served: a reader that comes while a writer waits stands behind it,
+//            so readers do not starve writers; when the writer leaves, all readers up to the next
+//            writer go in together, so writers do not starve readers. No barging: an unlock hands
+//            over.
+// Invariant  If somebody waits, the first could not go in as things are: a writer holds it, or
+//            readers hold it and the first is a writer. holders_ is -1 (a writer), or the number of
+//            readers.
 // Lifetime   The last access of an unlock is its unlock of lock_.
-// Rejected   A lock-free count of readers: readers would still share its cache line, and an unlock that looks
-//            for waiters afterwards may look at a destroyed object. Where readers must not share a line, shard.
+// Rejected   A lock-free count of readers: readers would still share its cache line, and an unlock
+//            that looks for waiters afterwards may look at a destroyed object. Where readers must
+//            not share a line, shard.
 #pragma once
 
 #include <chrono>
@@ -23,9 +26,9 @@
 
 namespace curg {
 
-// SharedLockable and SharedTimedLockable as the standard says: std::unique_lock, std::shared_lock and
-// std::scoped_lock work. Not recursive, for readers neither: with a writer waiting in between it deadlocks.
-// Unlocking what is not locked that way aborts, and names the caller.
+// SharedLockable and SharedTimedLockable as the standard says: std::unique_lock, std::shared_lock
+// and std::scoped_lock work. Not recursive, for readers neither: with a writer waiting in between
+// it deadlocks. Unlocking what is not locked that way aborts, and names the caller.
 // Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
 class SharedMutex {
  public:

@@ -38,7 +38,7 @@ void WaitGroup::WakeAll() {
 }
 
 WaitStatus WaitGroup::WaitWithin(const internal::WaitLimits& limits) {
-  lock_.lock();  // whatever the counter: see Lifetime
+  lock_.lock();                                            // whatever the counter: see Lifetime
   int64_t state = state_.load(std::memory_order_acquire);  // acquire: pairs with the release in Add
   // If the bit is set already, a WakeAll will come, or is on its way and waits for the lock.
   while ((state & kWaiters) == 0) {

@@ -9,11 +9,13 @@
 //   }
 //   done.Wait();
 //
-// Invariant  state_ is the counter twice, plus one while somebody waits. Nobody sleeps while the counter is zero and
-//            the bit is clear; whoever brings the counter to zero while the bit is set empties the queue.
-// Lifetime   Wait does not return before the last Done has let go of the object: with the bit clear, Done touches it
-//            no more after its one operation; otherwise its last access is the unlock, and since Wait takes the lock
-//            even to find the counter zero, it comes after that.
+// Invariant  state_ is the counter twice, plus one while somebody waits. Nobody sleeps while the
+//            counter is zero and the bit is clear; whoever brings the counter to zero while the bit
+//            is set empties the queue.
+// Lifetime   Wait does not return before the last Done has let go of the object: with the bit
+//            clear, Done touches it no more after its one operation; otherwise its last access is
+//            the unlock, and since Wait takes the lock even to find the counter zero, it comes
+//            after that.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +28,8 @@
 
 namespace curg {
 
-// Call Add before starting what will call Done, not inside it. After Wait has returned it can be used
-// again, or destroyed at once.
+// Call Add before starting what will call Done, not inside it. After Wait has returned it can be
+// used again, or destroyed at once.
 // Memory ordering: what happened before a Done is visible after the Wait that it ends.
 // Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
 class WaitGroup {
@@ -38,8 +40,8 @@ class WaitGroup {
   WaitGroup(const WaitGroup&) = delete;
   WaitGroup& operator=(const WaitGroup&) = delete;
 
-  // Adds to the counter; `count` may be negative. Throws std::logic_error, naming the caller, if the counter
-  // would become negative; it is then unchanged.
+  // Adds to the counter; `count` may be negative. Throws std::logic_error, naming the caller, if
+  // the counter would become negative; it is then unchanged.
   // Blocks: nothing.
   void Add(int64_t count = 1);
   void Done() { Add(-1); }

@@ -6,7 +6,8 @@
 namespace curg::internal {
 namespace {
 
-// Claims the waiter when a stop is requested. Runs on the requester's thread, or on the waiter's own.
+// Claims the waiter when a stop is requested. Runs on the requester's thread, or on the waiter's
+// own.
 struct CancelWait {
   void operator()() const noexcept {
     if (!waiter->TryClaim()) return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// WaitQueue: those who wait for one object, first come first served, linked through nodes on their own
-// stacks. Every object of this folder has one or two, under its own spin lock.
+// WaitQueue: those who wait for one object, first come first served, linked through nodes on their
+// own stacks. Every object of this folder has one or two, under its own spin lock.
 #pragma once
 
 #include <stop_token>
@@ -25,16 +25,16 @@ struct WaitLimits {
 };
 
 // One waiter in one queue. Exactly one of `waiter` and `contested` is set.
-// Ownership  linked: the object's, under its lock. Taken (WaitQueue::Take): the taker's alone, until it
-//            calls Finish; the node's owner sleeps meanwhile.
+// Ownership  linked: the object's, under its lock. Taken (WaitQueue::Take): the taker's alone,
+//            until it calls Finish; the node's owner sleeps meanwhile.
 struct WaitNode {
   explicit WaitNode(Waiter& waiter, void* slot = nullptr) : waiter(&waiter), slot(slot) {}
   explicit WaitNode(ClaimWaiter& contested, void* slot = nullptr)
       : contested(&contested), slot(slot) {}
   WaitNode() = default;
 
-  // Tells the owner how its wait ended, and wakes it. By the taker, once; the node may be gone when it
-  // returns.
+  // Tells the owner how its wait ended, and wakes it. By the taker, once; the node may be gone when
+  // it returns.
   void Finish(WaitStatus how) {
     status = how;
     if (waiter != nullptr) {
@@ -86,8 +86,8 @@ class WaitQueue {
     return true;
   }
 
-  // Unlinks and claims the first that can still be claimed; null if there is none. Those that gave up
-  // meanwhile are unlinked on the way.
+  // Unlinks and claims the first that can still be claimed; null if there is none. Those that gave
+  // up meanwhile are unlinked on the way.
   WaitNode* Take() {
     while (first_ != nullptr) {
       WaitNode* const node = first_;
@@ -128,16 +128,16 @@ inline void FinishAll(WaitNode* nodes, WaitStatus how) {
   }
 }
 
-// Waits until somebody who claimed `waiter` wakes it: kOk; or until one of the limits comes first: kTimeout,
-// kCancelled. Nodes of the waiter may still be linked then.
+// Waits until somebody who claimed `waiter` wakes it: kOk; or until one of the limits comes first:
+// kTimeout, kCancelled. Nodes of the waiter may still be linked then.
 // Requires: no lock held. Blocks: the task or the plain thread.
 WaitStatus WaitClaimed(ClaimWaiter& waiter, const WaitLimits& limits, WaitReason reason,
                        const void* object);
 
-// The usual wait: links a node for the caller at the end of `queue`, releases `lock` (held by the caller)
-// and waits within `limits`. Without the lock on return. A node whose owner gave up is out of the queue then.
-// `give_up`, if any, is called under the lock when that happens, for what the object must mend; it is told
-// whether the node was still linked, and may change the status.
+// The usual wait: links a node for the caller at the end of `queue`, releases `lock` (held by the
+// caller) and waits within `limits`. Without the lock on return. A node whose owner gave up is out
+// of the queue then. `give_up`, if any, is called under the lock when that happens, for what the
+// object must mend; it is told whether the node was still linked, and may change the status.
 // Blocks: the task or the plain thread.
 template <typename Object>
 WaitStatus WaitInQueue(WaitQueue& queue, SpinLock& lock, const WaitLimits& limits,

@@ -2,6 +2,7 @@
 #include "runtime/park.h"
 
 #include <chrono>
+#include <mutex>
 
 #include "gtest/gtest.h"
 #include "runtime/go.h"
@@ -17,7 +18,9 @@ bool WaitAlone(Deadline deadline) {
   SpinLock lock;
   Waiter waiter;
   lock.lock();
-  return waiter.WaitUntil(WaitReason::kNone, nullptr, lock, deadline);
+  if (waiter.WaitUntil(WaitReason::kNone, nullptr, lock, deadline)) return true;
+  std::lock_guard last(lock);  // the worker may not have let go of it yet
+  return false;
 }
 
 TEST(Park, DeadlineAheadIsKept) {

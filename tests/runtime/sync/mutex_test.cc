@@ -110,8 +110,8 @@ TEST_P(MutexTest, AStopRequestCancelsOnlyTheOneThatAsked) {
   });
 }
 
-// A task that takes the mutex again as soon as it has let it go would win for ever against those that
-// first have to wake up.
+// A task that takes the mutex again as soon as it has let it go would win for ever against those
+// that first have to wake up.
 TEST_P(MutexTest, AHogDoesNotStarveOthers) {
   Run([] {
     Mutex mutex;

@@ -124,8 +124,8 @@ TEST_P(SelectTest, OneChannelInSeveralCases) {
   });
 }
 
-// Among n ready cases each is chosen with probability 1/n, wherever it stands: with 6000 draws a fair
-// choice is further than 300 from 2000 once in 10^15.
+// Among n ready cases each is chosen with probability 1/n, wherever it stands: with 6000 draws a
+// fair choice is further than 300 from 2000 once in 10^15.
 TEST_P(SelectTest, ChoosesFairlyAmongTheReady) {
   Run([] {
     Channel<int> a(1);

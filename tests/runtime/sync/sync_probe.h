@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Looks into the queues of the synchronisation objects, so that a test can wait until somebody waits
-// instead of sleeping and hoping.
+// Looks into the queues of the synchronisation objects, so that a test can wait until somebody
+// waits instead of sleeping and hoping.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything at once on several workers and plain threads, with tiny capacities, short deadlines and yields at
-// random: for the thread sanitizer, and for lost wake-ups, which show as a hang.
+// Everything at once on several workers and plain threads, with tiny capacities, short deadlines
+// and yields at random: for the thread sanitizer, and for lost wake-ups, which show as a hang.
 
 #include <atomic>
 #include <chrono>

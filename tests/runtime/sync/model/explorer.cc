@@ -14,19 +14,6 @@
 namespace curg::model {
 namespace {
 
-#ifdef __SANITIZE_THREAD__
-extern "C" void* __tsan_create_fiber(unsigned flags);
-extern "C" void __tsan_switch_to_fiber(void* fiber, unsigned flags);
-extern "C" void* __tsan_get_current_fiber();
-void* NewFiber() { return __tsan_create_fiber(0); }
-void SwitchFiber(void* fiber) { __tsan_switch_to_fiber(fiber, 0); }
-void* ThisFiber() { return __tsan_get_current_fiber(); }
-#else
-void* NewFiber() { return nullptr; }
-void SwitchFiber(void*) {}
-void* ThisFiber() { return nullptr; }
-#endif
-
 constexpr int kStepsMax = 20000;  // more is a livelock
 
 // A decision: which of `options` was taken, and what taking another costs in preemptions.
@@ -40,7 +27,6 @@ struct Decision {
 struct Stack {
   ucontext_t context;
   std::vector<char> memory = std::vector<char>(256 << 10);
-  void* fiber = NewFiber();
 };
 
 struct Thread {
@@ -73,6 +59,7 @@ class Explorer {
  private:
   void RunSchedule();
   static void RunThread();
+  static void Prepare(Stack& stack);
   void SwitchTo(ucontext_t* from, int next);
   bool Backtrack();
   bool IsReady(const Thread& thread) const {
@@ -88,7 +75,6 @@ class Explorer {
   std::vector<std::unique_ptr<Stack>> stacks_;
   std::vector<Thread> threads_;
   ucontext_t home_;  // of Run
-  void* home_fiber_ = ThisFiber();
   std::vector<Decision> decisions_;
   size_t depth_ = 0;     // decisions made in this schedule
   int preemptions_ = 0;  // in this schedule
@@ -119,21 +105,23 @@ void Explorer::RunSchedule() {
   for (size_t i = 0; i < bodies.size(); ++i) {
     threads_[i].body = std::move(bodies[i]);
     if (i == stacks_.size()) stacks_.push_back(std::make_unique<Stack>());
-    Stack& stack = *stacks_[i];
-    getcontext(&stack.context);
-    stack.context.uc_stack.ss_sp = stack.memory.data();
-    stack.context.uc_stack.ss_size = stack.memory.size();
-    stack.context.uc_link = nullptr;
-    makecontext(&stack.context, &RunThread, 0);
+    Prepare(*stacks_[i]);
   }
   SwitchTo(&home_, PickNext(-1));
   g_self = -1;
   threads_.clear();
 }
 
+void Explorer::Prepare(Stack& stack) {
+  getcontext(&stack.context);
+  stack.context.uc_stack.ss_sp = stack.memory.data();
+  stack.context.uc_stack.ss_size = stack.memory.size();
+  stack.context.uc_link = nullptr;
+  makecontext(&stack.context, &RunThread, 0);
+}
+
 void Explorer::SwitchTo(ucontext_t* from, int next) {
   g_self = next;
-  SwitchFiber(stacks_[next]->fiber);
   swapcontext(from, &stacks_[next]->context);
 }
 
@@ -145,10 +133,7 @@ void Explorer::RunThread() {
   ucontext_t* const own = &explorer.stacks_[g_self]->context;
   bool all_done = true;
   for (const Thread& other : explorer.threads_) all_done &= other.done;
-  if (all_done) {
-    SwitchFiber(explorer.home_fiber_);
-    swapcontext(own, &explorer.home_);
-  }
+  if (all_done) swapcontext(own, &explorer.home_);
   explorer.SwitchTo(own, explorer.PickNext(g_self));
 }
 
@@ -179,8 +164,8 @@ uint32_t Explorer::Decide(uint32_t options, bool costs) {
   return decision.taken;
 }
 
-// Who goes next: the caller if it can go on; else any that can; else those that spin. To preempt the
-// caller, or to let a deadline strike while somebody could go on, costs.
+// Who goes next: the caller if it can go on; else any that can; else those that spin. To preempt
+// the caller, or to let a deadline strike while somebody could go on, costs.
 int Explorer::PickNext(int self) {
   if (++steps_ > kStepsMax) Fail("livelock");
   std::vector<int> ready;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The primitives of runtime/sync/primitives.h for a schedule-exploring test: the same contracts, a step of
-// the explorer at each operation, and a failure when a contract is broken or a destroyed object touched.
+// The primitives of runtime/sync/primitives.h for a schedule-exploring test: the same contracts, a
+// step of the explorer at each operation, and a failure when a contract is broken or a destroyed
+// object touched.
 #pragma once
 
 #include <atomic>

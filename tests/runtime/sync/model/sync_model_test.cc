@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mutex, wait group, channel and select under every schedule with few preemptions, and under random ones.
-// A lost wake-up shows as a deadlock, a late touch as the touch of a destroyed object.
+// Mutex, wait group, channel and select under every schedule with few preemptions, and under random
+// ones. A lost wake-up shows as a deadlock, a late touch as the touch of a destroyed object.
 
 #include <memory>
 #include <optional>
@@ -220,8 +220,8 @@ TEST(SelectModelTest, TwoMeet) {
   }));
 }
 
-// Three that any other two could serve, and that may all give up: each carries out at most one case, and
-// what was sent was received.
+// Three that any other two could serve, and that may all give up: each carries out at most one
+// case, and what was sent was received.
 TEST(SelectModelTest, ClaimsAreWonOnce) {
   Report(Explore({.preemptions_max = 2}, [] {
     struct State {
