@@ -45,6 +45,7 @@ struct Counted {
 int TasksNotFree() {
   int count = 0;
   TaskSlab::Instance().ForEach([&count](const Task& task) {
+    if (task.runtime_task) return;
     if (task.state.load(std::memory_order_relaxed) != TaskState::kFree) ++count;
   });
   return count;
