@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "runtime/check.h"
+#include "runtime/fault_handler.h"
 #include "runtime/scheduler.h"
 #include "runtime/sysmon.h"
 #include "runtime/worker_count.h"
@@ -26,6 +27,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
                                         .stacks_cached = options.stacks_cached};
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
   if (!size.ok()) return size;
+  internal::InstallFaultHandler();
   auto scheduler = internal::Scheduler::Start(config);
   if (!scheduler.ok()) return scheduler.status();
   return std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler)));
