@@ -87,8 +87,8 @@ class Symbolizer::Module {
     if (frame.function.empty() || name != symbol) frame.function = name;
   }
 
-  // In one of the linker's stubs for calls to other modules, of which no table says a name. They need
-  // one: a single nameless location makes pprof look up its whole mapping anew, and worse.
+  // In one of the linker's stubs for calls to other modules, of which no table says a name. They
+  // need one: a single nameless location makes pprof look up its whole mapping anew, and worse.
   bool InStub(uint64_t address) const {
     return std::any_of(stubs_.begin(), stubs_.end(), [address](const ElfFile::Range& stub) {
       return stub.begin <= address && address < stub.end;
