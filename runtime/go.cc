@@ -54,7 +54,12 @@ void Yield() {
     return;
   }
   internal::Worker& worker = *internal::CurrentWorker();
-  if (!worker.scheduler.HasWorkFor(worker)) return;
+  if (!worker.scheduler.HasWorkFor(worker)) {
+    // A slice ends, although nobody else begins one: sysmon must not take the worker for held.
+    std::atomic<uint32_t>& tick = worker.processor->tick;
+    tick.store(tick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    return;
+  }
   internal::Park(internal::WaitReason::kNone, nullptr, &CommitYield, task);
 }
 

@@ -3,6 +3,7 @@
 // RuntimeOptions and TaskOptions: what can be chosen when a runtime or a task starts.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string_view>
@@ -28,6 +29,14 @@ struct RuntimeOptions {
   // Stacks of ended tasks that keep their memory for the next ones; what more there is and has not been
   // used for a second goes back to the kernel.
   size_t stacks_cached = 1024;
+
+  // A task that keeps its worker for longer than this, without parking, yielding or ending, is reported
+  // (reporter.h). 0: none is; else at least 1 ms. Unset: the environment variable CURG_LONG_SLICE_MS;
+  // without it, 25 ms.
+  std::optional<std::chrono::nanoseconds> long_slice = {};
+
+  // No more reports of long slices than this in a minute; the others are counted.
+  int long_slices_a_minute = 5;
 };
 
 struct TaskOptions {

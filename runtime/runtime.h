@@ -21,6 +21,7 @@ namespace curg {
 
 namespace internal {
 class Sysmon;
+struct ReportOptions;
 }  // namespace internal
 
 class Runtime {
@@ -81,7 +82,7 @@ class Runtime {
   int workers() const;
 
  private:
-  explicit Runtime(std::shared_ptr<internal::Scheduler> scheduler);
+  Runtime(std::shared_ptr<internal::Scheduler> scheduler, const internal::ReportOptions& reports);
 
   std::shared_ptr<internal::Scheduler> scheduler_;
   std::unique_ptr<internal::Sysmon> sysmon_;

@@ -8,7 +8,8 @@
 #include "runtime/timers.h"
 
 namespace curg::internal {
-Sysmon::Sysmon(Scheduler& scheduler) : scheduler_(scheduler) {
+Sysmon::Sysmon(Scheduler& scheduler, const ReportOptions& reports)
+    : scheduler_(scheduler), slices_(reports.long_slice_ns, reports.long_slices_a_minute) {
   task_ = GoService("sysmon", [this] { Run(); });
   scheduler_.SetAwakeListener(this);
 }
@@ -30,6 +31,7 @@ void Sysmon::Run() {
     const int64_t now = MonotonicNow();
     const bool all_held = MarkHeld(now);
     FireOverdueTimers(now);
+    for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.workers_[i], now);
     if (scheduler_.AnyWork()) {
       if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
         scheduler_.WakeOne();
@@ -49,12 +51,12 @@ void Sysmon::WaitForNext(int64_t now) {
     return idle >= scheduler_.num_workers() + surplus;
   };
   if (!all_asleep()) more_to_trim_ = true;
-  const bool rest = !more_to_trim_;
-  int64_t deadline = now + kPeriodNs;
+  const bool rest = !more_to_trim_ && !slices_.pending();
+  int64_t deadline = now + slices_.Period(kPeriodNs);
   if (rest) {
     resting_.store(true, std::memory_order_seq_cst);
     deadline = TimerQueue::kNever;
-  } else if (all_asleep()) {
+  } else if (all_asleep() && !slices_.pending()) {
     deadline = next_trim_;
   }
   ClaimWaiter waiter;

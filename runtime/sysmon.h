@@ -8,6 +8,7 @@
 //   what is queued on the held processors, run-next slots included. Held workers that come back make a
 //   surplus worker retire.
 //   Timers of held processors that are overdue are fired from here.
+//   Tasks that keep their worker for long are reported (slice_watch.h).
 //   Memory of stacks that nobody used for a second goes back to the kernel.
 //
 // When all workers sleep it sleeps too, without a deadline, after one last look at the memory; the first
@@ -22,6 +23,8 @@
 #include "runtime/claim_waiter.h"
 #include "runtime/join_handle.h"
 #include "runtime/scheduler.h"
+#include "runtime/report_options.h"
+#include "runtime/slice_watch.h"
 #include "runtime/spin_lock.h"
 
 namespace curg::internal {
@@ -29,7 +32,7 @@ namespace curg::internal {
 class Sysmon final : public AwakeListener {
  public:
   // Starts the task.
-  explicit Sysmon(Scheduler& scheduler);
+  Sysmon(Scheduler& scheduler, const ReportOptions& reports);
   Sysmon(const Sysmon&) = delete;
   Sysmon& operator=(const Sysmon&) = delete;
 
@@ -72,6 +75,7 @@ class Sysmon final : public AwakeListener {
 
   // Owned by the task.
   std::vector<Seen> seen_;
+  SliceWatch slices_;
   int64_t next_trim_ = 0;
   bool more_to_trim_ = true;
 };

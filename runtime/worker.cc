@@ -69,7 +69,7 @@ void Worker::Prepare(Task& task) {
     scheduler.BindStack(*processor, &task);
     task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
   }
-  task.state.store(TaskState::kRunning, std::memory_order_relaxed);  // relaxed: a hint
+  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with SliceWatch
 }
 
 // The order of stores is for a handler on this thread, which takes the stack pointer for true: while it
@@ -117,6 +117,8 @@ void Worker::Execute(Task* task) {
 void Worker::Run() {
   ScopedKnownThread known(kind);
   ThisThread().worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
+  thread_state.store(&ThisThread(), std::memory_order_release);  // release: pairs with SliceWatch
+  tid.store(known.thread().tid, std::memory_order_release);
   system.AdoptThread(known.thread().system_stack);
   exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   while (Task* task = scheduler.FindRunnable(*this)) Execute(task);
