@@ -179,13 +179,13 @@ TEST_F(SliceWatchTest, DoesNotReportATaskThatYields) {
 TEST_F(SliceWatchTest, DoesNotBlameATaskForWhatOthersRun) {
   Recorder recorder;
   std::vector<std::thread> others;
-  for (unsigned i = 0; i < 4 * std::thread::hardware_concurrency(); ++i) {
+  for (unsigned i = 0; i < 2 * std::thread::hardware_concurrency(); ++i) {
     others.emplace_back(ComputeUntilStopped);
   }
-  auto runtime = Runtime::Create({.workers = 1, .long_slice = 200ms}).value();
+  auto runtime = Runtime::Create({.workers = 1, .long_slice = 60ms}).value();
   runtime->Run([] {
-    for (int i = 0; i < 4; ++i) {
-      ComputeFor(100ms);
+    for (int i = 0; i < 3; ++i) {
+      ComputeFor(40ms);
       Yield();
     }
   });
