@@ -43,6 +43,8 @@ absl::StatusOr<ReportOptions> ReportOptionsFor(const RuntimeOptions& options) {
   if (result.long_slices_a_minute < 0) {
     return absl::InvalidArgumentError("RuntimeOptions::long_slices_a_minute must not be negative");
   }
+  result.deadlock = options.deadlock;
+  result.deadlock_warning_ns = options.deadlock_warning.count();
   return result;
 }
 

@@ -174,7 +174,7 @@ void AppendLongSlice(ReportSink& sink, ReportWords& words, const LongSliceReport
 }
 
 void AppendDeadlock(ReportSink& sink, ReportWords& words, const DeadlockReport& report) {
-  if (report.fatal) {
+  if (report.certain) {
     sink.Append("curg: deadlock: all tasks are asleep (");
     sink.Append(report.tasks_total);
     sink.Append("), and nothing can wake them\n");

@@ -48,7 +48,8 @@ struct LongSliceReport {
 struct DeadlockReport {
   std::span<const ReportedTask> tasks = {}; // the parked ones, by id; no more than 10,000
   size_t tasks_total = 0;
-  bool fatal = false;  // the process ends when the reporter returns
+  bool certain = false;  // nothing can wake them; else threads outside of the runtime could
+  bool fatal = false;    // the process ends when the reporter returns
 };
 
 // The defaults print to standard error. Override what should go elsewhere.

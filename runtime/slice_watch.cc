@@ -20,7 +20,7 @@ namespace curg::internal {
 namespace {
 
 constexpr int64_t kMinuteNs = 60'000'000'000;
-constexpr int64_t kPatienceNs = 200'000'000;  // for an answer: its thread may be waiting for a CPU
+constexpr int64_t kPatienceNs = 100'000'000;  // for an answer
 constexpr size_t kFramesOfSleeper = 32;
 
 // A task's name while the task may end and the record be used again.
@@ -74,6 +74,7 @@ void SliceWatch::Look(size_t index, const Worker& worker, int64_t now) {
     question_ = SliceProbe::Instance().Ask(tid, &worker.processor->tick, tick);
     asked_ = index;
     asked_at_ = now;
+    asked_cpu_ = ThreadCpuTime(tid);
   }
 }
 
@@ -89,6 +90,14 @@ bool SliceWatch::MayReport(int64_t now) {
   return sent_.size() < static_cast<size_t>(reports_a_minute_);
 }
 
+// Whether the thread asked has had time to answer, and does not: it blocks the signal, or sleeps where none
+// gets through. A thread that waits for a CPU is waited for.
+bool SliceWatch::IsSilent(const Worker& worker, int64_t now) const {
+  if (now - asked_at_ < kPatienceNs) return false;
+  const pid_t tid = worker.tid.load(std::memory_order_relaxed);
+  return ThreadCpuTime(tid) - asked_cpu_ >= kPatienceNs || ThreadSleeps(tid);
+}
+
 // Takes the answer if there is one, or gives up waiting for it.
 void SliceWatch::Collect(Slice& slice, const Worker& worker, int64_t now) {
   SliceProbe& probe = SliceProbe::Instance();
@@ -102,7 +111,7 @@ void SliceWatch::Collect(Slice& slice, const Worker& worker, int64_t now) {
     }
     probe.Finish();
     question_ = 0;
-  } else if (now - asked_at_ > kPatienceNs && probe.GiveUp(question_)) {
+  } else if (IsSilent(worker, now) && probe.GiveUp(question_)) {
     question_ = 0;
     if (worker.processor->tick.load(std::memory_order_relaxed) == slice.tick) {
       ReportUndisturbed(slice, worker, now);  // it blocks the signal, say
@@ -147,8 +156,8 @@ void SliceWatch::ReportUndisturbed(Slice& slice, const Worker& worker, int64_t n
     report.task.stack = std::span(pcs).first(walk.depth);
     report.task.stack_cut = walk.end != TracebackEnd::kRoot;
   }
-  std::atomic_thread_fence(std::memory_order_acquire);  // what was read, before the second look
-  if (worker.processor->tick.load(std::memory_order_relaxed) != slice.tick ||
+  // release, by a read-modify-write that changes nothing: what was read above stays before the second look
+  if (worker.processor->tick.fetch_add(0, std::memory_order_acq_rel) != slice.tick ||
       !worker.in_task.load(std::memory_order_relaxed)) {
     return;
   }

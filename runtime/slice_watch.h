@@ -53,6 +53,7 @@ class SliceWatch {
   bool IsLong(const Slice& slice, const Worker& worker, int64_t now, bool* sleeps);
   bool MayReport(int64_t now);
   void Collect(Slice& slice, const Worker& worker, int64_t now);
+  bool IsSilent(const Worker& worker, int64_t now) const;
   void Report(const Slice& slice, const SliceAnswer& answer, int64_t now);
   void ReportUndisturbed(Slice& slice, const Worker& worker, int64_t now);
   void Deliver(LongSliceReport& report, int64_t now);
@@ -63,6 +64,7 @@ class SliceWatch {
   uint32_t question_ = 0;      // to SliceProbe; 0: none
   size_t asked_ = 0;           // the worker it was put to
   int64_t asked_at_ = 0;
+  int64_t asked_cpu_ = 0;      // that worker's CPU time then
   std::vector<int64_t> sent_;  // when reports were made, in the last minute
   uint64_t unreported_ = 0;
 };
