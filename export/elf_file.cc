@@ -51,16 +51,26 @@ std::string ElfFile::BuildId() const {
       absl::string_view(static_cast<const char*>(bytes), static_cast<size_t>(size)));
 }
 
-bool ElfFile::HasSection(std::string_view name) const {
+bool ElfFile::FindSection(std::string_view name, GElf_Shdr& header) const {
   size_t names = 0;
   if (elf_getshdrstrndx(elf_, &names) != 0) return false;
   for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf_, section)) != nullptr;) {
-    GElf_Shdr header;
     if (gelf_getshdr(section, &header) == nullptr || header.sh_type == SHT_NOBITS) continue;
     const char* section_name = elf_strptr(elf_, names, header.sh_name);
     if (section_name != nullptr && section_name == name) return true;
   }
   return false;
+}
+
+bool ElfFile::HasSection(std::string_view name) const {
+  GElf_Shdr header;
+  return FindSection(name, header);
+}
+
+ElfFile::Range ElfFile::SectionRange(std::string_view name) const {
+  GElf_Shdr header;
+  if (!FindSection(name, header)) return {};
+  return {header.sh_addr, header.sh_addr + header.sh_size};
 }
 
 Dwarf* ElfFile::dwarf() {

@@ -3,6 +3,7 @@
 // ElfFile: a program, shared object or debug file, opened to be read, and where debug files are.
 #pragma once
 
+#include <gelf.h>
 #include <libelf.h>
 
 #include <cstddef>
@@ -37,11 +38,20 @@ class ElfFile {
 
   bool HasSection(std::string_view name) const;
 
+  // Where a section with content lies in memory: addresses of the file, [begin, end). Empty ranges
+  // when there is none.
+  struct Range {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  Range SectionRange(std::string_view name) const;
+
   // Its debug information, read in on the first call; null when it has none.
   Dwarf* dwarf();
 
  private:
   ElfFile(int fd, Elf* elf) : fd_(fd), elf_(elf) {}
+  bool FindSection(std::string_view name, GElf_Shdr& header) const;
 
   const int fd_;  // -1: none
   Elf* const elf_;

@@ -66,7 +66,7 @@ class Mappings {
       return !program.empty() && mapping.path == program;
     });
     for (const CpuProfileMapping& mapping : mappings) Add(mapping);
-    complete_.resize(mappings.size());
+    found_.resize(mappings.size());
   }
 
   // The id of the mapping around `address`, or 0; notes what is known of a location there. Null: a
@@ -75,7 +75,7 @@ class Mappings {
     for (int i = 0; i < message_.mapping_size(); ++i) {
       const pb::Mapping& mapping = message_.mapping(i);
       if (address < mapping.memory_start() || address >= mapping.memory_limit()) continue;
-      if (frames != nullptr) complete_[static_cast<size_t>(i)].Note(*frames);
+      if (frames != nullptr) found_[static_cast<size_t>(i)].Note(*frames);
       return mapping.id();
     }
     return 0;
@@ -83,30 +83,30 @@ class Mappings {
 
   void Finish() {
     for (int i = 0; i < message_.mapping_size(); ++i) {
-      const Completeness& complete = complete_[static_cast<size_t>(i)];
+      const Found& found = found_[static_cast<size_t>(i)];
       pb::Mapping* mapping = message_.mutable_mapping(i);
-      mapping->set_has_functions(complete.used && complete.functions);
-      mapping->set_has_filenames(mapping->has_functions() && complete.files);
-      mapping->set_has_line_numbers(mapping->has_filenames() && complete.lines);
+      mapping->set_has_functions(found.functions);
+      mapping->set_has_filenames(found.files);
+      mapping->set_has_line_numbers(found.lines);
       // Inlined calls are known from the same source as lines.
       mapping->set_has_inline_frames(mapping->has_line_numbers());
     }
   }
 
  private:
-  struct Completeness {
-    bool used = false;
-    bool functions = true;
-    bool files = true;
-    bool lines = true;
+  // What symbols told of a mapping's locations. One location that has no symbol says nothing against the
+  // module's symbols (Go's rule, which would make pprof look up all of them again, with what tools it has
+  // and often to worse names): the module itself was read, and a later reader finds no more in it.
+  struct Found {
+    bool functions = false;
+    bool files = false;
+    bool lines = false;
 
     void Note(const std::vector<Frame>& frames) {
-      used = true;
-      functions &= !frames.empty();
       for (const Frame& frame : frames) {
-        functions &= !frame.function.empty();
-        files &= !frame.file.empty();
-        lines &= frame.line != 0;
+        functions |= !frame.function.empty();
+        files |= !frame.file.empty();
+        lines |= frame.line != 0;
       }
     }
   };
@@ -124,7 +124,7 @@ class Mappings {
 
   pb::Profile& message_;
   Strings& strings_;
-  std::vector<Completeness> complete_;  // parallel to the message's mappings
+  std::vector<Found> found_;  // parallel to the message's mappings
 };
 
 // Locations, one an address, and their functions.

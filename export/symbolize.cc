@@ -20,6 +20,7 @@ namespace {
 using internal::ElfFile;
 
 constexpr std::string_view kVdso = "[vdso]";
+constexpr std::string_view kStubName = "[plt]";
 
 // The file behind a mapping, or null. A file of another build (a program rebuilt while it runs) is
 // none; then, and when the file was deleted, the kernel still has this process's own program.
@@ -54,6 +55,9 @@ class Symbolizer::Module {
     }
     const bool stripped = !file_->HasSection(".symtab");
     symbols_.emplace((stripped && debug_file_ ? debug_file_ : file_)->elf());
+    for (const char* section : {".plt", ".plt.sec", ".plt.got"}) {
+      stubs_.push_back(file_->SectionRange(section));
+    }
   }
 
   // `address` is one of the file's, not of the process.
@@ -72,7 +76,8 @@ class Symbolizer::Module {
 
  private:
   void AddSymbol(uint64_t address, std::vector<Frame>& frames) {
-    const std::string_view symbol = symbols_->Find(address);
+    std::string_view symbol = symbols_->Find(address);
+    if (symbol.empty() && !symbols_->empty() && InStub(address)) symbol = kStubName;
     if (symbol.empty()) return;
     if (frames.empty()) frames.emplace_back();
     Frame& frame = frames.back();
@@ -82,8 +87,17 @@ class Symbolizer::Module {
     if (frame.function.empty() || name != symbol) frame.function = name;
   }
 
+  // In one of the linker's stubs for calls to other modules, of which no table says a name. They
+  // need one: a single nameless location makes pprof look up its whole mapping anew, and worse.
+  bool InStub(uint64_t address) const {
+    return std::any_of(stubs_.begin(), stubs_.end(), [address](const ElfFile::Range& stub) {
+      return stub.begin <= address && address < stub.end;
+    });
+  }
+
   std::unique_ptr<ElfFile> file_;
   std::unique_ptr<ElfFile> debug_file_;
+  std::vector<ElfFile::Range> stubs_;
   std::optional<internal::DwarfIndex> dwarf_;
   std::optional<internal::SymbolTable> symbols_;
 };

@@ -15,6 +15,7 @@
 #include "runtime/asymmetric_fence.h"
 #include "runtime/check.h"
 #include "runtime/futex.h"
+#include "runtime/joiner.h"
 #include "runtime/park.h"
 #include "runtime/thread_state.h"
 
@@ -294,7 +295,7 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
     task->state.store(TaskState::kFree, std::memory_order_relaxed);
     processor.tasks.Return(task);
   } else if (end > Task::kEnding) {
-    reinterpret_cast<Waiter*>(end)->Wake();
+    WakeJoiner(end);
   }
 }
 

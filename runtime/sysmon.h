@@ -19,8 +19,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/claim_waiter.h"
 #include "runtime/join_handle.h"
-#include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/spin_lock.h"
 
@@ -68,7 +68,7 @@ class Sysmon final : public AwakeListener {
   std::atomic<bool> resting_{false};  // asleep until a worker wakes up
 
   SpinLock lock_;
-  Waiter* waiter_ = nullptr;  // guarded by lock_
+  ClaimWaiter* waiter_ = nullptr;  // guarded by lock_
 
   // Owned by the task.
   std::vector<Seen> seen_;

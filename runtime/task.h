@@ -59,7 +59,7 @@ class alignas(64) Task {
   bool runtime_task = false;        // the runtime's own (the profile writer, say)
   std::string name;
 
-  // --- How it ends. 0, kDone, kDetached, kEnding, or the Waiter* of whoever joins.
+  // --- How it ends. 0, kDone, kDetached, kEnding, or whoever joins (joiner.h).
   static constexpr uintptr_t kDone = 1;
   static constexpr uintptr_t kDetached = 2;
   static constexpr uintptr_t kEnding = 3;  // about to be kDone; neither join nor detach now

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "runtime/joiner.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
@@ -27,11 +28,9 @@ bool CommitEnd(void* arg) {
     } while (!task->end.compare_exchange_weak(end, Task::kEnding, std::memory_order_acq_rel));
   }
   Worker& worker = *CurrentWorker();
-  Waiter* const joiner = end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding
-                             ? reinterpret_cast<Waiter*>(end)
-                             : nullptr;
+  const bool wake = end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding;
   worker.scheduler.FinishTask(worker, task);
-  if (joiner != nullptr) joiner->Wake();
+  if (wake) WakeJoiner(end);
   return true;
 }
 

@@ -166,18 +166,16 @@ void Sums::Add(const Sums& other) {
 }
 
 FileCounts CountFile(const FoundFile& file) {
+  PhaseScope phase(Phase::kRead, file.ext);
   FileCounts counts;
   counts.ext = file.ext;
   Chunks chunks(file.path);
   const auto buffer = std::make_unique_for_overwrite<char[]>(kChunk);
   size_t kept = 0;  // bytes at the buffer's start: a word that may go on
   while (!chunks.at_end()) {
-    size_t size;
-    {
-      PhaseScope phase(Phase::kRead, file.ext);
-      size = chunks.Fill(buffer.get() + kept, kChunk - kept);
-    }
-    PhaseScope phase(Phase::kTokenize, file.ext);
+    phase.Switch(Phase::kRead);
+    const size_t size = chunks.Fill(buffer.get() + kept, kChunk - kept);
+    phase.Switch(Phase::kTokenize);
     counts.bytes += static_cast<int64_t>(size);
     counts.outcome = chunks.problem();
     if (std::memchr(buffer.get() + kept, 0, size) != nullptr) counts.outcome = Outcome::kBinary;

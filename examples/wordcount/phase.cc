@@ -52,10 +52,21 @@ PhaseScope::PhaseScope(Phase phase, std::string_view ext)
       phase_(phase),
       start_ns_(ThreadCpuNs()) {}
 
-PhaseScope::~PhaseScope() {
+PhaseScope::~PhaseScope() { EndStretch(); }
+
+void PhaseScope::Switch(Phase phase) {
+  if (phase == phase_) return;
+  EndStretch();
+  phase_ = phase;
+  curg::SetLabels(curg::CurrentLabels().With({{"phase", PhaseName(phase)}}));
+}
+
+void PhaseScope::EndStretch() {
   if (!g_measured) return;
-  g_phase_ns[static_cast<size_t>(phase_)].fetch_add(ThreadCpuNs() - start_ns_,
+  const int64_t now_ns = ThreadCpuNs();
+  g_phase_ns[static_cast<size_t>(phase_)].fetch_add(now_ns - start_ns_,
                                                     std::memory_order_relaxed);  // relaxed: a sum
+  start_ns_ = now_ns;
 }
 
 }  // namespace wordcount

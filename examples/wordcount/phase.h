@@ -41,10 +41,15 @@ class PhaseScope {
   PhaseScope(const PhaseScope&) = delete;
   PhaseScope& operator=(const PhaseScope&) = delete;
 
+  // Goes on in another phase, or the same.
+  void Switch(Phase phase);
+
  private:
-  const curg::ScopedLabels labels_;
-  const Phase phase_;
-  const int64_t start_ns_;
+  void EndStretch();
+
+  const curg::ScopedLabels labels_;  // restores what was there, whatever Switch did in between
+  Phase phase_;
+  int64_t start_ns_;  // of the stretch in `phase_`
 };
 
 }  // namespace wordcount

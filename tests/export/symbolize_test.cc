@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "export/elf_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "profiler/mappings.h"
@@ -268,6 +269,27 @@ TEST(Symbolize, SystemLibrariesByDynamicSymbols) {
   ASSERT_FALSE(frames.empty());
   EXPECT_THAT(frames.back().function, HasSubstr("qsort"));
   EXPECT_THAT(frames.back().system_name, ::testing::Not(HasSubstr("@")));
+}
+
+TEST(Symbolize, StubsForCallsHaveAName) {
+  const auto program = internal::ElfFile::Open("/proc/self/exe");
+  ASSERT_NE(program, nullptr);
+  const internal::ElfFile::Range plt = program->SectionRange(".plt");
+  ASSERT_LT(plt.begin, plt.end);
+  const std::vector<CpuProfileMapping> mappings = internal::CurrentMappings();
+  const std::string path = fs::read_symlink("/proc/self/exe");
+  uintptr_t load_bias = 0;
+  for (const CpuProfileMapping& mapping : mappings) {
+    if (mapping.path == path) load_bias = mapping.load_bias;
+  }
+  ASSERT_NE(load_bias, 0);
+  Symbolizer symbolizer(mappings);
+  for (uint64_t address : {plt.begin, plt.end - 1}) {
+    const std::vector<Frame>& frames = symbolizer.FramesAt(load_bias + address);
+    ASSERT_THAT(frames, SizeIs(1));
+    EXPECT_EQ(frames[0].function, "[plt]");
+    EXPECT_EQ(frames[0].file, "");
+  }
 }
 
 TEST(Symbolize, TheVdsoFromMemory) {
