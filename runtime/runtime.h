@@ -19,9 +19,12 @@
 
 namespace curg {
 
+class Runtime;
+
 namespace internal {
 class Sysmon;
 struct ReportOptions;
+Scheduler* SchedulerOf(Runtime& runtime);
 }  // namespace internal
 
 class Runtime {
@@ -82,6 +85,8 @@ class Runtime {
   int workers() const;
 
  private:
+  friend internal::Scheduler* internal::SchedulerOf(Runtime& runtime);
+
   Runtime(std::shared_ptr<internal::Scheduler> scheduler, const internal::ReportOptions& reports);
 
   std::shared_ptr<internal::Scheduler> scheduler_;

@@ -10,10 +10,11 @@
 //   Timers of held processors that are overdue are fired from here.
 //   Tasks that keep their worker for long are reported (slice_watch.h), and so are deadlocks
 //   (deadlock_watch.h).
-//   Memory of stacks that nobody used for a second goes back to the kernel.
+//   Memory of stacks and task records that nobody used for a second goes back to the kernel.
 //
-// When all workers sleep it sleeps too, without a deadline or with a distant one, after one last look at the memory; the first
-// worker that wakes up wakes it. As Go's sysmon, but for retaking processors: a task that runs uses its
+// When all workers sleep it sleeps too, with a distant deadline at most, after one last look at the
+// memory; the first worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but for
+// retaking processors: a task that runs uses its
 // processor without locks, so it cannot be taken from it.
 #pragma once
 

@@ -35,8 +35,8 @@ class Recorder final : public Reporter {
     bool certain = false;
     bool fatal = false;
     size_t total = 0;
-    std::vector<std::string> tasks;  // name and wait
-    std::vector<size_t> depths;
+    std::vector<std::string> tasks = {};  // name and wait
+    std::vector<size_t> depths = {};
   };
 
   explicit Recorder(Channel<int>* unblock = nullptr) : unblock_(unblock) { SetReporter(this); }
