@@ -18,9 +18,15 @@ std::string_view BaseName(std::string_view path) {
   return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
 }
 
+// A parked task's stack but for the switch itself, which has two forms.
+std::span<const uintptr_t> Waiting(const ReportedTask& task) {
+  constexpr size_t kSwitch = 2;
+  return task.stack.subspan(std::min(kSwitch, task.stack.size()));
+}
+
 bool SameBlock(const ReportedTask& a, const ReportedTask& b) {
   return a.name == b.name && a.tag == b.tag && a.spawn_pc == b.spawn_pc && a.wait == b.wait &&
-         std::ranges::equal(a.stack, b.stack);
+         std::ranges::equal(Waiting(a), Waiting(b));
 }
 
 void AppendSpawn(ReportSink& sink, ReportWords& words, const ReportedTask& task) {

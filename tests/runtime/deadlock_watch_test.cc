@@ -230,9 +230,9 @@ TEST_F(DeadlockWatchTest, CanBeSwitchedOff) {
 // Their stacks are gone with their runtime.
 TEST_F(DeadlockWatchTest, AbandonedTasksAreNotShown) {
   Recorder recorder;
-  static Channel<int> never;
+  static auto* const never = new Channel<int>;  // has waiters for ever
   curg::Run({.workers = 1}, [] {
-    for (int i = 0; i < 10; ++i) Go([] { never.Receive(); }).Detach();
+    for (int i = 0; i < 10; ++i) Go([] { never->Receive(); }).Detach();
     SleepFor(1ms);
   });
   auto runtime = Runtime::Create({.workers = 1, .deadlock_warning = 20ms}).value();
