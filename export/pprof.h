@@ -13,7 +13,6 @@
 #pragma once
 
 #include <optional>
-#include <source_location>
 #include <string>
 #include <utility>
 
@@ -67,9 +66,9 @@ class CpuProfileToFile {
  public:
   // Opens the file first: a path that cannot be written is an error before anything is sampled.
   // Errors are those of the file and of StartCpuProfile. Blocks: the task or plain thread, briefly.
-  static absl::StatusOr<CpuProfileToFile> Start(
-      const std::string& path, const CpuProfileOptions& options = {},
-      std::source_location caller = std::source_location::current());
+  static absl::StatusOr<CpuProfileToFile> Start(const std::string& path,
+                                                const CpuProfileOptions& options = {},
+                                                CallSite caller = CallSite::Here());
 
   CpuProfileToFile(CpuProfileToFile&& other) noexcept;
   // Ends the profile it holds first, as the destructor does.
