@@ -108,9 +108,10 @@ main() {
     echo "buildifier: ${#build[@]} files"
     local buildifier mode=check
     [[ -z "${fix}" ]] || mode=fix
-    # In Bazel 4 sh_test is built in.
+    # In Bazel 4 sh_test and sh_binary are built in.
     buildifier="$(find_buildifier)" &&
-      "${buildifier}" -mode="${mode}" -lint=warn -warnings=-native-sh-test "${build[@]}" ||
+      "${buildifier}" -mode="${mode}" -lint=warn \
+        -warnings=-native-sh-test,-native-sh-binary "${build[@]}" ||
       failed+=(buildifier)
   fi
   if ((${#sources[@]})) && [[ -n "${tidy}" ]]; then

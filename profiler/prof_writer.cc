@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "profiler/pseudo_frames.h"
 #include "profiler/sigprof.h"
+#include "runtime/deadline.h"
 #include "runtime/unwind_table.h"
 
 namespace curg::internal {
@@ -42,7 +43,7 @@ std::chrono::nanoseconds DrainPeriod(int64_t rate_hz, size_t depth_max, size_t r
 void StopRequest::Make() {
   lock_.lock();
   made_ = true;
-  Waiter* const waiter = std::exchange(waiter_, nullptr);
+  ClaimWaiter* const waiter = std::exchange(waiter_, nullptr);
   const bool wake = waiter != nullptr && waiter->TryClaim();
   lock_.unlock();
   if (wake) waiter->Wake();  // still there: it waits for whoever claimed it
@@ -51,9 +52,10 @@ void StopRequest::Make() {
 bool StopRequest::WaitUntil(Clock::time_point deadline) {
   lock_.lock();
   if (!made_) {
-    Waiter waiter;
+    ClaimWaiter waiter;
     waiter_ = &waiter;
-    waiter.WaitUntil(WaitReason::kServiceWait, this, lock_, deadline);
+    lock_.unlock();
+    waiter.Wait(WaitReason::kServiceWait, this, Deadline(deadline).nanoseconds());
     lock_.lock();
     waiter_ = nullptr;
   }

@@ -22,7 +22,7 @@
 #include "profiler/prof_buf.h"
 #include "profiler/prof_map.h"
 #include "profiler/sampler.h"
-#include "runtime/park.h"
+#include "runtime/claim_waiter.h"
 #include "runtime/spin_lock.h"
 
 namespace curg::internal {
@@ -43,7 +43,7 @@ class StopRequest {
  private:
   SpinLock lock_;
   bool made_ = false;         // guarded by lock_
-  Waiter* waiter_ = nullptr;  // guarded by lock_
+  ClaimWaiter* waiter_ = nullptr;  // guarded by lock_
 };
 
 // One profile, from arming to the value. Owner only: one task or plain thread, but for RequestStop.

@@ -5,9 +5,11 @@
 
 #include <thread>
 
+#include "runtime/claim_waiter.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/task.h"
+#include "runtime/wait_limits.h"
 #include "runtime/worker.h"
 
 namespace curg {
@@ -59,18 +61,30 @@ void Yield() {
 void SleepFor(std::chrono::nanoseconds duration) {
   if (internal::CurrentTask() == nullptr) return std::this_thread::sleep_for(duration);
   if (duration <= std::chrono::nanoseconds::zero()) return Yield();
-  int64_t when;
-  if (__builtin_add_overflow(internal::MonotonicNow(), duration.count(), &when)) {
-    when = internal::TimerQueue::kNever;
-  }
-  SleepUntilMonotonic(when);
+  SleepUntilMonotonic(Deadline::After(duration).nanoseconds());
 }
 
-void SleepUntil(std::chrono::steady_clock::time_point deadline) {
-  if (internal::CurrentTask() == nullptr) return std::this_thread::sleep_until(deadline);
-  const auto when = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch());
-  if (when.count() <= internal::MonotonicNow()) return Yield();
-  SleepUntilMonotonic(when.count());
+void SleepUntil(Deadline deadline) {
+  if (internal::CurrentTask() == nullptr) {
+    internal::ClaimWaiter nobody;
+    nobody.Wait(internal::WaitReason::kSleep, nullptr, deadline.nanoseconds());
+    return;
+  }
+  if (deadline.nanoseconds() <= internal::MonotonicNow()) return Yield();
+  SleepUntilMonotonic(deadline.nanoseconds());
+}
+
+bool SleepUntil(Deadline deadline, const std::stop_token& stop) {
+  if (stop.stop_requested()) return false;
+  internal::ClaimWaiter waiter;
+  const internal::WaitLimits limits = {deadline, &stop};
+  const WaitStatus status =
+      internal::WaitClaimed(waiter, limits, internal::WaitReason::kSleep, nullptr);
+  return status == WaitStatus::kTimeout;
+}
+
+bool SleepFor(std::chrono::nanoseconds duration, const std::stop_token& stop) {
+  return SleepUntil(Deadline::After(duration), stop);
 }
 
 uint64_t CurrentTaskId() {

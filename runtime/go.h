@@ -19,11 +19,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "runtime/deadline.h"
 #include "runtime/join_handle.h"
 #include "runtime/options.h"
 #include "runtime/runtime.h"
@@ -62,7 +64,11 @@ void Yield();
 
 // Waits for at least this long. Blocks: the task (a plain thread sleeps).
 void SleepFor(std::chrono::nanoseconds duration);
-void SleepUntil(std::chrono::steady_clock::time_point deadline);
+void SleepUntil(Deadline deadline);
+
+// As above, but only until a stop is requested. True: it slept for the whole time.
+bool SleepFor(std::chrono::nanoseconds duration, const std::stop_token& stop);
+bool SleepUntil(Deadline deadline, const std::stop_token& stop);
 
 // The current task's id, from 1 in each process and never reused; 0 on a plain thread.
 // Async-signal-safe.

@@ -3,6 +3,12 @@
 
 #include <sched.h>
 
+#include <stdexcept>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/caller.h"
+#include "runtime/joiner.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/task.h"
@@ -19,21 +25,39 @@ uintptr_t AwaitEnding(const Task* task) {
   return end;
 }
 
+// Makes `joiner` the one to wake. False: the task has ended, or somebody else joins it.
+bool Register(Task* task, uintptr_t joiner) {
+  uintptr_t end = 0;
+  // acq_rel: release the joiner to FinishTask(), or acquire the result from it
+  if (task->end.compare_exchange_strong(end, joiner, std::memory_order_acq_rel)) return true;
+  AwaitEnding(task);
+  return false;
+}
+
 struct Joining {
   Task* task;
   Waiter* waiter;
 };
 
-bool RegisterJoiner(void* arg) {
+bool RegisterWaiter(void* arg) {
   const Joining joining = *static_cast<Joining*>(arg);
-  uintptr_t end = 0;
-  // acq_rel: release the Waiter to FinishTask(), or acquire the result from it
-  if (joining.task->end.compare_exchange_strong(end, reinterpret_cast<uintptr_t>(joining.waiter),
-                                                std::memory_order_acq_rel)) {
-    return true;
-  }
-  AwaitEnding(joining.task);
-  return false;
+  return Register(joining.task, reinterpret_cast<uintptr_t>(joining.waiter));
+}
+
+[[noreturn]] void ThrowMisuse(std::string_view what) {
+  throw std::logic_error(absl::StrCat("curg: ", CallerName(), ": ",
+                                      absl::string_view(what.data(), what.size())));
+}
+
+void RequireOther(const Task* task) {
+  if (task == CurrentTask()) [[unlikely]]
+    ThrowMisuse("joins itself, which would never end");
+}
+
+// After a Register that failed.
+void RequireEnded(const Task* task) {
+  if (!HasEnded(task)) [[unlikely]]
+    ThrowMisuse(absl::StrCat("joins task ", task->id, ", which somebody else is joining"));
 }
 
 }  // namespace
@@ -49,10 +73,33 @@ bool HasEnded(const Task* task) {
 
 void AwaitEnd(Task* task) {
   if (HasEnded(task)) return;
+  RequireOther(task);
   Waiter waiter;
   Joining joining = {.task = task, .waiter = &waiter};
-  waiter.WaitIf(WaitReason::kJoin, task, &RegisterJoiner, &joining);
-  while (!HasEnded(task)) sched_yield();  // the waker is between its claim and kDone
+  waiter.WaitIf(WaitReason::kJoin, task, &RegisterWaiter, &joining);
+  RequireEnded(task);
+}
+
+WaitStatus AwaitEndWithin(Task* task, const WaitLimits& limits) {
+  if (HasEnded(task)) return WaitStatus::kOk;
+  RequireOther(task);
+  LimitedJoin join;
+  uintptr_t self = reinterpret_cast<uintptr_t>(&join) | kLimitedJoin;
+  if (!Register(task, self)) {
+    RequireEnded(task);
+    return WaitStatus::kOk;
+  }
+  const WaitStatus status = WaitClaimed(join.waiter, limits, WaitReason::kJoin, task);
+  if (status == WaitStatus::kOk) return status;
+  // relaxed: nobody reads what we wrote
+  if (task->end.compare_exchange_strong(self, 0, std::memory_order_relaxed)) return status;
+  // It ends just now, and its worker has seen us: a few instructions.
+  while (!join.released.load(std::memory_order_acquire)) sched_yield();  // acquire: see WakeLimitedJoin()
+  return WaitStatus::kOk;
+}
+
+void ThrowNotJoinable() {
+  ThrowMisuse("uses a JoinHandle without a task: it was joined, detached or moved from");
 }
 
 void ReleaseEnded(Task* task) {

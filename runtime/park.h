@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 
 #include "runtime/spin_lock.h"
@@ -31,11 +30,9 @@ void Unpark(Task* task);
 // Protocol. The waiter puts itself where wakers find it under the lock of the object waited for,
 // then calls Wait with that lock held. A waker takes it out under the same lock and calls Wake, once;
 // after that the Waiter may be gone. Where several may want to wake it (a select, a deadline, a
-// cancellation), each first calls TryClaim, and only the one that gets true may Wake.
+// cancellation), use ClaimWaiter (claim_waiter.h).
 class Waiter {
  public:
-  using Deadline = std::chrono::steady_clock::time_point;
-
   // For the current task, or the calling plain thread.
   Waiter();
   Waiter(const Waiter&) = delete;
@@ -49,19 +46,6 @@ class Waiter {
   // Releases `lock` once asleep, and returns, without the lock, when woken.
   void Wait(WaitReason reason, const void* object, SpinLock& lock);
 
-  // As Wait, for a Waiter whose wakers all claim. At `deadline` it claims itself, and then returns
-  // false; true when somebody else did. Who gets false takes itself out of the object, under its lock;
-  // until then the object must live, since a worker may be about to release that lock.
-  bool WaitUntil(WaitReason reason, const void* object, SpinLock& lock, Deadline deadline);
-
-  // True for the first caller only.
-  // Thread-safe. May run in parallel with everything.
-  bool TryClaim() {
-    bool unclaimed = false;
-    // acq_rel: pairs with the other claims; what the winner writes is ordered by Wake
-    return claimed_.compare_exchange_strong(unclaimed, true, std::memory_order_acq_rel);
-  }
-
   // Thread-safe; once. The Waiter may be gone when this returns. Blocks: nothing.
   void Wake();
 
@@ -69,10 +53,7 @@ class Waiter {
   Task* task() const { return task_; }
 
  private:
-  bool WaitThreadUntil(int64_t deadline);
-
   Task* const task_;
-  std::atomic<bool> claimed_{false};
   std::atomic<uint32_t> woken_{0};  // the plain thread's futex: 0 asleep, 1 woken
 };
 

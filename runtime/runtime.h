@@ -6,18 +6,24 @@
 
 #include <concepts>
 #include <memory>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "runtime/deadline.h"
 #include "runtime/join_handle.h"
 #include "runtime/options.h"
 #include "runtime/spawn.h"
+#include "runtime/stoppable.h"
 
 namespace curg {
 
+class Runtime;
+
 namespace internal {
 class Sysmon;
+Scheduler* SchedulerOf(Runtime& runtime);
 }  // namespace internal
 
 class Runtime {
@@ -41,6 +47,23 @@ class Runtime {
     return Go({.name = "main"}, std::forward<Fn>(fn)).Join();
   }
 
+  // As Run, but waits only until `deadline` (kTimeout) or until a stop is requested (kCancelled). If
+  // `fn` takes a std::stop_token, that asks it to stop then. It runs on by itself in any case, until it
+  // returns or the runtime ends; its value or exception is destroyed unseen.
+  template <internal::Stoppable Fn>
+  Joined<internal::StoppableResult<Fn>> RunUntil(Deadline deadline, Fn&& fn,
+                                                 const std::stop_token& stop = {}) {
+    std::stop_source source;
+    auto call = [fn = std::forward<Fn>(fn), token = source.get_token()]() mutable
+        -> internal::StoppableResult<Fn> {
+      return internal::InvokeStoppable(std::move(fn), token);
+    };
+    auto task = Go({.name = "main"}, std::move(call));
+    auto joined = task.JoinUntil(deadline, stop);
+    if (!joined) source.request_stop();
+    return joined;
+  }
+
   // As curg::Go and curg::TryGo, on this runtime, from any thread or task. A plain thread's tag is
   // inherited as a task's is. Thread-safe. Blocks: nothing.
   template <std::invocable Fn>
@@ -61,6 +84,8 @@ class Runtime {
   int workers() const;
 
  private:
+  friend internal::Scheduler* internal::SchedulerOf(Runtime& runtime);
+
   explicit Runtime(std::shared_ptr<internal::Scheduler> scheduler);
 
   std::shared_ptr<internal::Scheduler> scheduler_;

@@ -8,14 +8,6 @@
 #include "runtime/timers.h"
 
 namespace curg::internal {
-namespace {
-
-std::chrono::steady_clock::time_point At(int64_t monotonic_ns) {
-  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
-}
-
-}  // namespace
-
 Sysmon::Sysmon(Scheduler& scheduler) : scheduler_(scheduler) {
   task_ = GoService("sysmon", [this] { Run(); });
   scheduler_.SetAwakeListener(this);
@@ -65,14 +57,15 @@ void Sysmon::WaitForNext(int64_t now) {
   } else if (all_asleep()) {
     deadline = next_trim_;
   }
-  Waiter waiter;
+  ClaimWaiter waiter;
   lock_.lock();
   // seq_cst: with OnWorkerAwake(), and with Stop()
   if (stopping_.load(std::memory_order_seq_cst) || (rest && !all_asleep())) {
     lock_.unlock();
   } else {
     waiter_ = &waiter;
-    if (!waiter.WaitUntil(WaitReason::kServiceWait, this, lock_, At(deadline))) {
+    lock_.unlock();
+    if (!waiter.Wait(WaitReason::kServiceWait, this, deadline)) {
       std::lock_guard lock(lock_);
       if (waiter_ == &waiter) waiter_ = nullptr;
     }
@@ -121,7 +114,7 @@ void Sysmon::FireOverdueTimers(int64_t now) {
 void Sysmon::Trim(int64_t now) {
   if (now < next_trim_) return;
   next_trim_ = now + kTrimPeriodNs;
-  more_to_trim_ = scheduler_.TrimStacks();
+  more_to_trim_ = scheduler_.TrimMemory();
 }
 
 }  // namespace curg::internal

@@ -17,6 +17,7 @@
 namespace curg::internal {
 
 class Scheduler;
+class TaskLocals;
 
 enum class TaskState : uint8_t {
   kFree,      // in a free list
@@ -52,6 +53,10 @@ class alignas(64) Task {
   // --- Read by its own thread at any instruction (handler), by others only while it does not run.
   std::atomic<const Tag*> tag{nullptr};
 
+  // --- The task's own; rarely set.
+  TaskLocals* locals = nullptr;     // task_locals.h
+  const void* group = nullptr;      // the TaskGroup it is a child of
+
   // --- Set by the spawner, then immutable.
   uint64_t id = 0;
   uint64_t spawner_id = 0;
@@ -59,7 +64,7 @@ class alignas(64) Task {
   bool runtime_task = false;        // the runtime's own (the profile writer, say)
   std::string name;
 
-  // --- How it ends. 0, kDone, kDetached, kEnding, or the Waiter* of whoever joins.
+  // --- How it ends. 0, kDone, kDetached, kEnding, or whoever joins (joiner.h).
   static constexpr uintptr_t kDone = 1;
   static constexpr uintptr_t kDetached = 2;
   static constexpr uintptr_t kEnding = 3;  // about to be kDone; neither join nor detach now

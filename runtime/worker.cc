@@ -5,8 +5,10 @@
 
 #include <utility>
 
+#include "runtime/joiner.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
+#include "runtime/task_locals.h"
 #include "runtime/thread_state.h"
 
 namespace curg::internal {
@@ -27,11 +29,9 @@ bool CommitEnd(void* arg) {
     } while (!task->end.compare_exchange_weak(end, Task::kEnding, std::memory_order_acq_rel));
   }
   Worker& worker = *CurrentWorker();
-  Waiter* const joiner = end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding
-                             ? reinterpret_cast<Waiter*>(end)
-                             : nullptr;
+  const bool wake = end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding;
   worker.scheduler.FinishTask(worker, task);
-  if (joiner != nullptr) joiner->Wake();
+  if (wake) WakeJoiner(end);
   return true;
 }
 
@@ -43,6 +43,12 @@ __attribute__((noinline)) void RunBody(Task& task) {
   task.body.run(task.body);
   // acquire: pairs with the release in JoinHandle's detach
   if (task.end.load(std::memory_order_acquire) == Task::kDetached) task.body.Drop();
+  EndTaskLocals(task);
+}
+
+__attribute__((noinline)) void DropResult(Task& task) {
+  task.body.Drop();
+  EndTaskLocals(task);  // its destructor may have used some again
 }
 
 // What every task runs on its stack, from its first instruction to its last.
@@ -51,7 +57,7 @@ CURG_NO_TSAN void TaskMain() {
   Task& task = *CurrentTask();
   RunBody(task);
   Leave(task);
-  task.body.Drop();  // detached meanwhile
+  DropResult(task);  // detached meanwhile
   Leave(task);
 }
 

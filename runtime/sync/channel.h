@@ -21,9 +21,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "runtime/deadline.h"
 #include "runtime/sync/channel_core.h"
-#include "runtime/sync/deadline.h"
-#include "runtime/sync/wait_status.h"
+#include "runtime/wait_status.h"
 
 namespace curg {
 

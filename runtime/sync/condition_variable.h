@@ -19,11 +19,11 @@
 #include <stop_token>
 #include <utility>
 
-#include "runtime/sync/deadline.h"
+#include "runtime/deadline.h"
 #include "runtime/sync/mutex.h"
 #include "runtime/sync/primitives.h"
 #include "runtime/sync/wait_queue.h"
-#include "runtime/sync/wait_status.h"
+#include "runtime/wait_status.h"
 
 namespace curg {
 

@@ -16,10 +16,10 @@
 #include <stop_token>
 #include <utility>
 
-#include "runtime/sync/deadline.h"
+#include "runtime/deadline.h"
 #include "runtime/sync/primitives.h"
 #include "runtime/sync/wait_queue.h"
-#include "runtime/sync/wait_status.h"
+#include "runtime/wait_status.h"
 
 namespace curg {
 

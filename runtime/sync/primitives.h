@@ -15,10 +15,10 @@
 
 #include <atomic>
 
+#include "runtime/caller.h"
+#include "runtime/claim_waiter.h"
 #include "runtime/park.h"
 #include "runtime/spin_lock.h"
-#include "runtime/sync/caller.h"
-#include "runtime/sync/claim_waiter.h"
 #include "runtime/timers.h"
 
 namespace curg::internal {

@@ -17,8 +17,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "runtime/deadline.h"
 #include "runtime/sync/channel.h"
-#include "runtime/sync/deadline.h"
 #include "runtime/sync/select_core.h"
 
 namespace curg {

@@ -17,10 +17,10 @@
 #include <cstdint>
 #include <stop_token>
 
-#include "runtime/sync/deadline.h"
+#include "runtime/deadline.h"
 #include "runtime/sync/primitives.h"
 #include "runtime/sync/wait_queue.h"
-#include "runtime/sync/wait_status.h"
+#include "runtime/wait_status.h"
 
 namespace curg {
 

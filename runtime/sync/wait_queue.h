@@ -4,25 +4,13 @@
 // own stacks. Every object of this folder has one or two, under its own spin lock.
 #pragma once
 
-#include <stop_token>
-
-#include "runtime/sync/deadline.h"
 #include "runtime/sync/primitives.h"
-#include "runtime/sync/wait_status.h"
+#include "runtime/wait_limits.h"
+#include "runtime/wait_status.h"
 
 namespace curg::internal {
 
 struct SyncProbe;
-
-// When a wait gives up. Passed down by reference; the token is the caller's.
-struct WaitLimits {
-  Deadline deadline = Deadline::Never();
-  const std::stop_token* stop = nullptr;
-
-  bool limited() const {
-    return !deadline.is_never() || (stop != nullptr && stop->stop_possible());
-  }
-};
 
 // One waiter in one queue. Exactly one of `waiter` and `contested` is set.
 // Ownership  linked: the object's, under its lock. Taken (WaitQueue::Take): the taker's alone,
@@ -127,12 +115,6 @@ inline void FinishAll(WaitNode* nodes, WaitStatus how) {
     nodes = next;
   }
 }
-
-// Waits until somebody who claimed `waiter` wakes it: kOk; or until one of the limits comes first:
-// kTimeout, kCancelled. Nodes of the waiter may still be linked then.
-// Requires: no lock held. Blocks: the task or the plain thread.
-WaitStatus WaitClaimed(ClaimWaiter& waiter, const WaitLimits& limits, WaitReason reason,
-                       const void* object);
 
 // The usual wait: links a node for the caller at the end of `queue`, releases `lock` (held by the
 // caller) and waits within `limits`. Without the lock on return. A node whose owner gave up is out

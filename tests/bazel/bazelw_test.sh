@@ -111,7 +111,15 @@ bazelw lint
 expect "lint needs the linters" says 'missing: clang-format clang-tidy clang npm$'
 bazelw build //...
 expect "build needs none of them" calls_are "bazel build //..."
+bazelw run //tests/benchmark:compare
+expect "the comparison does without Boost.Fiber" called '^bazel run //tests/benchmark:compare$'
 setting=''
+plan='0 upgraded, 1 newly installed, 0 to remove and 0 not upgraded.\nNeed to get 1 MB.\n'
+machine ${packages}
+bazelw run //tests/benchmark:compare -- --quick
+expect "or installs it" called '^apt-get .* install -y .* libboost-fiber1.81-dev$'
+expect "runs the comparison" called '^bazel run //tests/benchmark:compare -- --quick$'
+plan=''
 
 # No apt at all: a list, and the end; with a Bazel of the user's own, that.
 machine

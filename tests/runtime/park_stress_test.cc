@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiter under fire: wakers and deadlines that come at every moment of a wait.
+// ClaimWaiter under fire: wakers and deadlines that come at every moment of a wait.
 #include <pthread.h>
 #include <signal.h>
 
@@ -17,7 +17,8 @@
 #include "gtest/gtest.h"
 #include "runtime/context.h"
 #include "runtime/go.h"
-#include "runtime/park.h"
+#include "runtime/claim_waiter.h"
+#include "runtime/deadline.h"
 #include "runtime/scheduler.h"
 #include "runtime/spin_lock.h"
 #include "runtime/task.h"
@@ -40,22 +41,23 @@ class Bell {
  public:
   // False: nobody rang before the deadline.
   bool Await(Clock::time_point deadline) {
-    Waiter waiter;
+    ClaimWaiter waiter;
     lock_.lock();
     if (std::exchange(rung_, false)) {
       lock_.unlock();
       return true;
     }
     waiter_ = &waiter;
-    if (waiter.WaitUntil(WaitReason::kNone, this, lock_, deadline)) return true;
+    lock_.unlock();
+    if (waiter.Wait(WaitReason::kNone, this, Deadline(deadline).nanoseconds())) return true;
     std::lock_guard lock(lock_);
     if (waiter_ == &waiter) waiter_ = nullptr;
     return false;
   }
 
-  // Rings once somebody waits, as soon as the waiter has let go of the lock.
+  // Rings once somebody waits, perhaps before it has lain down.
   void RingWaiter() {
-    Waiter* waiter = nullptr;
+    ClaimWaiter* waiter = nullptr;
     while (waiter == nullptr) {
       std::lock_guard lock(lock_);
       waiter = std::exchange(waiter_, nullptr);
@@ -65,7 +67,7 @@ class Bell {
   }
 
   void Ring() {
-    Waiter* waiter;
+    ClaimWaiter* waiter;
     {
       std::lock_guard lock(lock_);
       waiter = std::exchange(waiter_, nullptr);
@@ -79,7 +81,7 @@ class Bell {
 
  private:
   SpinLock lock_;
-  Waiter* waiter_ = nullptr;
+  ClaimWaiter* waiter_ = nullptr;
   bool rung_ = false;
 };
 

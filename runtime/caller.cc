@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/sync/caller.h"
+#include "runtime/caller.h"
 
 #include <unistd.h>
 

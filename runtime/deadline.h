@@ -31,7 +31,7 @@ class Deadline {
   // For a clock other than the steady one: as far from now as it is on that clock at this moment.
   template <typename Clock, typename Duration>
   Deadline(std::chrono::time_point<Clock, Duration> when)  // NOLINT: implicit on purpose
-      : Deadline(After(Clamp(when - Clock::now()))) {}
+      : Deadline(After(Clamp(Wide(when.time_since_epoch()) - Wide(Clock::now().time_since_epoch())))) {}
   template <typename Duration>
   constexpr Deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> when)  // NOLINT
       : when_(std::max<int64_t>(Clamp(when.time_since_epoch()).count(), 0)) {}
@@ -45,6 +45,9 @@ class Deadline {
  private:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
+  // Wide and exact enough for the difference of any two moments.
+  using Wide = std::chrono::duration<long double, std::nano>;
+
   explicit constexpr Deadline(int64_t when) : when_(when) {}
 
   static int64_t Now() {
@@ -55,7 +58,6 @@ class Deadline {
   template <typename Rep, typename Period>
   static constexpr std::chrono::nanoseconds Clamp(std::chrono::duration<Rep, Period> duration) {
     using std::chrono::nanoseconds;
-    using Wide = std::chrono::duration<long double, std::nano>;
     if (Wide(duration) >= Wide(nanoseconds::max())) return nanoseconds::max();
     if (Wide(duration) <= Wide(nanoseconds::min())) return nanoseconds::min();
     return std::chrono::duration_cast<nanoseconds>(duration);

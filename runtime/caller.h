@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the synchronisation objects know of their caller, and how they speak of one who uses them
-// wrongly.
+// What an API knows of its caller, and how it speaks of one who uses it wrongly.
 #pragma once
 
 #include <cstdint>

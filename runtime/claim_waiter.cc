@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/sync/claim_waiter.h"
+#include "runtime/claim_waiter.h"
 
 #include <sched.h>
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the C++ programs of the comparison share: arguments, clocks, memory, output. The programs in
+// other languages have the same in theirs; tests/benchmark/README.md says what they agree on.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+namespace peers {
+
+struct Arguments {
+  std::string workload;
+  int workers = 1;
+  int64_t tasks = 1;
+  int64_t ops = 1;
+  int64_t live = 0;       // tasks parked beside the workload
+  bool labelled = false;  // the spawning task has labels
+};
+
+// Ends the program when there is an argument that it does not know.
+inline Arguments ParseArguments(int argc, char** argv) {
+  Arguments arguments;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    const size_t equals = argument.find('=');
+    const std::string_view name = argument.substr(0, equals);
+    const std::string value(equals == argument.npos ? "" : argument.substr(equals + 1));
+    const int64_t number = std::atoll(value.c_str());
+    if (name == "--workload") {
+      arguments.workload = value;
+    } else if (name == "--workers") {
+      arguments.workers = static_cast<int>(number);
+    } else if (name == "--tasks") {
+      arguments.tasks = number;
+    } else if (name == "--ops") {
+      arguments.ops = number;
+    } else if (name == "--live") {
+      arguments.live = number;
+    } else if (name == "--labelled") {
+      arguments.labelled = true;
+    } else {
+      std::fprintf(stderr, "unknown argument %s\n", argv[i]);
+      std::exit(2);
+    }
+  }
+  return arguments;
+}
+
+// A stretch of wall time and of this process's CPU time.
+class Stretch {
+ public:
+  Stretch() : wall_start_(Wall()), cpu_start_(Cpu()) {}
+
+  void Stop() {
+    wall_ns_ = Wall() - wall_start_;
+    cpu_ns_ = Cpu() - cpu_start_;
+  }
+
+  int64_t wall_ns() const { return wall_ns_; }
+  int64_t cpu_ns() const { return cpu_ns_; }
+
+ private:
+  static int64_t Wall() {
+    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+  static int64_t Cpu() {
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1'000'000'000 +
+           (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1'000;
+  }
+
+  int64_t wall_start_;
+  int64_t cpu_start_;
+  int64_t wall_ns_ = 0;
+  int64_t cpu_ns_ = 0;
+};
+
+// Prints one measured value: a line of JSON. `metric` is empty where the workload has only one.
+inline void Report(const char* metric, const char* unit, double value, const Stretch& stretch) {
+  std::printf("{\"metric\": \"%s\", \"unit\": \"%s\", \"value\": %.3f, ", metric, unit, value);
+  std::printf("\"wall_ns\": %lld, \"cpu_ns\": %lld}\n", static_cast<long long>(stretch.wall_ns()),
+              static_cast<long long>(stretch.cpu_ns()));
+  std::fflush(stdout);
+}
+
+inline void ReportPerOp(const char* metric, const char* unit, int64_t ops, const Stretch& stretch) {
+  Report(metric, unit, static_cast<double>(stretch.wall_ns()) / static_cast<double>(ops), stretch);
+}
+
+// Resident memory of this process and the page tables for it, in bytes.
+inline int64_t ResidentBytes() {
+  std::ifstream status("/proc/self/status");
+  int64_t kib = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:") || line.starts_with("VmPTE:")) {
+      kib += std::atoll(line.c_str() + line.find(':') + 1);
+    }
+  }
+  return kib * 1024;
+}
+
+// How long task `task` sleeps the `sleep`-th time: 1 to 10 ms, the same in every program.
+inline std::chrono::microseconds SleepTime(uint64_t task, uint64_t sleep) {
+  const uint64_t mixed = ((task * 16 + sleep) * 0x9E3779B97F4A7C15u) >> 40;
+  return std::chrono::microseconds(1000 + mixed % 9001);
+}
+
+[[noreturn]] inline void UnknownWorkload(const std::string& workload) {
+  std::fprintf(stderr, "unknown workload %s\n", workload.c_str());
+  std::exit(3);
+}
+
+}  // namespace peers
