@@ -37,7 +37,7 @@ TEST(HelloTasks, WritesTheProfileWhereBazelWasCalled) {
   ASSERT_EQ(mkdir(runfiles.c_str(), 0777), 0);
   const ProgramResult result =
       RunProgram({ProgramPath("HELLO_TASKS")},
-                 {.directory = runfiles, .environment = {"BUILD_WORKING_DIRECTORY=" + caller}});
+                 {.environment = {"BUILD_WORKING_DIRECTORY=" + caller}, .directory = runfiles});
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_THAT(ReadFile(caller + "/cpu.pb.gz"), testing::StartsWith("\x1f\x8b"));
 }
