@@ -58,6 +58,7 @@ class RunnerTest(unittest.TestCase):
         for workload in compare_workloads.WORKLOADS:
             if workload.usual:
                 metrics = {"parked": ("_create", "_wake", "_resident"),
+                           "wake_latency": ("_p50", "_p99"),
                            "timers": ("_wall", "_cpu")}.get(workload.kind, ("",))
                 for metric in metrics:
                     self.assertIn(workload.name + metric, seen)

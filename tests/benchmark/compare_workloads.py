@@ -20,6 +20,7 @@ class Workload:
     quick_rounds: int = 3
     live: int = 0
     labelled: bool = False
+    workers_min: int = 1
     systems: tuple = ALL_SYSTEMS
     usual: bool = True  # runs without being asked for
     # GiB of memory that must be available, by system; "" for the others.
@@ -32,6 +33,8 @@ class Workload:
             tasks = 10 ** max(2, round(math.log10(tasks * scale)))  # a full tree
         elif self.kind in ("parked", "timers"):
             tasks = max(1, int(tasks * scale))
+        elif self.kind == "wake_latency":
+            ops = max(10, int(ops * scale))
         else:
             ops = max(tasks, int(ops * scale) // tasks * tasks)
         arguments = [f"--workload={self.kind}", f"--tasks={tasks}", f"--ops={ops}"]
@@ -77,6 +80,11 @@ WORKLOADS = (
              quick_ops=800_000),
     Workload("mpmc", "mpmc", "a channel of capacity 128, 4 senders, 4 receivers", tasks=8,
              ops=2_000_000, quick_ops=400_000),
+    Workload("wake_latency_idle", "wake_latency",
+             "from waking a task to its run; the waker works on, other workers are idle", tasks=0,
+             ops=2000, quick_ops=400, workers_min=2),
+    Workload("wake_latency_loaded", "wake_latency", "the same beside two busy tasks a worker",
+             tasks=2, ops=20_000, quick_ops=4000, workers_min=2),
     Workload("labelled_spawn_join", "spawn_join", "spawn_join_batches by a labelled task",
              tasks=1000, ops=1_000_000, quick_ops=200_000, labelled=True, systems=("curg",)),
     Workload("labelled_skynet_joins", "skynet_joins", "skynet_joins by a labelled task",
