@@ -46,6 +46,8 @@ Runtime::~Runtime() {
   new std::shared_ptr<internal::Scheduler>(std::move(scheduler_));
 }
 
+internal::Scheduler* internal::SchedulerOf(Runtime& runtime) { return runtime.scheduler_.get(); }
+
 int Runtime::workers() const { return scheduler_->num_workers(); }
 
 }  // namespace curg

@@ -19,8 +19,11 @@
 
 namespace curg {
 
+class Runtime;
+
 namespace internal {
 class Sysmon;
+Scheduler* SchedulerOf(Runtime& runtime);
 }  // namespace internal
 
 class Runtime {
@@ -81,6 +84,8 @@ class Runtime {
   int workers() const;
 
  private:
+  friend internal::Scheduler* internal::SchedulerOf(Runtime& runtime);
+
   explicit Runtime(std::shared_ptr<internal::Scheduler> scheduler);
 
   std::shared_ptr<internal::Scheduler> scheduler_;

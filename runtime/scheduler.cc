@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 #include <span>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -43,6 +44,9 @@ bool IsStale(Processor& victim) {
   for (int i = 0; i < kStalePauses; ++i) __builtin_ia32_pause();
   return victim.tick.load(std::memory_order_relaxed) == tick && waiting();
 }
+
+// A long name's memory is not the record's to keep.
+void ClearName(Task& task) { std::string().swap(task.name); }
 
 uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
   state ^= state << 13;
@@ -179,8 +183,9 @@ StackPool& Scheduler::PoolFor(size_t slot_size) {
   return *pool;
 }
 
-bool Scheduler::TrimStacks() {
+bool Scheduler::TrimMemory() {
   bool more = pool_.TrimUnused(config_.stacks_cached);
+  more |= TaskSlab::Instance().TrimUnused();
   std::lock_guard lock(other_pools_lock_);
   for (auto& [slot_size, pool] : other_pools_) more |= pool->TrimUnused(/*keep=*/0);
   return more;
@@ -254,7 +259,7 @@ void Scheduler::DropNewTask(Task* task) {
     pool.ReturnCredits(1);
   }
   task->stack = {};
-  task->name.clear();
+  ClearName(*task);
   task->state.store(TaskState::kFree, std::memory_order_relaxed);
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
@@ -278,7 +283,7 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
   }
   task->stack = {};
   processor.tags.Unref(task->tag.exchange(nullptr, std::memory_order_relaxed));
-  if (!task->name.empty()) task->name.clear();
+  if (!task->name.empty()) ClearName(*task);
   task->state.store(TaskState::kEnded, std::memory_order_relaxed);
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
@@ -452,6 +457,33 @@ void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
   }
 }
 
+void Scheduler::FlushCaches(Processor& processor) {
+  processor.stacks.Flush();
+  processor.tasks.Flush();
+  processor.tags.Clear();
+}
+
+// Once a second at most a worker that has nothing to do gives back what its processor's caches hold: at once,
+// or after having slept until then. It is in the idle list meanwhile, which makes no difference to it.
+void Scheduler::SleepThenFlush(Worker& worker, int64_t deadline) {
+  Processor& processor = *worker.processor;
+  if (!processor.stacks.Empty() || !processor.tasks.Empty()) {
+    const int64_t now = MonotonicNow();
+    if (processor.flush_at == 0) processor.flush_at = now + kCacheIdleNs;
+    if (now < processor.flush_at && processor.flush_at < deadline) SleepUntil(worker, processor.flush_at);
+    if (worker.asleep.load(std::memory_order_acquire) != 1) return;
+    if (MonotonicNow() >= processor.flush_at) {
+      FlushCaches(processor);
+      processor.flush_at = 0;
+      // acquire: pairs with the release in SetAwakeListener()
+      if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
+        listener->OnWorkerAwake();  // sysmon: there is memory to look at
+      }
+    }
+  }
+  SleepUntil(worker, deadline);
+}
+
 void Scheduler::Sleep(Worker& worker) {
   worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
   // Once in the list, `spinning` is for whoever wakes us to set.
@@ -476,7 +508,7 @@ void Scheduler::Sleep(Worker& worker) {
     deadline = earliest;
     timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
   }
-  SleepUntil(worker, deadline);
+  SleepThenFlush(worker, deadline);
   if (keeper) {
     timekeeper_deadline_.store(TimerQueue::kNever, std::memory_order_seq_cst);
     timekeeper_.store(nullptr, std::memory_order_seq_cst);
@@ -534,9 +566,7 @@ void Scheduler::Retire(Worker& worker) {
   if (Task* task = processor.queue.ExchangeNext(nullptr)) global_.Push(task);
   while (Task* task = PopRing(processor)) global_.Push(task);
   processor.timers.MoveTo(processors_.front()->timers);
-  processor.stacks.Flush();
-  processor.tasks.Flush();
-  processor.tags.Clear();
+  FlushCaches(processor);
   if (worker.spinning) {
     worker.spinning = false;
     spinning_.fetch_sub(1, std::memory_order_seq_cst);

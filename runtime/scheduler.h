@@ -128,6 +128,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr uint32_t kNextStreakMax = 32;
   static constexpr int kStealRounds = 4;
   static constexpr int64_t kIdsAtATime = 64;
+  // How long the caches of an idle worker's processor keep what they have.
+  static constexpr int64_t kCacheIdleNs = 1'000'000'000;
 
   Task* PopLocal(Processor& processor);
   Task* PopRing(Processor& processor);
@@ -147,6 +149,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void Sleep(Worker& worker);
   bool StopSleeping(Worker& worker);
   void SleepUntil(Worker& worker, int64_t deadline);
+  void SleepThenFlush(Worker& worker, int64_t deadline);
+  void FlushCaches(Processor& processor);
   void Wake(Worker& worker);
   void WakeTimekeeper(int64_t when);
 
@@ -161,8 +165,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool MustRetire() const;
   void Retire(Worker& worker);
 
-  // Gives the memory of unused stacks back. True: there may be more later.
-  bool TrimStacks();
+  // Gives the memory of unused stacks and task records back. True: there may be more later.
+  bool TrimMemory();
 
   StackPool& PoolFor(size_t slot_size);
   absl::Status ReserveStack(Task* task, size_t slot_size, Processor* processor);

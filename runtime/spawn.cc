@@ -2,25 +2,47 @@
 #include "runtime/spawn.h"
 
 #include "runtime/scheduler.h"
+#include "runtime/task_locals.h"
 #include "runtime/worker.h"
 
 namespace curg::internal {
+namespace {
+
+// Gives `task` copies of the caller's task-local variables.
+void InheritInto(Task* task) {
+  try {
+    task->locals = InheritTaskLocals().release();
+  } catch (...) {
+    DropNewTask(task);
+    throw;
+  }
+}
+
+}  // namespace
 
 // Never inlined: the return address is the spawn site.
 __attribute__((noinline)) absl::StatusOr<Task*> NewTask(Scheduler* scheduler,
                                                         const TaskOptions& options) {
+  const Task* const spawner = CurrentTask();
   if (scheduler == nullptr) {
-    const Task* const spawner = CurrentTask();
     if (spawner == nullptr) {
       return absl::FailedPreconditionError(
           "Go was called outside a runtime; call it from a task, or use Runtime::Go");
     }
     scheduler = spawner->scheduler;
   }
-  return scheduler->NewTask(options, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
+  absl::StatusOr<Task*> task =
+      scheduler->NewTask(options, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
+  const bool may_have_locals = spawner == nullptr || spawner->locals != nullptr;
+  if (may_have_locals && task.ok() && !(*task)->runtime_task) [[unlikely]]
+    InheritInto(*task);
+  return task;
 }
 
-void DropNewTask(Task* task) { task->scheduler->DropNewTask(task); }
+void DropNewTask(Task* task) {
+  EndTaskLocals(*task);
+  task->scheduler->DropNewTask(task);
+}
 
 void StartTask(Task* task) { task->scheduler->Ready(task); }
 

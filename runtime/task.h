@@ -17,6 +17,7 @@
 namespace curg::internal {
 
 class Scheduler;
+class TaskLocals;
 
 enum class TaskState : uint8_t {
   kFree,      // in a free list
@@ -51,6 +52,10 @@ class alignas(64) Task {
 
   // --- Read by its own thread at any instruction (handler), by others only while it does not run.
   std::atomic<const Tag*> tag{nullptr};
+
+  // --- The task's own; rarely set.
+  TaskLocals* locals = nullptr;     // task_locals.h
+  const void* group = nullptr;      // the TaskGroup it is a child of
 
   // --- Set by the spawner, then immutable.
   uint64_t id = 0;

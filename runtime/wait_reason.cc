@@ -31,6 +31,8 @@ const char* WaitReasonName(WaitReason reason) {
       return "barrier wait";
     case WaitReason::kOnce:
       return "once";
+    case WaitReason::kTaskGroupWait:
+      return "task group wait";
     case WaitReason::kServiceWait:
       return "service wait";
   }

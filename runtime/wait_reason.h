@@ -22,6 +22,7 @@ enum class WaitReason : uint8_t {
   kWaitGroupWait,
   kBarrierWait,
   kOnce,
+  kTaskGroupWait,
   kServiceWait,
 };
 

@@ -8,6 +8,7 @@
 #include "runtime/joiner.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
+#include "runtime/task_locals.h"
 #include "runtime/thread_state.h"
 
 namespace curg::internal {
@@ -42,6 +43,12 @@ __attribute__((noinline)) void RunBody(Task& task) {
   task.body.run(task.body);
   // acquire: pairs with the release in JoinHandle's detach
   if (task.end.load(std::memory_order_acquire) == Task::kDetached) task.body.Drop();
+  EndTaskLocals(task);
+}
+
+__attribute__((noinline)) void DropResult(Task& task) {
+  task.body.Drop();
+  EndTaskLocals(task);  // its destructor may have used some again
 }
 
 // What every task runs on its stack, from its first instruction to its last.
@@ -50,7 +57,7 @@ CURG_NO_TSAN void TaskMain() {
   Task& task = *CurrentTask();
   RunBody(task);
   Leave(task);
-  task.body.Drop();  // detached meanwhile
+  DropResult(task);  // detached meanwhile
   Leave(task);
 }
 
