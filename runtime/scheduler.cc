@@ -301,8 +301,8 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
 
 // ---- Making runnable.
 
-void Scheduler::PushLocal(Processor& processor, Task* task, std::memory_order order) {
-  while (!processor.queue.Push(task, order)) {
+void Scheduler::PushLocal(Processor& processor, Task* task) {
+  while (!processor.queue.Push(task)) {
     std::array<Task*, RunQueue<>::kHalf> half;
     const size_t count = processor.queue.PopHalf(half);
     if (count == 0) continue;
@@ -380,8 +380,7 @@ void Scheduler::WakeOne() {
   }
 }
 
-// Took a task without having spun. Whatever this worker put into its queue without waking anybody is
-// visible to those who lie down later: the taking was a sequentially consistent read-modify-write.
+// Took a task without having spun; what this worker put into its queue without waking anybody may be left.
 void Scheduler::WakeForRest(const Processor& processor) {
   if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
   if (processor.queue.size() > 0 || processor.queue.next() != nullptr || !processor.batch.Empty()) WakeOne();
@@ -616,7 +615,7 @@ Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
   if (first == nullptr) return nullptr;
   for (Task* task = first->next; task != nullptr;) {
     Task* const next = task->next;
-    PushLocal(processor, task, std::memory_order_seq_cst);  // before WakeForRest's look
+    PushLocal(processor, task);
     task = next;
   }
   return first;

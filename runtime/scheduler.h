@@ -14,7 +14,8 @@
 // global queue puts into the ring. And a task in run next does not count as work while its worker is
 // about to come for it. For these a worker that takes a task looks at what it leaves behind
 // (WakeForRest), the taking being the fence. Until it takes one, its run-next task (if any) is stale,
-// which the sleeper does count as work.
+// which the sleeper does count as work. Taking from the batch (run_batch.h) is no fence: what is missed then
+// is seen at the worker's next look, or by sysmon within 10 ms.
 //
 // Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other is
 // woken; the last spinning worker that finds work wakes one more (EndSpin), so that load spreads.
@@ -83,7 +84,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Thread-safe. Blocks: nothing.
   void Ready(Task* task);
 
-  // Puts the current task behind all others of its worker. Owner only: the worker, on its system stack.
+  // Puts a task that has left its stack behind all others of its worker. Owner only: the worker.
   void ReadyLast(Worker& worker, Task* task);
 
   // Adds a timer to this worker's processor, or to the first processor's from elsewhere.
@@ -141,8 +142,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool AnyWork();
   int64_t EarliestTimer() const;
 
-  void PushLocal(Processor& processor, Task* task,
-                 std::memory_order order = std::memory_order_release);
+  void PushLocal(Processor& processor, Task* task);
   void WakeOne();
   void WakeForRest(const Processor& processor);
   void EndSpin(Worker& worker);
