@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -36,7 +37,7 @@ using internal::StderrSink;
 using internal::StringSink;
 using internal::SymbolWords;
 
-constexpr int64_t kOverflowPatienceNs = 3'000'000'000;
+constexpr int64_t kPatienceNs = 3'000'000'000;
 
 void Print(const StringSink& text) { StderrSink().Append(text.text()); }
 
@@ -77,7 +78,7 @@ class WordReporter final : public Reporter {
     // acq_rel: hands the report to Run()
     if (overflow_.compare_exchange_strong(none, &report, std::memory_order_acq_rel)) {
       Wake();
-      const int64_t deadline = MonotonicNow() + kOverflowPatienceNs;
+      const int64_t deadline = MonotonicNow() + kPatienceNs;
       while (done_.load(std::memory_order_acquire) == 0) {  // acquire: pairs with SayOverflow()
         if (!FutexWait(done_, 0, deadline)) break;
       }
@@ -114,6 +115,15 @@ class WordReporter final : public Reporter {
     while (done.load(std::memory_order_acquire) == 0) FutexWait(done, 0);
   }
 
+  // At the program's end: waits for what is being put into words, no longer than three seconds.
+  void Finish() {
+    const int64_t deadline = MonotonicNow() + kPatienceNs;
+    // acquire: pairs with the release in Run()
+    while (const uint32_t pending = pending_.load(std::memory_order_acquire)) {
+      if (!FutexWait(pending_, pending, deadline)) return;
+    }
+  }
+
  private:
   using Job = std::function<void(SymbolWords&)>;
 
@@ -126,6 +136,7 @@ class WordReporter final : public Reporter {
     {
       std::lock_guard lock(lock_);
       jobs_.push_back(std::move(job));
+      pending_.fetch_add(1, std::memory_order_relaxed);  // relaxed: taken off by who has the job
     }
     Wake();
   }
@@ -136,7 +147,11 @@ class WordReporter final : public Reporter {
     while (true) {
       const uint32_t seen = wake_.load(std::memory_order_acquire);  // acquire: pairs with Wake()
       SayOverflow(words);
-      for (Job job; (job = NextJob()) != nullptr;) job(words);
+      for (Job job; (job = NextJob()) != nullptr;) {
+        job(words);
+        pending_.fetch_sub(1, std::memory_order_release);  // release: pairs with Finish()
+        FutexWake(pending_);
+      }
       FutexWait(wake_, seen);
     }
   }
@@ -167,17 +182,23 @@ class WordReporter final : public Reporter {
   std::atomic<uint32_t> done_{0};
   std::mutex lock_;
   std::deque<Job> jobs_;  // guarded by lock_
+  std::atomic<uint32_t> pending_{0};  // jobs not done
 };
+
+WordReporter* TheReporter() {
+  static WordReporter* const reporter = new WordReporter;  // never destroyed: reports come to the end
+  return reporter;
+}
 
 }  // namespace
 
 void InstallReports() {
-  static WordReporter* const reporter = [] {
-    auto* const made = new WordReporter;  // never destroyed: reports come to the last instruction
-    SetReporter(made);
-    return made;
+  static const bool installed = [] {
+    SetReporter(TheReporter());
+    std::atexit([] { TheReporter()->Finish(); });
+    return true;
   }();
-  (void)reporter;
+  (void)installed;
 }
 
 }  // namespace curg
