@@ -92,17 +92,23 @@ FiberPool& Fibers() {
 
 }  // namespace
 
+// What the one who leaves tells the one who arrives; on the stack of the one who leaves.
+struct Message {
+  Context* from;
+  Context* to;
+  void* word;
+};
+
 // The first function on a new stack. Its return address lies in Boost's make_fcontext, which is
 // where every walk of a task ends.
 struct ContextEntry {
   CURG_NO_TSAN static void Run(fcontext::transfer_t transfer) {
-    Context* from = static_cast<Context**>(transfer.data)[0];
-    Context* self = static_cast<Context**>(transfer.data)[1];
-    from->saved_.store(transfer.fctx, std::memory_order_relaxed);
+    const Message message = *static_cast<Message*>(transfer.data);
+    message.from->saved_.store(transfer.fctx, std::memory_order_relaxed);
 #ifdef CURG_ASAN
     __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
-    self->entry_();
+    message.to->entry_(message.word);
     CURG_CHECK(false, "a task's entry must leave by a last switch");
   }
 };
@@ -142,8 +148,9 @@ void Context::Finish() {
   stack_ = {};
 }
 
-CURG_NO_TSAN __attribute__((noinline)) void Context::Switch(Context& from, Context& to, bool last) {
-  Context* pair[2] = {&from, &to};
+CURG_NO_TSAN __attribute__((noinline)) void* Context::Switch(Context& from, Context& to, void* word,
+                                                             bool last) {
+  Message message = {.from = &from, .to = &to, .word = word};
 #ifdef CURG_ASAN
   __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_,
                                  reinterpret_cast<void*>(to.stack_.low),
@@ -152,13 +159,15 @@ CURG_NO_TSAN __attribute__((noinline)) void Context::Switch(Context& from, Conte
 #ifdef CURG_TSAN
   __tsan_switch_to_fiber(to.fiber_, 0);
 #endif
-  fcontext::transfer_t transfer = fcontext::jump_fcontext(to.saved_.load(std::memory_order_relaxed), pair);
+  fcontext::transfer_t transfer = fcontext::jump_fcontext(to.saved_.load(std::memory_order_relaxed), &message);
   // Back, perhaps on another thread: whoever came here tells where it can be found again.
-  static_cast<Context**>(transfer.data)[0]->saved_.store(transfer.fctx, std::memory_order_relaxed);
+  const Message arrived = *static_cast<Message*>(transfer.data);
+  arrived.from->saved_.store(transfer.fctx, std::memory_order_relaxed);
 #ifdef CURG_ASAN
   __sanitizer_finish_switch_fiber(std::exchange(from.fake_stack_, nullptr), nullptr, nullptr);
 #endif
   (void)last;
+  return arrived.word;
 }
 
 Registers Context::Saved() const {
@@ -169,6 +178,7 @@ Registers Context::Saved() const {
           .bx = Load(saved, kSavedBx)};
 }
 
-bool Context::IsSwitching(uintptr_t pc) { return pc - g_jump < kJumpBytes; }
+// In signal handlers, where the sanitizer is not to be called.
+CURG_NO_TSAN bool Context::IsSwitching(uintptr_t pc) { return pc - g_jump < kJumpBytes; }
 
 }  // namespace curg::internal

@@ -37,8 +37,8 @@ namespace curg::internal {
 // ordered by whatever made the task runnable.
 class Context {
  public:
-  // Called on the new stack by the first switch to it; never returns.
-  using Entry = void (*)();
+  // Called on the new stack by the first switch to it, with that switch's `word`; never returns.
+  using Entry = void (*)(void* word);
 
   Context() = default;
   Context(const Context&) = delete;
@@ -53,11 +53,12 @@ class Context {
   // Forgets the flow: it will not be switched to again. Not while it is running.
   void Finish();
 
-  // Leaves the running flow `from` for `to`; returns when somebody switches back to `from`.
+  // Leaves the running flow `from` for `to`, handing `word` over; returns when somebody switches back to
+  // `from`, with the word of that switch.
   // `last` says that nobody will (lets sanitizers free what they keep for it).
   // Never inlined: the thread may be another one afterwards, and no address of a thread_local may
   // be kept across it.
-  static void Switch(Context& from, Context& to, bool last = false);
+  static void* Switch(Context& from, Context& to, void* word, bool last = false);
 
   const StackBounds& stack() const { return stack_; }
 

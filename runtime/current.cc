@@ -49,12 +49,14 @@ Where WhereAmI(const Registers& registers) noexcept {
   return where;
 }
 
-Worker* CurrentWorker() {
-  return ThisThread().worker.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+__attribute__((noinline)) Worker* CurrentWorker() {
+  asm volatile("" ::: "memory");
+  return g_thread_state.worker.load(std::memory_order_relaxed);  // relaxed: see ThreadState
 }
 
-Task* CurrentTask() {
-  return ThisThread().current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+__attribute__((noinline)) Task* CurrentTask() {
+  asm volatile("" ::: "memory");
+  return g_thread_state.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
 }
 
 }  // namespace curg::internal

@@ -17,12 +17,6 @@ namespace {
 
 using internal::Task;
 
-bool CommitYield(void* arg) {
-  internal::Worker& worker = *internal::CurrentWorker();
-  worker.scheduler.ReadyLast(worker, static_cast<Task*>(arg));
-  return true;
-}
-
 struct Sleeper : internal::Timer {
   Task* task;
 
@@ -48,14 +42,14 @@ void SleepUntilMonotonic(int64_t when) {
 }  // namespace
 
 void Yield() {
-  Task* const task = internal::CurrentTask();
+  internal::Worker* const worker = internal::CurrentWorker();
+  Task* const task = worker != nullptr ? worker->current() : nullptr;
   if (task == nullptr) {
     sched_yield();
-    return;
+  } else if (worker->scheduler.HasWorkFor(*worker)) {
+    task->wait_reason = internal::WaitReason::kNone;
+    worker->SwitchAway(*task, /*commit=*/nullptr, /*arg=*/nullptr);
   }
-  internal::Worker& worker = *internal::CurrentWorker();
-  if (!worker.scheduler.HasWorkFor(worker)) return;
-  internal::Park(internal::WaitReason::kNone, nullptr, &CommitYield, task);
 }
 
 void SleepFor(std::chrono::nanoseconds duration) {

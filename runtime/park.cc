@@ -18,12 +18,13 @@ bool Unlock(void* arg) {
 }  // namespace
 
 void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
-  Task* const task = CurrentTask();
+  Worker* const worker = CurrentWorker();
+  Task* const task = worker != nullptr ? worker->current() : nullptr;
   CURG_CHECK(task != nullptr, "park on a task; a plain thread waits through Waiter");
   task->wait_reason = reason;
   task->wait_object = object;
   task->state.store(TaskState::kParked, std::memory_order_relaxed);  // relaxed: a hint
-  CurrentWorker()->SwitchAway(*task, commit, arg);
+  worker->SwitchAway(*task, commit, arg);
 }
 
 void Unpark(Task* task) { task->scheduler->Ready(task); }

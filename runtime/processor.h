@@ -32,6 +32,7 @@ struct alignas(64) Processor {
   StackCache stacks;
   TaskCache tasks;
   TagCache tags;
+  int64_t flush_at = 0;      // when an idle worker is to empty the caches
   uint32_t next_streak = 0;  // tasks run from the run-next slot in a row
   uint64_t id_next = 0;      // task ids at hand: [id_next, id_limit)
   uint64_t id_limit = 0;

@@ -40,14 +40,13 @@ class RunQueue {
  public:
   static constexpr uint32_t kHalf = kCapacity / 2;
 
-  // Puts `task` last. False: full. Owner only. `order` is stronger for who looks next whether another
-  // worker sleeps, with no other fence in between.
-  bool Push(T* task, std::memory_order order = std::memory_order_release) {
+  // Puts `task` last. False: full. Owner only.
+  bool Push(T* task) {
     const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
     const uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
     if (tail - head == kCapacity) return false;
     At(tail).store(task, std::memory_order_relaxed);
-    tail_.store(tail + 1, order);  // release: pairs with StealFrom()
+    tail_.store(tail + 1, std::memory_order_release);  // release: pairs with StealFrom()
     return true;
   }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 #include <span>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -43,6 +44,9 @@ bool IsStale(Processor& victim) {
   for (int i = 0; i < kStalePauses; ++i) __builtin_ia32_pause();
   return victim.tick.load(std::memory_order_relaxed) == tick && waiting();
 }
+
+// A long name's memory is not the record's to keep.
+void ClearName(Task& task) { std::string().swap(task.name); }
 
 uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
   state ^= state << 13;
@@ -179,8 +183,9 @@ StackPool& Scheduler::PoolFor(size_t slot_size) {
   return *pool;
 }
 
-bool Scheduler::TrimStacks() {
+bool Scheduler::TrimMemory() {
   bool more = pool_.TrimUnused(config_.stacks_cached);
+  more |= TaskSlab::Instance().TrimUnused();
   std::lock_guard lock(other_pools_lock_);
   for (auto& [slot_size, pool] : other_pools_) more |= pool->TrimUnused(/*keep=*/0);
   return more;
@@ -254,7 +259,7 @@ void Scheduler::DropNewTask(Task* task) {
     pool.ReturnCredits(1);
   }
   task->stack = {};
-  task->name.clear();
+  ClearName(*task);
   task->state.store(TaskState::kFree, std::memory_order_relaxed);
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
@@ -278,7 +283,7 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
   }
   task->stack = {};
   processor.tags.Unref(task->tag.exchange(nullptr, std::memory_order_relaxed));
-  if (!task->name.empty()) task->name.clear();
+  if (!task->name.empty()) ClearName(*task);
   task->state.store(TaskState::kEnded, std::memory_order_relaxed);
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
@@ -296,8 +301,8 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
 
 // ---- Making runnable.
 
-void Scheduler::PushLocal(Processor& processor, Task* task, std::memory_order order) {
-  while (!processor.queue.Push(task, order)) {
+void Scheduler::PushLocal(Processor& processor, Task* task) {
+  while (!processor.queue.Push(task)) {
     std::array<Task*, RunQueue<>::kHalf> half;
     const size_t count = processor.queue.PopHalf(half);
     if (count == 0) continue;
@@ -375,8 +380,7 @@ void Scheduler::WakeOne() {
   }
 }
 
-// Took a task without having spun. Whatever this worker put into its queue without waking anybody is
-// visible to those who lie down later: the taking was a sequentially consistent read-modify-write.
+// Took a task without having spun; what this worker put into its queue without waking anybody may be left.
 void Scheduler::WakeForRest(const Processor& processor) {
   if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
   if (processor.queue.size() > 0 || processor.queue.next() != nullptr || !processor.batch.Empty()) WakeOne();
@@ -452,6 +456,33 @@ void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
   }
 }
 
+void Scheduler::FlushCaches(Processor& processor) {
+  processor.stacks.Flush();
+  processor.tasks.Flush();
+  processor.tags.Clear();
+}
+
+// Once a second at most a worker that has nothing to do gives back what its processor's caches hold: at once,
+// or after having slept until then. It is in the idle list meanwhile, which makes no difference to it.
+void Scheduler::SleepThenFlush(Worker& worker, int64_t deadline) {
+  Processor& processor = *worker.processor;
+  if (!processor.stacks.Empty() || !processor.tasks.Empty()) {
+    const int64_t now = MonotonicNow();
+    if (processor.flush_at == 0) processor.flush_at = now + kCacheIdleNs;
+    if (now < processor.flush_at && processor.flush_at < deadline) SleepUntil(worker, processor.flush_at);
+    if (worker.asleep.load(std::memory_order_acquire) != 1) return;
+    if (MonotonicNow() >= processor.flush_at) {
+      FlushCaches(processor);
+      processor.flush_at = 0;
+      // acquire: pairs with the release in SetAwakeListener()
+      if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
+        listener->OnWorkerAwake();  // sysmon: there is memory to look at
+      }
+    }
+  }
+  SleepUntil(worker, deadline);
+}
+
 void Scheduler::Sleep(Worker& worker) {
   worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
   // Once in the list, `spinning` is for whoever wakes us to set.
@@ -476,7 +507,7 @@ void Scheduler::Sleep(Worker& worker) {
     deadline = earliest;
     timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
   }
-  SleepUntil(worker, deadline);
+  SleepThenFlush(worker, deadline);
   if (keeper) {
     timekeeper_deadline_.store(TimerQueue::kNever, std::memory_order_seq_cst);
     timekeeper_.store(nullptr, std::memory_order_seq_cst);
@@ -534,9 +565,7 @@ void Scheduler::Retire(Worker& worker) {
   if (Task* task = processor.queue.ExchangeNext(nullptr)) global_.Push(task);
   while (Task* task = PopRing(processor)) global_.Push(task);
   processor.timers.MoveTo(processors_.front()->timers);
-  processor.stacks.Flush();
-  processor.tasks.Flush();
-  processor.tags.Clear();
+  FlushCaches(processor);
   if (worker.spinning) {
     worker.spinning = false;
     spinning_.fetch_sub(1, std::memory_order_seq_cst);
@@ -586,7 +615,7 @@ Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
   if (first == nullptr) return nullptr;
   for (Task* task = first->next; task != nullptr;) {
     Task* const next = task->next;
-    PushLocal(processor, task, std::memory_order_seq_cst);  // before WakeForRest's look
+    PushLocal(processor, task);
     task = next;
   }
   return first;

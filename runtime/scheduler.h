@@ -14,7 +14,8 @@
 // global queue puts into the ring. And a task in run next does not count as work while its worker is
 // about to come for it. For these a worker that takes a task looks at what it leaves behind
 // (WakeForRest), the taking being the fence. Until it takes one, its run-next task (if any) is stale,
-// which the sleeper does count as work.
+// which the sleeper does count as work. Taking from the batch (run_batch.h) is no fence: what is missed then
+// is seen at the worker's next look, or by sysmon within 10 ms.
 //
 // Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other is
 // woken; the last spinning worker that finds work wakes one more (EndSpin), so that load spreads.
@@ -83,7 +84,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Thread-safe. Blocks: nothing.
   void Ready(Task* task);
 
-  // Puts the current task behind all others of its worker. Owner only: the worker, on its system stack.
+  // Puts a task that has left its stack behind all others of its worker. Owner only: the worker.
   void ReadyLast(Worker& worker, Task* task);
 
   // Adds a timer to this worker's processor, or to the first processor's from elsewhere.
@@ -128,6 +129,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr uint32_t kNextStreakMax = 32;
   static constexpr int kStealRounds = 4;
   static constexpr int64_t kIdsAtATime = 64;
+  // How long the caches of an idle worker's processor keep what they have.
+  static constexpr int64_t kCacheIdleNs = 1'000'000'000;
 
   Task* PopLocal(Processor& processor);
   Task* PopRing(Processor& processor);
@@ -139,14 +142,15 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool AnyWork();
   int64_t EarliestTimer() const;
 
-  void PushLocal(Processor& processor, Task* task,
-                 std::memory_order order = std::memory_order_release);
+  void PushLocal(Processor& processor, Task* task);
   void WakeOne();
   void WakeForRest(const Processor& processor);
   void EndSpin(Worker& worker);
   void Sleep(Worker& worker);
   bool StopSleeping(Worker& worker);
   void SleepUntil(Worker& worker, int64_t deadline);
+  void SleepThenFlush(Worker& worker, int64_t deadline);
+  void FlushCaches(Processor& processor);
   void Wake(Worker& worker);
   void WakeTimekeeper(int64_t when);
 
@@ -161,8 +165,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool MustRetire() const;
   void Retire(Worker& worker);
 
-  // Gives the memory of unused stacks back. True: there may be more later.
-  bool TrimStacks();
+  // Gives the memory of unused stacks and task records back. True: there may be more later.
+  bool TrimMemory();
 
   StackPool& PoolFor(size_t slot_size);
   absl::Status ReserveStack(Task* task, size_t slot_size, Processor* processor);

@@ -9,7 +9,9 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <mutex>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/check.h"
@@ -25,6 +27,26 @@ constexpr size_t kPage = 4096;
 constexpr size_t kSlabBytes = size_t{64} << 20;
 constexpr size_t kSlotBytesMin = size_t{16} << 10;  // a frame of printf alone can take 2 KiB, a signal 3
 constexpr size_t kSlotBytesMax = size_t{1} << 30;
+
+// Reserves `bytes` for stacks, at `at` in place of what is there, or anywhere. Null: refused.
+void* MapSlab(void* at, size_t bytes) {
+  void* const slab =
+      mmap(at, bytes, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | (at != nullptr ? MAP_FIXED : 0), -1, 0);
+  if (slab == MAP_FAILED) return nullptr;
+  madvise(slab, bytes, MADV_NOHUGEPAGE);  // refused only by kernels that have no huge pages
+  return slab;
+}
+
+template <typename Set>
+bool Contains(const Set& set, size_t i) {
+  return (set[i / 64] >> i % 64 & 1) != 0;
+}
+
+template <typename Set>
+void Insert(Set& set, size_t i) {
+  set[i / 64] |= uint64_t{1} << i % 64;
+}
 
 }  // namespace
 
@@ -46,14 +68,14 @@ absl::Status SlotSizeFor(size_t stack_size, size_t* slot_size) {
 StackPool::StackPool(size_t slot_size, size_t slots_max)
     : slot_size_(slot_size),
       slots_max_(slots_max),
-      slab_slots_(std::max<size_t>(1, kSlabBytes / slot_size)),
+      slab_slots_(std::clamp<size_t>(kSlabBytes / slot_size, 1, kSlabSlotsMax)),
       slab_bytes_(slab_slots_ * (slot_size + kPage)) {}
 
 StackPool::~StackPool() {
-  for (char* slab : slabs_) {
+  for (const Slab& slab : slabs_) {
     // Abandoned tasks leave their frames' red zones behind, which the next mapping here must not find.
-    ASAN_UNPOISON_MEMORY_REGION(slab, slab_bytes_);
-    munmap(slab, slab_bytes_);
+    ASAN_UNPOISON_MEMORY_REGION(slab.base, slab_bytes_);
+    munmap(slab.base, slab_bytes_);
   }
 }
 
@@ -65,19 +87,20 @@ absl::Status StackPool::AddSlab() {
         absl::StrCat("all ", slots_max_, " task stacks are in use; raise RuntimeOptions::stacks_max or "
                      "wait for tasks to end"));
   }
-  void* slab = mmap(nullptr, slab_bytes_, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (slab == MAP_FAILED) {
+  void* const mapped = MapSlab(nullptr, slab_bytes_);
+  if (mapped == nullptr) {
     return absl::ResourceExhaustedError(
         absl::StrCat("cannot reserve ", slab_bytes_, " bytes of address space for task stacks: ",
                      std::strerror(errno)));
   }
-  madvise(slab, slab_bytes_, MADV_NOHUGEPAGE);  // refused only by kernels that have no huge pages
-  slabs_.push_back(static_cast<char*>(slab));
-  free_.reserve(free_.size() + slots);
-  for (size_t i = slots; i-- > 0;) {
-    free_.push_back({.slot = {static_cast<char*>(slab) + i * (slot_size_ + kPage), slot_size_}});
-  }
+  char* const base = static_cast<char*>(mapped);
+  const auto place = std::find_if(by_address_.begin(), by_address_.end(),
+                                  [&](uint32_t other) { return slabs_[other].base > base; });
+  by_address_.insert(place, static_cast<uint32_t>(slabs_.size()));
+  const auto count = static_cast<uint32_t>(slots);
+  slabs_.push_back({.base = base, .slots = count, .cold = count});
+  for (size_t i = 0; i < slots; ++i) Insert(slabs_.back().is_cold, i);
+  cold_ += slots;
   credits_ += slots;
   slots_ += slots;
   return absl::OkStatus();
@@ -108,56 +131,100 @@ bool StackPool::InstallGuard(char* page) {
   return mprotect(page, kPage, PROT_NONE) == 0;
 }
 
+// Takes the first cold slot of a slab that has one; returns its number.
+size_t StackPool::TakeCold(Slab& slab) {
+  slab.touched = true;
+  size_t word = 0;
+  while (slab.is_cold[word] == 0) ++word;
+  const size_t bit = static_cast<size_t>(std::countr_zero(slab.is_cold[word]));
+  slab.is_cold[word] &= slab.is_cold[word] - 1;
+  --slab.cold;
+  --cold_;
+  return word * 64 + bit;
+}
+
 StackSlot StackPool::TakeSlot() {
   std::unique_lock lock(lock_);
-  CURG_CHECK(!free_.empty(), "every credit has a slot");
-  FreeSlot taken = free_.back();
-  free_.pop_back();
-  if (taken.resident) resident_low_ = std::min(resident_low_, --resident_);
-  if (taken.guarded) return taken.slot;
+  if (warm() > 0) {
+    char* const base = warm_.back();
+    warm_.pop_back();
+    warm_low_ = std::min(warm_low_, warm());
+    return {base, slot_size_};
+  }
+  CURG_CHECK(cold_ > 0, "every credit has a slot");
+  while (slabs_[first_cold_].cold == 0) ++first_cold_;
+  const size_t index = first_cold_;
+  Slab& slab = slabs_[index];
+  const size_t number = TakeCold(slab);
+  char* const base = slab.base + number * (slot_size_ + kPage);
+  if (Contains(slab.is_guarded, number)) return {base, slot_size_};
+  Insert(slab.is_guarded, number);  // nobody else asks before it is returned
   lock.unlock();
-  const bool guarded = InstallGuard(taken.slot.base);
-  if (!guarded) {
+  if (!InstallGuard(base)) {
     lock.lock();
+    ++slabs_[index].unguarded;
     ++unguarded_;
   }
-  return taken.slot;
+  return {base, slot_size_};
 }
 
 void StackPool::ReturnSlots(const StackSlot* slots, size_t count) {
   std::lock_guard lock(lock_);
-  for (size_t i = 0; i < count; ++i) {
-    free_.push_back({.slot = slots[i], .guarded = true, .resident = true});
-  }
+  for (size_t i = 0; i < count; ++i) warm_.push_back(slots[i].base);
   credits_ += count;
-  resident_ += count;
 }
 
-// The top of the vector is taken first, so the coldest resident slots lie lowest. What is taken or
-// returned between two holds of the lock only makes the bound approximate.
+void StackPool::TrimSlot(char* base) {
+  madvise(base + kPage, slot_size_, MADV_DONTNEED);  // the guard stays
+  const auto above = std::upper_bound(by_address_.begin(), by_address_.end(), base,
+                                      [&](char* at, uint32_t slab) { return at < slabs_[slab].base; });
+  const size_t index = *std::prev(above);
+  Slab& slab = slabs_[index];
+  Insert(slab.is_cold, static_cast<size_t>(base - slab.base) / (slot_size_ + kPage));
+  ++slab.cold;
+  ++cold_;
+  first_cold_ = std::min(first_cold_, index);
+}
+
+// Page tables of an empty slab, guards included, go back to the kernel. If that refuses, all stays as it is.
+void StackPool::RemapEmpty(Slab& slab) {
+  if (MapSlab(slab.base, slab_bytes_) == nullptr) return;
+  unguarded_ -= std::exchange(slab.unguarded, 0);
+  slab.is_guarded = {};
+  slab.touched = false;
+}
+
+// What is taken or returned between two holds of the lock only makes the bound approximate.
 bool StackPool::TrimUnused(size_t keep) {
   constexpr size_t kSlotsAHold = 32;
   std::unique_lock lock(lock_);
-  const size_t unused = resident_low_ > keep ? resident_low_ - keep : 0;
-  size_t trimmed = 0;
-  for (size_t i = 0; i < free_.size() && trimmed < unused; ++i) {
-    if (!free_[i].resident) continue;
-    const StackBounds usable = free_[i].slot.usable();
-    madvise(reinterpret_cast<void*>(usable.low), usable.high - usable.low, MADV_DONTNEED);
-    free_[i].resident = false;
-    --resident_;
-    if (++trimmed % kSlotsAHold == 0) {
-      lock.unlock();
-      lock.lock();
-    }
+  const auto let_others_in = [&lock] {
+    lock.unlock();
+    lock.lock();
+  };
+  const size_t unused = warm_low_ > keep ? warm_low_ - keep : 0;
+  for (size_t trimmed = 0; trimmed < unused && warm() > 0;) {
+    TrimSlot(warm_[warm_begin_++]);
+    if (++trimmed % kSlotsAHold == 0) let_others_in();
   }
-  resident_low_ = resident_;
-  return resident_ > keep;
+  for (size_t i = 0; unused > 0 && i < slabs_.size(); ++i) {
+    if (slabs_[i].cold < slabs_[i].slots || !slabs_[i].touched) continue;
+    RemapEmpty(slabs_[i]);
+    let_others_in();
+  }
+  warm_.erase(warm_.begin(), warm_.begin() + static_cast<ptrdiff_t>(std::exchange(warm_begin_, 0)));
+  if (unused > 0) warm_.shrink_to_fit();
+  warm_low_ = warm();
+  return warm() > keep;
 }
 
 StackPoolStats StackPool::stats() {
   std::lock_guard lock(lock_);
-  return {.slots = slots_, .in_pool = free_.size(), .unguarded = unguarded_, .guard_pages = guard_pages_.load(std::memory_order_relaxed)};
+  return {.slots = slots_,
+          .in_pool = warm() + cold_,
+          .resident = warm(),
+          .unguarded = unguarded_,
+          .guard_pages = guard_pages_.load(std::memory_order_relaxed)};
 }
 
 void StackCache::Flush() {

@@ -14,8 +14,14 @@
 //
 // Invariant  free slots in the pool == credits in the pool + credits handed out and not yet turned
 //            into slots. So TakeSlot by the holder of a credit always finds one.
+//
+// A free slot is *warm* (its last task's memory is still there) or *cold*. Warm ones are taken first, the
+// last returned before all others; cold ones from the slab mapped first, so that the others become empty
+// again. An empty slab is mapped anew in place: that gives its page tables back, half a kilobyte a slot,
+// and whoever looks at an ended task's stack late still finds memory there.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +29,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/page_allocator.h"
 #include "runtime/stack_bounds.h"
 
 namespace curg::internal {
@@ -39,6 +46,7 @@ struct StackSlot {
 struct StackPoolStats {
   size_t slots = 0;      // in all slabs
   size_t in_pool = 0;    // free, not in a cache
+  size_t resident = 0;   // of those in the pool, the ones that may still have memory
   size_t unguarded = 0;  // in use or free, whose guard the kernel refused
   bool guard_pages = false;  // guards are mappings (mprotect), as the kernel has no MADV_GUARD_INSTALL
 };
@@ -75,13 +83,27 @@ class StackPool {
   StackPoolStats stats();
 
  private:
-  struct FreeSlot {
-    StackSlot slot;
-    bool guarded = false;  // its guard was put in place once, and stays
-    bool resident = false; // was used since the last trim
+  static constexpr size_t kSlabSlotsMax = 256;
+  using SlotSet = std::array<uint64_t, kSlabSlotsMax / 64>;
+
+  struct Slab {
+    char* base = nullptr;
+    uint32_t slots = 0;
+    uint32_t cold = 0;       // of its slots
+    uint32_t unguarded = 0;  // of its slots
+    bool touched = false;    // since it was mapped
+    SlotSet is_cold = {};
+    SlotSet is_guarded = {};
   };
 
-  absl::Status AddSlab();  // with lock_ held
+  size_t warm() const { return warm_.size() - warm_begin_; }  // with lock_ held
+
+  // All with lock_ held.
+  absl::Status AddSlab();
+  size_t TakeCold(Slab& slab);
+  void TrimSlot(char* base);
+  void RemapEmpty(Slab& slab);
+
   bool InstallGuard(char* page);
 
   const size_t slot_size_;  // without the guard
@@ -92,10 +114,14 @@ class StackPool {
   std::atomic<bool> guard_pages_{false};  // relaxed: set once, and only saves a refused call
   std::mutex lock_;  // may be held for a mapping; caches visit it once a batch
   // All below is guarded by lock_.
-  std::vector<FreeSlot> free_;  // used last is taken first
-  std::vector<char*> slabs_;
-  size_t resident_ = 0;      // free slots that were used since they were trimmed
-  size_t resident_low_ = 0;  // the least resident_ since the last TrimUnused
+  // Bases of the warm slots, those from warm_begin_ on; used last is taken first.
+  std::vector<char*, PageAllocator<char*>> warm_;
+  size_t warm_begin_ = 0;      // not 0 only while TrimUnused runs
+  size_t warm_low_ = 0;        // the least there were since the last TrimUnused
+  std::vector<Slab> slabs_;
+  std::vector<uint32_t> by_address_;  // indices of slabs_
+  size_t first_cold_ = 0;      // no slab before this one has a cold slot
+  size_t cold_ = 0;            // slots
   size_t credits_ = 0;
   size_t slots_ = 0;
   size_t unguarded_ = 0;
@@ -117,6 +143,7 @@ class StackCache {
   StackSlot Bind();
   // At a task's end.
   void Release(StackSlot slot);
+  bool Empty() const { return count_ == 0 && credits_ == 0; }
   // Returns everything to the pool.
   void Flush();
 

@@ -114,7 +114,7 @@ void Sysmon::FireOverdueTimers(int64_t now) {
 void Sysmon::Trim(int64_t now) {
   if (now < next_trim_) return;
   next_trim_ = now + kTrimPeriodNs;
-  more_to_trim_ = scheduler_.TrimStacks();
+  more_to_trim_ = scheduler_.TrimMemory();
 }
 
 }  // namespace curg::internal

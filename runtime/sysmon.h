@@ -8,10 +8,10 @@
 //   what is queued on the held processors, run-next slots included. Held workers that come back make a
 //   surplus worker retire.
 //   Timers of held processors that are overdue are fired from here.
-//   Memory of stacks that nobody used for a second goes back to the kernel.
+//   Memory of stacks and task records that nobody used for a second goes back to the kernel.
 //
 // When all workers sleep it sleeps too, without a deadline, after one last look at the memory; the first
-// worker that wakes up wakes it. As Go's sysmon, but for retaking processors: a task that runs uses its
+// worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but for retaking processors: a task that runs uses its
 // processor without locks, so it cannot be taken from it.
 #pragma once
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 namespace curg::internal {
 namespace {
@@ -91,6 +92,19 @@ bool TimerQueue::Add(Timer* timer) {
   return true;
 }
 
+// With lock_ held. After many timers there are only few: gives the memory back by numbering them anew.
+void TimerQueue::ShrinkIfSparse() {
+  constexpr size_t kWorthwhile = 1024;
+  if (timer_.size() < kWorthwhile || heap_.size() > timer_.size() / 16) return;
+  const Array<Slot> old = std::exchange(heap_, {});
+  Array<Timer*> left;
+  for (const Slot& slot : old) left.push_back(timer_[slot.id]);
+  position_ = Array<uint32_t>();  // `= {}` would keep the memory
+  timer_ = Array<Timer*>();
+  free_ids_ = Array<uint32_t>();
+  for (size_t i = 0; i < left.size(); ++i) Insert(old[i].when, left[i]);
+}
+
 bool TimerQueue::Cancel(Timer* timer) {
   TimerQueue* queue = timer->queue.load(std::memory_order_acquire);  // acquire: pairs with Insert()
   if (queue == nullptr) return false;
@@ -103,6 +117,7 @@ bool TimerQueue::Cancel(Timer* timer) {
   const size_t index = queue->position_[timer->id];
   queue->RemoveAt(index);
   if (index == 0) queue->Publish();
+  queue->ShrinkIfSparse();
   return true;
 }
 
@@ -127,6 +142,7 @@ size_t TimerQueue::PopDue(int64_t now, Timer** due) {
     RemoveAt(0);
   }
   if (count > 0) Publish();
+  ShrinkIfSparse();
   return count;
 }
 

@@ -10,6 +10,7 @@
 #include <limits>
 #include <vector>
 
+#include "runtime/page_allocator.h"
 #include "runtime/spin_lock.h"
 
 namespace curg::internal {
@@ -61,6 +62,9 @@ class TimerQueue {
     int64_t when;
     uint32_t id;
   };
+  template <typename T>
+  using Array = std::vector<T, PageAllocator<T>>;
+
   // So many timers are taken out under one lock, and fetched together.
   static constexpr size_t kBatch = 16;
 
@@ -71,13 +75,14 @@ class TimerQueue {
   void Insert(int64_t when, Timer* timer);
   size_t PopDue(int64_t now, Timer** due);
   void RemoveAt(size_t index);
+  void ShrinkIfSparse();
 
   SpinLock lock_;
   // All guarded by lock_.
-  std::vector<Slot> heap_;
-  std::vector<uint32_t> position_;  // by id: where in heap_
-  std::vector<Timer*> timer_;       // by id
-  std::vector<uint32_t> free_ids_;
+  Array<Slot> heap_;
+  Array<uint32_t> position_;  // by id: where in heap_
+  Array<Timer*> timer_;       // by id
+  Array<uint32_t> free_ids_;
   std::atomic<int64_t> earliest_{kNever};
 };
 

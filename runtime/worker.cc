@@ -52,9 +52,10 @@ __attribute__((noinline)) void DropResult(Task& task) {
 }
 
 // What every task runs on its stack, from its first instruction to its last.
-CURG_NO_TSAN void TaskMain() {
-  CurrentWorker()->FinishSwitch();
-  Task& task = *CurrentTask();
+CURG_NO_TSAN void TaskMain(void* word) {
+  Worker& worker = *static_cast<Worker*>(word);
+  Task& task = *worker.current();
+  worker.FinishSwitch();
   RunBody(task);
   Leave(task);
   DropResult(task);  // detached meanwhile
@@ -85,49 +86,56 @@ CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
   Task* const next = scheduler.PickNext(*this);
+  void* resumer;
   if (next == nullptr) {
     *exceptions = {};
-    Context::Switch(task.context, system, last);
+    resumer = Context::Switch(task.context, system, this, last);
   } else {
     Prepare(*next);
     *exceptions = next->exceptions;
-    ThreadState& thread = ThisThread();
-    thread.left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
+    thread->left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    thread.current.store(next, std::memory_order_relaxed);
+    thread->current.store(next, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    Context::Switch(task.context, next->context, last);
+    resumer = Context::Switch(task.context, next->context, this, last);
   }
-  CurrentWorker()->FinishSwitch();  // another worker, perhaps
+  static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
 }
 
 void Worker::FinishSwitch() {
-  const AfterSwitch after = std::exchange(after_switch, {});
-  if (after.commit != nullptr && !after.commit(after.arg)) scheduler.Ready(after.task);
+  const AfterSwitch after = after_switch;
+  if (after.task == nullptr) return;
+  after_switch.task = nullptr;
+  if (after.commit == nullptr) {
+    scheduler.ReadyLast(*this, after.task);
+  } else if (!after.commit(after.arg)) {
+    scheduler.Ready(after.task);
+  }
 }
 
 // On the system stack; comes back when a task found nobody to hand over to.
 void Worker::Execute(Task* task) {
   Prepare(*task);
   *exceptions = task->exceptions;
-  ThisThread().current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
+  thread->current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);
   in_task.store(true, std::memory_order_relaxed);
-  Context::Switch(system, task->context);
+  Context::Switch(system, task->context, this);
   in_task.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  ThisThread().current.store(nullptr, std::memory_order_relaxed);
+  thread->current.store(nullptr, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // before anybody else may have the task
   FinishSwitch();
 }
 
 void Worker::Run() {
   ScopedKnownThread known(kind);
-  ThisThread().worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
+  thread = &ThisThread();
+  thread->worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
   system.AdoptThread(known.thread().system_stack);
   exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   while (Task* task = scheduler.FindRunnable(*this)) Execute(task);
-  ThisThread().worker.store(nullptr, std::memory_order_relaxed);
+  thread->worker.store(nullptr, std::memory_order_relaxed);
 }
 
 }  // namespace curg::internal

@@ -35,8 +35,12 @@ class Worker {
     Task* task = nullptr;
   };
 
+  // The task it runs, or null.
+  Task* current() const { return thread->current.load(std::memory_order_relaxed); }
+
   // Leaves the current task's stack: for the next task's, if one is at hand, else for the system stack. Returns
-  // when the task is resumed, perhaps on another worker. `last`: it will not be.
+  // when the task is resumed, perhaps on another worker. A null `commit`: the task goes behind all others of
+  // this worker. `last`: it will not be resumed.
   void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last = false);
 
   // On the new stack, after every switch.
@@ -47,7 +51,9 @@ class Worker {
   const ThreadKind kind;
   Context system;                 // the scheduler loop, on the thread's own stack
   AfterSwitch after_switch;
-  ExceptionState* exceptions = nullptr;  // the thread's; asked for once, and never kept in a task
+  // The thread's; asked for once, and never kept in a task.
+  ExceptionState* exceptions = nullptr;
+  ThreadState* thread = nullptr;
   const bool surplus;             // beyond the configured number, while others are held (sysmon.h)
   bool spinning = false;          // counted in Scheduler's number of spinning workers
   uint32_t random = 0;            // state of the victim choice

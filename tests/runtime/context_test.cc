@@ -42,18 +42,18 @@ class ContextTest : public testing::Test {
   ~ContextTest() override {
     if (!flow_.stack().empty()) {
       end_ = true;
-      Context::Switch(home_, flow_);
+      Context::Switch(home_, flow_, nullptr);
       flow_.Finish();
     }
     munmap(memory_, kStack);
   }
 
-  static void Count() {
+  static void Count(void* = nullptr) {
     while (!end_) {
       ++steps_;
-      Context::Switch(flow_, home_);
+      Context::Switch(flow_, home_, nullptr);
     }
-    Context::Switch(flow_, home_, /*last=*/true);
+    Context::Switch(flow_, home_, nullptr, /*last=*/true);
   }
 
   __attribute__((noinline)) static void CountDeep(int depth) {
@@ -61,7 +61,7 @@ class ContextTest : public testing::Test {
     CountDeep(depth - 1);
     asm volatile("");  // no tail call
   }
-  static void DeepEntry() { CountDeep(10); }
+  static void DeepEntry(void*) { CountDeep(10); }
 
   static inline Context home_;
   static inline Context flow_;
@@ -75,19 +75,31 @@ TEST_F(ContextTest, ThereAndBack) {
   flow_.Start(bounds_, 0, &Count);
   EXPECT_EQ(flow_.stack(), bounds_);
   for (int i = 1; i <= 100; ++i) {
-    Context::Switch(home_, flow_);
+    Context::Switch(home_, flow_, nullptr);
     EXPECT_EQ(steps_, i);
   }
+}
+
+TEST_F(ContextTest, EachSwitchHandsAWordOver) {
+  static int words[4];
+  flow_.Start(bounds_, 0, [](void* word) {
+    EXPECT_EQ(word, &words[0]);
+    EXPECT_EQ(Context::Switch(flow_, home_, &words[1]), &words[2]);
+    Context::Switch(flow_, home_, &words[3]);
+    Context::Switch(flow_, home_, nullptr, /*last=*/true);
+  });
+  EXPECT_EQ(Context::Switch(home_, flow_, &words[0]), &words[1]);
+  EXPECT_EQ(Context::Switch(home_, flow_, &words[2]), &words[3]);
 }
 
 TEST_F(ContextTest, StartsBelowItsColour) {
   for (uintptr_t colour : {0, 128, 1920}) {
     flow_.Start(bounds_, colour, &Count);
-    Context::Switch(home_, flow_);
+    Context::Switch(home_, flow_, nullptr);
     EXPECT_LT(flow_.Saved().sp, bounds_.high - colour);
     EXPECT_GT(flow_.Saved().sp, bounds_.high - colour - 4096);
     end_ = true;
-    Context::Switch(home_, flow_);
+    Context::Switch(home_, flow_, nullptr);
     flow_.Finish();
     EXPECT_TRUE(flow_.stack().empty());
     end_ = false;
@@ -97,7 +109,7 @@ TEST_F(ContextTest, StartsBelowItsColour) {
 TEST_F(ContextTest, SavedRegistersWalkToTheRoot) {
   ASSERT_TRUE(RefreshUnwindTables().ok());
   flow_.Start(bounds_, 0, &DeepEntry);
-  Context::Switch(home_, flow_);
+  Context::Switch(home_, flow_, nullptr);
   const Registers saved = flow_.Saved();
   EXPECT_TRUE(bounds_.Contains(saved.sp));
   std::array<uintptr_t, 64> pcs;
@@ -110,7 +122,7 @@ TEST_F(ContextTest, SavedRegistersWalkToTheRoot) {
 
 TEST_F(ContextTest, SwitchingIsInTheJumpOnly) {
   flow_.Start(bounds_, 0, &Count);
-  Context::Switch(home_, flow_);
+  Context::Switch(home_, flow_, nullptr);
   EXPECT_FALSE(Context::IsSwitching(flow_.Saved().pc));  // the instruction after the jump
   EXPECT_FALSE(Context::IsSwitching(reinterpret_cast<uintptr_t>(&Context::Switch)));
   EXPECT_FALSE(Context::IsSwitching(0));
@@ -120,24 +132,24 @@ TEST_F(ContextTest, SwitchingIsInTheJumpOnly) {
 // What the ABI says a call preserves and a switch must: rounding mode included.
 TEST_F(ContextTest, FloatingPointControlIsTheFlowsOwn) {
   struct Rounding {
-    static void Entry() {
+    static void Entry(void*) {
       uint32_t up = 0x1f80 | 0x4000;
       asm volatile("ldmxcsr %0" : : "m"(up));
-      Context::Switch(flow_, home_);
+      Context::Switch(flow_, home_, nullptr);
       uint32_t now;
       asm volatile("stmxcsr %0" : "=m"(now));
       steps_ = static_cast<int>(now & 0x6000);
-      Context::Switch(flow_, home_, /*last=*/true);
+      Context::Switch(flow_, home_, nullptr, /*last=*/true);
     }
   };
   uint32_t before;
   asm volatile("stmxcsr %0" : "=m"(before));
   flow_.Start(bounds_, 0, &Rounding::Entry);
-  Context::Switch(home_, flow_);
+  Context::Switch(home_, flow_, nullptr);
   uint32_t between;
   asm volatile("stmxcsr %0" : "=m"(between));
   EXPECT_EQ(between & 0x6000, before & 0x6000);
-  Context::Switch(home_, flow_);
+  Context::Switch(home_, flow_, nullptr);
   EXPECT_EQ(steps_, 0x4000);
   flow_.Finish();
 }

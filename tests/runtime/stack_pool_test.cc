@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <iterator>
 #include <set>
@@ -43,6 +44,16 @@ size_t ResidentPages(const StackSlot& slot) {
 
 void Touch(const StackSlot& slot, size_t bytes) {
   std::memset(reinterpret_cast<void*>(slot.usable().high - bytes), 1, bytes);
+}
+
+// Whether the page below the slot's memory faults: the kernel, asked to read it, says so.
+bool HasGuard(const StackSlot& slot) {
+  int pipe_ends[2];
+  EXPECT_EQ(pipe(pipe_ends), 0);
+  const ssize_t written = write(pipe_ends[1], slot.base, 1);
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
+  return written == -1 && errno == EFAULT;
 }
 
 TEST(StackPool, SlotsAreApartAndUsable) {
@@ -163,6 +174,30 @@ TEST(StackPool, TrimGivesMemoryBack) {
   // What is kept is what will be taken next.
   for (const StackSlot& slot : TakeSlots(pool, 5)) EXPECT_EQ(ResidentPages(slot), 3u);
   EXPECT_EQ(ResidentPages(TakeSlots(pool, 1)[0]), 0u);
+}
+
+// A slab of which nothing is used is mapped anew: guards go and come again, and addresses stay mapped.
+TEST(StackPool, EmptySlabsAreMappedAnew) {
+  StackPool pool(kSlot, 0);
+  const std::vector<StackSlot> slots = TakeSlots(pool, 600);
+  for (const StackSlot& slot : slots) Touch(slot, kPage);
+  pool.ReturnSlots(slots.data() + 1, slots.size() - 1);  // the first slab keeps one in use
+  pool.TrimUnused(0);
+  EXPECT_EQ(pool.stats().resident, 599u);
+  pool.TrimUnused(0);
+  EXPECT_EQ(pool.stats().resident, 0u);
+  EXPECT_EQ(pool.stats().in_pool, pool.stats().slots - 1);
+  EXPECT_EQ(ResidentPages(slots[0]), 1u);
+  for (const StackSlot& slot : slots) {
+    EXPECT_EQ(*reinterpret_cast<char*>(slot.usable().high - 1), &slot == &slots[0] ? 1 : 0);
+  }
+  const std::vector<StackSlot> again = TakeSlots(pool, 599);
+  std::set<char*> distinct = {slots[0].base};
+  for (const StackSlot& slot : again) {
+    EXPECT_TRUE(distinct.insert(slot.base).second);
+    EXPECT_TRUE(HasGuard(slot));
+  }
+  EXPECT_EQ(pool.stats().unguarded, 0u);
 }
 
 TEST(StackPool, UntouchedSlotsCostNothing) {

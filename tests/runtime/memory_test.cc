@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory comes back: stacks, their page tables, task records, timers.
+#include <chrono>
+#include <cstdint>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/context.h"
+#include "runtime/go.h"
+#include "runtime/sync/wait_group.h"
+
+// Sanitizers keep memory of their own for each page touched.
+#if !defined(CURG_ASAN) && !defined(CURG_TSAN)
+
+namespace curg {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int kAtATime = 100'000;
+constexpr int kWaves = 10;
+constexpr auto kTimeLimit = std::chrono::seconds(10);
+
+// A field of a file like /proc/self/status, in KiB.
+int64_t KibOf(const char* file, const std::string& field) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind(field + ":", 0) == 0) return std::stoll(line.substr(field.size() + 1));
+  }
+  ADD_FAILURE() << file << " has no " << field;
+  return 0;
+}
+
+// Exact, unlike the counter in statm, of which each CPU keeps a part to itself.
+int64_t ResidentKib() { return KibOf("/proc/self/smaps_rollup", "Rss"); }
+int64_t PageTablesKib() { return KibOf("/proc/self/status", "VmPTE"); }
+
+// Waits until no more than `limit_kib` are resident; returns how many are.
+int64_t AwaitResident(int64_t limit_kib) {
+  const auto deadline = steady_clock::now() + kTimeLimit;
+  int64_t resident;
+  while ((resident = ResidentKib()) > limit_kib && steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return resident;
+}
+
+// Room for all handles, resident from the start: what malloc keeps is not to be measured.
+std::vector<JoinHandle<void>>& Handles() {
+  static auto* const handles = [] {
+    auto* made = new std::vector<JoinHandle<void>>(kAtATime);
+    made->clear();
+    return made;
+  }();
+  return *handles;
+}
+
+// Has `count` tasks wait for one thing at once.
+void Storm(int count = kAtATime) {
+  WaitGroup gate;
+  gate.Add(1);
+  WaitGroup ready;
+  std::vector<JoinHandle<void>>& tasks = Handles();
+  for (int i = 0; i < count; ++i) {
+    ready.Add(1);
+    tasks.push_back(Go({.name = "short"}, [&] {
+      ready.Done();
+      gate.Wait();
+    }));
+  }
+  ready.Wait();
+  gate.Done();
+  for (auto& task : tasks) task.Join();
+  tasks.clear();
+}
+
+void ExpectMemoryBack(size_t stacks_cached) {
+  RuntimeOptions options;
+  options.workers = 4;
+  options.stacks_cached = stacks_cached;
+  auto runtime = Runtime::Create(options);
+  ASSERT_TRUE(runtime.ok()) << runtime.status();
+  (*runtime)->Run([] { Storm(16); });  // the code, too, becomes resident
+  const int64_t start = ResidentKib();
+  const int64_t page_tables = PageTablesKib();
+  int64_t most = 0;
+  for (int wave = 0; wave < kWaves; ++wave) {
+    (*runtime)->Run([&] {
+      Storm();
+      most = ResidentKib();
+    });
+  }
+  EXPECT_GT(most, int64_t{kAtATime} * 4);  // a page for each stack
+  // A cached stack has one page, seldom two.
+  const int64_t limit = (start + static_cast<int64_t>(stacks_cached) * 4) * 105 / 100;
+  const int64_t resident = AwaitResident(limit);
+  EXPECT_LE(resident, limit) << "from " << start << " KiB at the start, " << most << " at most";
+  if (stacks_cached == 0) {  // half a KiB a stack while they live
+    EXPECT_LE(PageTablesKib(), page_tables + kAtATime / 2 / 10);
+  }
+  // And all of it works again.
+  (*runtime)->Run([&] { Storm(); });
+}
+
+TEST(Memory, ComesBackAfterAMillionTasks) { ExpectMemoryBack(/*stacks_cached=*/0); }
+
+TEST(Memory, ComesBackButForTheCache) { ExpectMemoryBack(RuntimeOptions{}.stacks_cached); }
+
+// A worker that has something to do now and then keeps no more than one that sleeps.
+TEST(Memory, ComesBackWhileATaskTicks) {
+  auto runtime = Runtime::Create({.workers = 2, .stacks_cached = 0});
+  ASSERT_TRUE(runtime.ok()) << runtime.status();
+  (*runtime)->Run([] {
+    Storm(16);
+    const int64_t start = ResidentKib();
+    Storm();
+    const auto deadline = steady_clock::now() + kTimeLimit;
+    while (ResidentKib() > start * 105 / 100 && steady_clock::now() < deadline) {
+      SleepFor(std::chrono::milliseconds(20));
+    }
+    EXPECT_LE(ResidentKib(), start * 105 / 100);
+  });
+}
+
+void Sleepers(int count) {
+  std::vector<JoinHandle<void>>& tasks = Handles();
+  for (int i = 0; i < count; ++i) {
+    tasks.push_back(Go([] { SleepFor(std::chrono::milliseconds(500)); }));
+  }
+  for (auto& task : tasks) task.Join();
+  tasks.clear();
+}
+
+// The timer heap, too.
+TEST(Memory, ComesBackAfterManySleepers) {
+  auto runtime = Runtime::Create({.workers = 2, .stacks_cached = 0});
+  ASSERT_TRUE(runtime.ok()) << runtime.status();
+  (*runtime)->Run([] { Sleepers(16); });
+  const int64_t start = ResidentKib();
+  (*runtime)->Run([] { Sleepers(kAtATime); });
+  EXPECT_LE(AwaitResident(start * 105 / 100), start * 105 / 100);
+}
+
+}  // namespace
+}  // namespace curg
+
+#endif
