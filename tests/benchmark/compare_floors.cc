@@ -60,8 +60,8 @@ void MeasureCacheLine(const Arguments& arguments) {
   ReportPerOp("", "ns/op", transfers, stretch);
 }
 
-// The first write to a page of a new mapping; neighbours are not touched, as the pages at the tops of
-// stacks are not neighbours.
+// The first write to a page of a new mapping; its neighbours are not touched, as those at the tops
+// of stacks are no neighbours.
 void MeasureFirstTouch(const Arguments& arguments) {
   constexpr size_t kApart = size_t{256} << 10;
   const size_t size = kApart * static_cast<size_t>(arguments.tasks);
