@@ -31,9 +31,8 @@ void MeasureCasAndStore(const Arguments& arguments) {
   ReportPerOp("", "ns/op", arguments.ops, stretch);
 }
 
-// A cache line goes from one CPU to another: half of a round trip. The least of many short stretches,
-// since it takes milliseconds while the two threads share a CPU; and limited in time, for the same
-// reason.
+// A cache line goes from one CPU to another: half of a round trip. The least of many stretches,
+// and limited in time, since it takes milliseconds while the two threads share a CPU.
 void MeasureCacheLine(const Arguments& arguments) {
   constexpr int64_t kOver = -1;
   constexpr int64_t kStretch = 512;
