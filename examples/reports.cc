@@ -36,7 +36,7 @@ __attribute__((noinline)) int Parse(int level) {
 
 // Longer than a task should compute without a Yield().
 __attribute__((noinline)) void Index() {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
   while (std::chrono::steady_clock::now() < end) g_depth = g_depth + 1;
 }
 

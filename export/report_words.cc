@@ -13,7 +13,8 @@ namespace {
 
 // What the runtime is made of, as opposed to what is offered to users.
 bool IsInternal(const Frame& frame) {
-  constexpr std::array<std::string_view, 2> kPrefixes = {"curg::internal::", "std::__invoke"};
+  constexpr std::array<std::string_view, 3> kPrefixes = {"curg::internal::", "std::__invoke",
+                                                         "std::invoke"};
   const std::string_view function = frame.function;
   return std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
     return function.starts_with(prefix);

@@ -101,6 +101,8 @@ void OnFault(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
+bool IsDying() { return g_reported.load(std::memory_order_relaxed) != 0; }  // relaxed: a hint
+
 void InstallFaultHandler() {
   static const bool installed = [] {
     // Neither interrupts the other: a fault inside the handler ends the process at once.

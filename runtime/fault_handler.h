@@ -15,4 +15,7 @@ namespace curg::internal {
 // Once a process; later calls have no effect. Thread-safe.
 void InstallFaultHandler();
 
+// Whether a task has overflowed its stack, so that what happens now is the process's end. Thread-safe.
+bool IsDying();
+
 }  // namespace curg::internal

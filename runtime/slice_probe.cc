@@ -14,7 +14,6 @@
 #include "runtime/signal_action.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
-#include "runtime/unwind_table.h"
 
 namespace curg::internal {
 namespace {
@@ -103,7 +102,7 @@ bool SliceProbe::Install() {
 uint32_t SliceProbe::Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick) {
   // acquire: pairs with the releases in Finish() and GiveUp()
   if (own_.exchange(true, std::memory_order_acquire)) return 0;
-  if (!Install() || !RefreshUnwindTables().ok()) {
+  if (!Install()) {
     own_.store(false, std::memory_order_release);
     return 0;
   }

@@ -53,8 +53,7 @@ class SliceProbe {
 
   // Asks thread `tid` of this process for its stack, if *tick is still `expected_tick` when it answers;
   // `tick` must stay valid for ever or until Take or GiveUp. Returns the question's number, 0 when another is under
-  // way or the kernel refuses. Thread-safe. Not async-signal-safe. Blocks: the thread, for milliseconds at
-  // the first call (what walks need is prepared).
+  // way or the kernel refuses. Thread-safe. Not async-signal-safe. Blocks: nothing.
   uint32_t Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick);
 
   // The answer to `question`, after which that is over; null as long as there is none. Valid until

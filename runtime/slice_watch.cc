@@ -10,11 +10,11 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/fault_handler.h"
 #include "runtime/other_thread.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
 #include "runtime/traceback.h"
-#include "runtime/unwind_table.h"
 
 namespace curg::internal {
 namespace {
@@ -27,6 +27,14 @@ constexpr size_t kFramesOfSleeper = 32;
 size_t CopyName(const Task& task, std::span<char> name) {
   const size_t size = std::min(task.name.size(), name.size());
   return CopyUnstable(name.data(), task.name.data(), size) ? size : 0;
+}
+
+// A walk without compiled tables, which would take long to make while the slice goes on, does not know
+// the end of a task's stack: it finds one frame more, of which nobody can tell anything.
+void ShowStack(std::span<const uintptr_t> pcs, Traceback walk, ReportedTask* task) {
+  const bool one_more = walk.end == TracebackEnd::kNoRow && walk.depth > 1;
+  task->stack = pcs.first(walk.depth - (one_more ? 1 : 0));
+  task->stack_cut = walk.end == TracebackEnd::kTruncated || walk.end == TracebackEnd::kBadFrame;
 }
 
 }  // namespace
@@ -50,7 +58,7 @@ int64_t SliceWatch::Period(int64_t period_ns) const {
 }
 
 void SliceWatch::Look(size_t index, const Worker& worker, int64_t now) {
-  if (threshold_ns_ == 0) return;
+  if (threshold_ns_ == 0 || IsDying()) return;
   if (slices_.size() <= index) slices_.resize(index + 1);
   Slice& slice = slices_[index];
   // relaxed, all: hints
@@ -126,9 +134,8 @@ void SliceWatch::Report(const Slice& slice, const SliceAnswer& answer, int64_t n
                  .tag = answer.tag,
                  .spawner_id = answer.spawner_id,
                  .spawn_pc = answer.spawn_pc,
-                 .stack_size = answer.stack_size,
-                 .stack = std::span(answer.pcs).first(answer.walk.depth),
-                 .stack_cut = answer.walk.end != TracebackEnd::kRoot};
+                 .stack_size = answer.stack_size};
+  ShowStack(answer.pcs, answer.walk, &report.task);
   report.held = std::chrono::nanoseconds(asked_at_ - slice.since);
   Deliver(report, now);
 }
@@ -151,10 +158,8 @@ void SliceWatch::ReportUndisturbed(Slice& slice, const Worker& worker, int64_t n
   const pid_t tid = worker.tid.load(std::memory_order_relaxed);
   const auto registers = RegistersOfSleeper(tid);
   report.asleep = registers.has_value() || ThreadSleeps(tid);
-  if (registers && bounds.Contains(registers->sp) && RefreshUnwindTables().ok()) {
-    const Traceback walk = WalkStack(*registers, bounds, pcs);
-    report.task.stack = std::span(pcs).first(walk.depth);
-    report.task.stack_cut = walk.end != TracebackEnd::kRoot;
+  if (registers && bounds.Contains(registers->sp)) {
+    ShowStack(pcs, WalkStack(*registers, bounds, pcs), &report.task);
   }
   // release, by a read-modify-write that changes nothing: what was read above stays before the second look
   if (worker.processor->tick.fetch_add(0, std::memory_order_acq_rel) != slice.tick ||
