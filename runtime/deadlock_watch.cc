@@ -166,8 +166,11 @@ void DeadlockWatch::Judge(int64_t now) {
   const std::optional<Census> before = TakeCensus();
   if (!before) return;
   const bool certain = before->certain();
-  if (!MayReport(certain, now) || !RefreshUnwindTables().ok()) return;
-  const Found found = FindTasks(/*with_tags=*/certain);
+  if (!MayReport(certain, now)) return;
+  const Found count = FindTasks(/*with_tags=*/false, /*most=*/0);
+  // The tables cost milliseconds and megabytes: only when there is something to show.
+  if (count.total == 0 || count.waits_for_service || !RefreshUnwindTables().ok()) return;
+  const Found found = FindTasks(/*with_tags=*/certain, kTasksMax);
   if (found.total == 0 || found.waits_for_service || TakeCensus() != before) return;
   const bool fatal = action_ == DeadlockAction::kFatal || (certain && action_ == DeadlockAction::kDefault);
   warned_ = true;
@@ -180,7 +183,7 @@ void DeadlockWatch::Judge(int64_t now) {
 
 // The parked tasks. All that a parked task's fields are ordered by is that its worker has gone to sleep;
 // where others can still wake it, what is read may change, and is only ever copied.
-DeadlockWatch::Found DeadlockWatch::FindTasks(bool with_tags) {
+DeadlockWatch::Found DeadlockWatch::FindTasks(bool with_tags, size_t most) {
   Found found;
   uintptr_t pcs[kFramesMax];
   std::lock_guard lock(TheSources().lock);  // none of the runtimes ends, and takes its stacks along
@@ -194,7 +197,7 @@ DeadlockWatch::Found DeadlockWatch::FindTasks(bool with_tags) {
     if (IsBusyServiceTask(task, state)) found.waits_for_service = true;
     if (state != TaskState::kParked || task.runtime_task || !is_ours(task)) return;
     if (WaitsForService(task)) found.waits_for_service = true;
-    if (++found.total > kTasksMax) return;
+    if (++found.total > most) return;
     ReportedTask reported = Describe(task, with_tags);
     found.names.push_back(NameOf(task));
     const StackBounds bounds = task.context.stack();

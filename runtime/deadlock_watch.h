@@ -71,7 +71,8 @@ class DeadlockWatch {
 
   void Judge(int64_t now);
   bool MayReport(bool certain, int64_t now) const;
-  static Found FindTasks(bool with_tags);
+  // Describes the first `most`, and counts all.
+  static Found FindTasks(bool with_tags, size_t most);
 
   const QuietSource& source_;
   const DeadlockAction action_;
