@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "runtime/check.h"
+#include "runtime/caller.h"
 #include "runtime/scheduler.h"
 #include "runtime/sysmon.h"
 #include "runtime/worker_count.h"
@@ -33,8 +33,9 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
 
 Runtime::~Runtime() {
   const internal::Worker* const worker = internal::CurrentWorker();
-  CURG_CHECK(worker == nullptr || &worker->scheduler != scheduler_.get(),
-             "end a runtime from a plain thread or another runtime's task, not from its own");
+  if (worker != nullptr && &worker->scheduler == scheduler_.get()) {
+    internal::FatalMisuse("ends the runtime that it runs on; do that from outside");
+  }
   sysmon_->Stop();
   const int held = scheduler_->Stop(kStopGraceNs);
   if (held == 0) return;

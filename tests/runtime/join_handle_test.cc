@@ -219,5 +219,15 @@ TEST(RunUntil, GivesUpAndAsksToStop) {
             WaitStatus::kCancelled);
 }
 
+TEST(RuntimeDeathTest, EndedByItsOwnTask) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto runtime = Runtime::Create({.workers = 1}).value();
+        runtime->Go({.name = "sawyer"}, [&] { runtime.reset(); }).Join();
+      },
+      "curg: task [0-9]+ \"sawyer\": ends the runtime that it runs on");
+}
+
 }  // namespace
 }  // namespace curg
