@@ -16,13 +16,13 @@ constexpr int64_t kStopGraceNs = 100'000'000;
 }  // namespace
 
 Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler)
-    : scheduler_(std::move(scheduler)),
-      sysmon_(std::make_unique<internal::Sysmon>(*scheduler_)) {}
+    : scheduler_(std::move(scheduler)), sysmon_(std::make_unique<internal::Sysmon>(*scheduler_)) {}
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   absl::StatusOr<int> workers = internal::WorkerCount(options.workers);
   if (!workers.ok()) return workers.status();
-  internal::Scheduler::Config config = {.workers = *workers, .stacks_max = options.stacks_max,
+  internal::Scheduler::Config config = {.workers = *workers,
+                                        .stacks_max = options.stacks_max,
                                         .stacks_cached = options.stacks_cached};
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
   if (!size.ok()) return size;
@@ -40,8 +40,8 @@ Runtime::~Runtime() {
   const int held = scheduler_->Stop(kStopGraceNs);
   if (held == 0) return;
   std::fprintf(stderr,
-               "curg: the runtime ends while %d of its workers still run a task that does not come back; "
-               "they are left behind\n",
+               "curg: the runtime ends while %d of its workers still run a task that does not come "
+               "back; they are left behind\n",
                held);
   sysmon_.release();  // theirs for ever, both
   new std::shared_ptr<internal::Scheduler>(std::move(scheduler_));

@@ -212,11 +212,13 @@ TEST(RunUntil, GivesUpAndAsksToStop) {
   });
   std::stop_source impatient;
   impatient.request_stop();
-  EXPECT_EQ(runtime
-                ->RunUntil(
-                    Deadline::Never(), [] { SleepFor(1h); }, impatient.get_token())
-                .status,
+  asked = false;
+  const auto slower = [&](std::stop_token stop) { asked = !SleepFor(1h, stop); };
+  EXPECT_EQ(runtime->RunUntil(Deadline::Never(), slower, impatient.get_token()).status,
             WaitStatus::kCancelled);
+  runtime->Run([&] {
+    while (!asked) Yield();
+  });
 }
 
 TEST(RuntimeDeathTest, EndedByItsOwnTask) {
