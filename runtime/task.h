@@ -43,6 +43,7 @@ class alignas(64) Task {
   const void* wait_object = nullptr;
   WaitReason wait_reason = WaitReason::kNone;
   std::atomic<TaskState> state{TaskState::kFree};  // a hint for others
+  uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured (processor_counters.h)
 
   // --- Written by whoever owns the task at the time: spawner, worker, waker.
   Task* next = nullptr;             // in the global queue or a free list

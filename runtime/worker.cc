@@ -78,6 +78,7 @@ void Worker::Prepare(Task& task) {
     task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
   }
   task.state.store(TaskState::kRunning, std::memory_order_relaxed);  // relaxed: a hint
+  processor->counters.OnRunning(task);
 }
 
 // The order of stores is for a handler on this thread, which takes the stack pointer for true: while it
