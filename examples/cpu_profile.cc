@@ -8,8 +8,6 @@
 // You will see that SumOfDivisors leads in `-top`, that `-tags` gives three quarters of the time to
 // tenant=acme, whatever worker its tasks ran on, and that `-peek` shows who called it.
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -64,9 +62,6 @@ int Main(const std::string& path, uint64_t largest) {
 }
 
 int main(int argc, char** argv) {
-  // `bazel run` starts programs elsewhere; paths are meant where it was called.
-  const char* const directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (directory != nullptr && chdir(directory) != 0) std::perror(directory);
   const std::string path = argc > 1 ? argv[1] : "cpu.pb.gz";
   const uint64_t largest = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 300'000;
   return curg::Run([&] { return Main(path, largest); });

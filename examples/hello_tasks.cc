@@ -2,7 +2,7 @@
 //
 // Tasks, labels and a CPU profile: the program of README.md.
 //
-//   ./bazelw build -c opt //examples:hello_tasks && bazel-bin/examples/hello_tasks
+//   ./bazelw run -c opt //examples:hello_tasks     writes cpu.pb.gz
 //   go tool pprof -tags cpu.pb.gz
 //
 // You will see two sums, and that three quarters of the time carry the label `job: large`.

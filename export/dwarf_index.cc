@@ -60,12 +60,28 @@ bool IsCPlusPlus(Dwarf_Die* unit) {
   }
 }
 
+// True for a lambda's closure: gcc leaves it without a name, but not its call operator, which is
+// marked as made by the compiler.
+bool IsClosure(Dwarf_Die* type) {
+  Dwarf_Die child;
+  if (dwarf_child(type, &child) != 0) return false;
+  do {
+    const char* name = dwarf_diename(&child);
+    if (dwarf_tag(&child) == DW_TAG_subprogram && name != nullptr &&
+        std::string_view(name) == "operator()" && dwarf_hasattr(&child, DW_AT_artificial) != 0) {
+      return true;
+    }
+  } while (dwarf_siblingof(&child, &child) == 0);
+  return false;
+}
+
 // What an entry is called in a qualified name; gcc's "<lambda(int)>" would look like template
 // arguments.
 std::string ScopeName(Dwarf_Die* die) {
   const char* name = dwarf_diename(die);
   if (name == nullptr) {
-    return dwarf_tag(die) == DW_TAG_namespace ? "(anonymous namespace)" : "{unnamed type}";
+    if (dwarf_tag(die) == DW_TAG_namespace) return "(anonymous namespace)";
+    return IsClosure(die) ? "{lambda}" : "{unnamed type}";
   }
   const std::string_view text = name;
   if (text.starts_with("<lambda") && text.ends_with('>')) {

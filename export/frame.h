@@ -11,7 +11,7 @@ namespace curg {
 
 struct Frame {
   std::string function;     // demangled and simplified; empty when unknown
-  std::string system_name;  // as linkers know it; the function's own when there is no other
+  std::string system_name;  // as linkers know it; empty when unknown
   std::string file;         // of the code executed; empty when unknown
   int line = 0;             // 0 when unknown
   int start_line = 0;       // of the function's declaration; 0 when unknown

@@ -75,7 +75,7 @@ absl::Status PprofFile::Write(const CpuProfile& profile) {
 
 absl::StatusOr<CpuProfileToFile> CpuProfileToFile::Start(const std::string& path,
                                                          const CpuProfileOptions& options,
-                                                         std::source_location caller) {
+                                                         CallSite caller) {
   absl::StatusOr<internal::OutputFile> file = internal::OutputFile::Open(path);
   if (!file.ok()) return file.status();
   absl::StatusOr<CpuProfileSession> session = StartCpuProfile(options, caller);

@@ -13,7 +13,6 @@
 #pragma once
 
 #include <optional>
-#include <source_location>
 #include <string>
 #include <utility>
 
@@ -36,7 +35,8 @@ absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile);
 absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile, FrameSource& frames);
 
 // EncodePprof to a file. The file is there whole or not at all; what was there before stays until
-// then.
+// then. A relative path is below the current directory when the file is opened; under `bazel run`,
+// which starts programs in their runfiles directory, it is below the one that bazel was called in.
 // Errors say which path and what the system said. Blocks: the thread.
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path);
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path, FrameSource& frames);
@@ -67,9 +67,9 @@ class CpuProfileToFile {
  public:
   // Opens the file first: a path that cannot be written is an error before anything is sampled.
   // Errors are those of the file and of StartCpuProfile. Blocks: the task or plain thread, briefly.
-  static absl::StatusOr<CpuProfileToFile> Start(
-      const std::string& path, const CpuProfileOptions& options = {},
-      std::source_location caller = std::source_location::current());
+  static absl::StatusOr<CpuProfileToFile> Start(const std::string& path,
+                                                const CpuProfileOptions& options = {},
+                                                CallSite caller = CallSite::Here());
 
   CpuProfileToFile(CpuProfileToFile&& other) noexcept;
   // Ends the profile it holds first, as the destructor does.

@@ -171,8 +171,9 @@ class Locations {
   uint64_t FunctionOf(const Frame& frame) {
     const FunctionKey key = {
         strings_.Index(frame.function),
-        strings_.Index(frame.system_name.empty() ? frame.function : frame.system_name),
-        strings_.Index(frame.file), frame.start_line};
+        // None rather than the function's own: a reader takes equal names for a linkage name, and
+        // simplifies what is simple already ("(anonymous namespace)", "operator()").
+        strings_.Index(frame.system_name), strings_.Index(frame.file), frame.start_line};
     auto [it, is_new] = functions_.try_emplace(key);
     if (!is_new) return it->second;
     pb::Function* function = message_.add_function();

@@ -25,17 +25,20 @@ bool IsCode(Elf* elf, size_t index, uint64_t& end) {
   return (header.sh_flags & SHF_EXECINSTR) != 0;
 }
 
-// Of symbols at the same place, people know the global one.
-uint32_t RankOf(const GElf_Sym& symbol) {
-  switch (GELF_ST_BIND(symbol.st_info)) {
-    case STB_GLOBAL:
-      return 2;
-    case STB_WEAK:
-      return 1;
-    default:
-      return 0;
-  }
+// How well callers know a symbol, of those at the same place. (Weak or not is no difference: read is
+// global, open is weak.)
+uint32_t RankOf(const GElf_Sym& symbol, std::string_view name) {
+  constexpr uint32_t kPublic = 1U << 24;
+  constexpr uint32_t kCurrent = 1U << 23;
+  uint32_t rank = GELF_ST_BIND(symbol.st_info) == STB_LOCAL ? 0 : kPublic;
+  const size_t version = name.find('@');
+  if (version == name.npos || name.substr(version).starts_with("@@")) rank += kCurrent;
+  const size_t underscores = std::min(name.find_first_not_of('_'), name.size());
+  rank += (0x7F - static_cast<uint32_t>(std::min<size_t>(underscores, 0x7F))) << 16;
+  return rank + 0xFFFF - static_cast<uint32_t>(std::min<size_t>(name.size(), 0xFFFF));
 }
+
+std::string_view WithoutVersion(std::string_view name) { return name.substr(0, name.find('@')); }
 
 }  // namespace
 
@@ -65,7 +68,7 @@ void SymbolTable::Read(Elf* elf, Elf_Scn* section) {
     if (name == nullptr || *name == '\0' || *name == '$' || (name[0] == '.' && name[1] == 'L')) {
       continue;  // marks within a function
     }
-    symbols_.push_back({symbol.st_value, symbol.st_size, section_end, name, RankOf(symbol)});
+    symbols_.push_back({symbol.st_value, symbol.st_size, section_end, name, RankOf(symbol, name)});
   }
 }
 
@@ -87,12 +90,26 @@ void SymbolTable::Index() {
   unsized_.Build();
 }
 
+uint32_t SymbolTable::IndexOf(uint64_t address) const {
+  const uint32_t found = sized_.Find(address);
+  return found != IntervalIndex::kNone ? found : unsized_.Find(address);
+}
+
 std::string_view SymbolTable::Find(uint64_t address) const {
-  uint32_t found = sized_.Find(address);
-  if (found == IntervalIndex::kNone) found = unsized_.Find(address);
+  const uint32_t found = IndexOf(address);
+  return found == IntervalIndex::kNone ? std::string_view() : WithoutVersion(symbols_[found].name);
+}
+
+std::string_view SymbolTable::PublicAlias(uint64_t address, std::string_view name) const {
+  const uint32_t found = IndexOf(address);
   if (found == IntervalIndex::kNone) return {};
-  const std::string_view name = symbols_[found].name;
-  return name.substr(0, name.find('@'));
+  const auto is_before = [](const Symbol& symbol, uint64_t begin) { return symbol.begin < begin; };
+  const uint64_t begin = symbols_[found].begin;
+  for (auto it = std::lower_bound(symbols_.begin(), symbols_.end(), begin, is_before);
+       it != symbols_.end() && it->begin == begin; ++it) {
+    if (WithoutVersion(it->name) == name) return WithoutVersion(symbols_[found].name);
+  }
+  return {};
 }
 
 }  // namespace curg::internal

@@ -21,9 +21,13 @@ class SymbolTable {
 
   bool empty() const { return symbols_.empty(); }
 
-  // The name of the symbol around an address of the file, without a version ("@@GLIBC_2.2.5"); of
-  // several, a global one. Empty when there is none. Valid while `elf` is.
+  // The name of the symbol around an address of the file, without a version ("@@GLIBC_2.2.5"). Of
+  // several, the one that callers know: visible to other modules, not of a former version, with the
+  // fewest leading underscores, the shortest. Empty when there is none. Valid while `elf` is.
   std::string_view Find(uint64_t address) const;
+
+  // Find, if a symbol called `name` begins at the same place; otherwise empty.
+  std::string_view PublicAlias(uint64_t address, std::string_view name) const;
 
  private:
   struct Symbol {
@@ -36,6 +40,7 @@ class SymbolTable {
 
   void Read(Elf* elf, Elf_Scn* section);
   void Index();
+  uint32_t IndexOf(uint64_t address) const;
 
   std::vector<Symbol> symbols_;
   IntervalIndex sized_;

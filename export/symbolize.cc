@@ -66,11 +66,12 @@ class Symbolizer::Module {
     std::vector<Frame> frames;
     if (dwarf_) frames = dwarf_->Find(address);
     // The function that holds the code has a symbol, which may know its linkage name.
-    if (frames.empty() || frames.back().system_name.empty()) AddSymbol(address, frames);
-    if (!frames.empty() && frames.back().function.empty()) return {};
-    for (Frame& frame : frames) {
-      if (frame.system_name.empty()) frame.system_name = frame.function;
+    if (frames.empty() || frames.back().system_name.empty()) {
+      AddSymbol(address, frames);
+    } else if (!frames.back().system_name.starts_with("_Z")) {
+      UsePublicName(address, frames.back());
     }
+    if (!frames.empty() && frames.back().function.empty()) return {};
     return frames;
   }
 
@@ -85,6 +86,14 @@ class Symbolizer::Module {
     const std::string name = internal::ReadableName(symbol);
     // An unmangled symbol of C++ (main, extern "C") says no more than the debug information.
     if (frame.function.empty() || name != symbol) frame.function = name;
+  }
+
+  // C libraries call a function by names of their own (__GI___libc_read); callers know it as read.
+  void UsePublicName(uint64_t address, Frame& frame) {
+    const std::string_view name = symbols_->PublicAlias(address, frame.system_name);
+    if (name.empty()) return;
+    frame.system_name = std::string(name);
+    frame.function = internal::ReadableName(name);
   }
 
   // In one of the linker's stubs for calls to other modules, of which no table says a name. They

@@ -17,11 +17,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "export/demangle.h"
+#include "export/label_sums.h"
 #include "export/large_stack.h"
 #include "export/pseudo_names.h"
 #include "export/quality.h"
 #include "export/table.h"
-#include "labels/label_set.h"
 #include "labels/utf8.h"
 
 namespace curg {
@@ -51,8 +51,8 @@ std::string Time(const CpuProfile& profile, int64_t periods, int64_t total_perio
 // A label's value as a cell: unquoted where it cannot be mistaken.
 std::string Cell(std::string_view value) {
   const std::string quoted = internal::QuoteUtf8(value);
-  const bool plain = !value.empty() && quoted.size() == value.size() + 2 && value.front() != ' ' &&
-                     value.back() != ' ' && value.front() != '(';
+  const bool plain = !value.empty() && value != "-" && quoted.size() == value.size() + 2 &&
+                     value.front() != ' ' && value.back() != ' ' && value.front() != '(';
   return plain ? std::string(value) : quoted;
 }
 
@@ -63,7 +63,9 @@ std::string Title(const std::string& what, const CpuProfile& profile,
 }
 
 // Appends what a reader of the table above must know.
-void AppendNotes(const CpuProfile& profile, const CpuProfileTotals& totals, std::string& out) {
+void AppendNotes(const CpuProfile& profile, const CpuProfileTotals& totals,
+                 const TextOptions& options, std::string& out) {
+  if (!options.notes) return;
   if (totals.samples < kRoughBelow) {
     absl::StrAppendFormat(&out, "note: only %d samples; below %d, shares are rough\n",
                           totals.samples, kRoughBelow);
@@ -96,17 +98,16 @@ struct LabelRow {
   bool labelled = false;
 };
 
-LabelRow LabelRowOf(const CpuProfileEntry& entry, const std::vector<std::string_view>& keys,
-                    size_t cell_width) {
+LabelRow LabelRowOf(const LabelSum& sum, size_t cell_width) {
   LabelRow row;
-  row.periods = entry.periods;
-  const LabelSet* labels = LabelSet::FromTag(entry.tag.get());
-  for (std::string_view key : keys) {
-    const auto value = labels == nullptr ? std::nullopt : labels->Get(key);
-    row.labelled |= value.has_value();
-    row.cells.push_back(value.has_value() ? internal::ShortenName(Cell(*value), cell_width) : "-");
+  row.periods = sum.periods;
+  row.labelled = sum.Labelled();
+  if (!row.labelled) row.cells = {KindName(sum.kind)};
+  for (const std::optional<std::string>& value : sum.values) {
+    if (row.labelled) {
+      row.cells.push_back(value ? internal::ShortenName(Cell(*value), cell_width) : "-");
+    }
   }
-  if (!row.labelled) row.cells = {KindName(entry.kind)};
   return row;
 }
 
@@ -114,8 +115,8 @@ LabelRow LabelRowOf(const CpuProfileEntry& entry, const std::vector<std::string_
 std::vector<LabelRow> LabelRows(const CpuProfile& profile,
                                 const std::vector<std::string_view>& keys, size_t cell_width) {
   std::map<std::vector<std::string>, LabelRow> by_cells;
-  for (const CpuProfileEntry& entry : profile.entries) {
-    LabelRow row = LabelRowOf(entry, keys, cell_width);
+  for (const LabelSum& sum : SumByLabel(profile, keys)) {
+    LabelRow row = LabelRowOf(sum, cell_width);
     auto [it, is_new] = by_cells.try_emplace(row.cells, row);
     if (!is_new) it->second.periods += row.periods;
   }
@@ -235,7 +236,7 @@ std::string CpuByLabel(const CpuProfile& profile, const std::vector<std::string_
 
   std::string out =
       Title(absl::StrCat("CPU by ", absl::StrJoin(names, ", ")), profile, totals) + table.Render();
-  AppendNotes(profile, totals, out);
+  AppendNotes(profile, totals, options, out);
   return out;
 }
 
@@ -268,7 +269,7 @@ std::string TopFunctions(const CpuProfile& profile, FrameSource& frames,
   if (shown < rows.size()) {
     absl::StrAppendFormat(&out, "  ... and %d more functions\n", rows.size() - shown);
   }
-  AppendNotes(profile, totals, out);
+  AppendNotes(profile, totals, options, out);
   return out;
 }
 

@@ -43,7 +43,7 @@ void SetLabels(Labels labels);
 // Scopes nest: the last begun ends first. The task may park and change threads in between.
 class ScopedLabels {
  public:
-  explicit ScopedLabels(std::initializer_list<Label> labels)  // NOLINT(google-explicit-constructor)
+  ScopedLabels(std::initializer_list<Label> labels)
       : ScopedLabels(absl::Span<const Label>(labels.begin(), labels.size())) {}
   explicit ScopedLabels(absl::Span<const Label> labels);
   explicit ScopedLabels(const Labels& labels) : ScopedLabels(labels.pairs()) {}

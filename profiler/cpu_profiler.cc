@@ -91,7 +91,7 @@ class CpuProfileSession::Running {
   explicit Running(const CpuProfileOptions& options) : writer_(WriterOptions(options)) {}
 
   absl::Status Start() try {
-    const absl::Status status =
+    absl::Status status =
         internal::GoService("profile start", [this] { return writer_.Start(); }).Join();
     if (status.ok()) StartWriter();
     return status;
@@ -150,10 +150,10 @@ CpuProfile CpuProfileSession::Stop() {
 }
 
 absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions& options,
-                                                  std::source_location caller) {
+                                                  CallSite caller) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   const std::string name = options.holder.empty()
-                               ? absl::StrCat(caller.file_name(), ":", caller.line())
+                               ? absl::StrCat(caller.file, ":", caller.line)
                                : options.holder;
   if (absl::Status status = Claim(name); !status.ok()) return status;
 

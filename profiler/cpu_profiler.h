@@ -14,7 +14,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <source_location>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -41,6 +40,17 @@ struct CpuProfileOptions {
   std::string holder = "";
 };
 
+// Where a call stands. (std::source_location as far as it is needed; clang 14 lacks that.)
+struct CallSite {
+  // As a default argument: where the function with that argument is called.
+  static constexpr CallSite Here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+
+  const char* file = "";
+  int line = 0;
+};
+
 // A profile that is being taken. Destroying it stops and discards the profile.
 // Thread-compatible; may be stopped by another task or thread than the one that started it.
 class CpuProfileSession {
@@ -56,8 +66,7 @@ class CpuProfileSession {
   CpuProfile Stop();
 
  private:
-  friend absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions&,
-                                                           std::source_location);
+  friend absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions&, CallSite);
   class Running;
   explicit CpuProfileSession(std::unique_ptr<Running> running);
 
@@ -75,8 +84,7 @@ class CpuProfileSession {
 // not the profiler's go to the handler there was before.
 // Thread-safe. Not async-signal-safe. Blocks: the task (or the plain thread), for some
 // milliseconds.
-absl::StatusOr<CpuProfileSession> StartCpuProfile(
-    const CpuProfileOptions& options = {},
-    std::source_location caller = std::source_location::current());
+absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions& options = {},
+                                                  CallSite caller = CallSite::Here());
 
 }  // namespace curg

@@ -6,12 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <optional>
-#include <string_view>
+#include <string>
 
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
-#include "labels/label_set.h"
+#include "export/label_sums.h"
 
 namespace wordcount {
 namespace {
@@ -31,16 +30,13 @@ struct Seen {
 
 Seen Look(const curg::CpuProfile& profile) {
   Seen seen;
-  for (const curg::CpuProfileEntry& entry : profile.entries) {
-    seen.all += entry.periods;
-    if (entry.kind != curg::SampleKind::kTask) continue;
-    seen.task_samples += entry.samples;
-    const curg::Labels labels = curg::Labels::FromTag(entry.tag);
-    const std::optional<std::string_view> value = labels.Get("phase");
-    if (!value.has_value()) continue;
-    seen.labelled_samples += entry.samples;
+  for (const curg::LabelSum& sum : curg::SumByLabel(profile, {"phase"})) {
+    seen.all += sum.periods;
+    if (sum.kind != curg::SampleKind::kTask) continue;
+    seen.task_samples += sum.samples;
+    if (sum.Labelled()) seen.labelled_samples += sum.samples;
     for (size_t i = 0; i < kPhases.size(); ++i) {
-      if (*value == PhaseName(kPhases[i])) seen.by_phase[i] += entry.periods;
+      if (sum.values[0] == PhaseName(kPhases[i])) seen.by_phase[i] += sum.periods;
     }
   }
   return seen;

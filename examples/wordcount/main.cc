@@ -173,7 +173,8 @@ int main(int argc, char** argv) {
   wordcount::PrintHelpIfAsked(argc, argv);
   const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
 
-  // `bazel run` starts programs elsewhere; paths are meant where it was called.
+  // `bazel run` starts programs elsewhere; directories are meant where it was called. (Profiles are
+  // written there anyway.)
   const char* const directory = std::getenv("BUILD_WORKING_DIRECTORY");
   if (directory != nullptr && chdir(directory) != 0) std::perror(directory);
   signal(SIGPIPE, SIG_IGN);  // `wordcount | head` still writes its profile

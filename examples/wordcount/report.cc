@@ -56,10 +56,11 @@ std::string WordReport(const Totals& totals) {
 }
 
 std::string CpuReport(const curg::CpuProfile& profile, curg::FrameSource& frames) {
-  const curg::TextOptions options = {.width = curg::TerminalWidth(), .rows_max = 12};
-  return absl::StrCat(curg::CpuByLabel(profile, {"phase"}, options), "\n",
-                      curg::CpuByLabel(profile, {"phase", "ext"}, options), "\n",
-                      curg::TopFunctions(profile, frames, options));
+  curg::TextOptions options = {.width = curg::TerminalWidth(), .rows_max = 12, .notes = false};
+  std::string out = absl::StrCat(curg::CpuByLabel(profile, {"phase"}, options), "\n",
+                                 curg::CpuByLabel(profile, {"phase", "ext"}, options), "\n");
+  options.notes = true;
+  return absl::StrCat(out, curg::TopFunctions(profile, frames, options));
 }
 
 std::string ShellQuote(std::string_view text) {

@@ -4,6 +4,7 @@
 // README.md defines the workloads, compare.py runs them.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +21,7 @@
 namespace curg {
 namespace {
 
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 using peers::Arguments;
 using peers::ReportPerOp;
 using peers::Stretch;
@@ -216,6 +218,36 @@ void MeasureTree(const Arguments& arguments, Body body) {
   parked.Wake();
 }
 
+// A task wakes another one and works on: how long until the other runs? With nothing else to do, so
+// that an idle worker should take it; or beside `tasks` busy tasks for each worker.
+void MeasureWakeLatency(const Arguments& arguments) {
+  std::atomic<bool> over = false;
+  std::vector<JoinHandle<void>> load;
+  for (int64_t i = 0; i < arguments.tasks * arguments.workers; ++i) {
+    load.push_back(Go([&over] {
+      for (; !over.load(std::memory_order_relaxed); Yield()) peers::Burn(20us);
+    }));
+  }
+  Channel<int64_t> sent_at(1024);
+  auto woken = Go([&sent_at] {
+    std::vector<int64_t> delays;
+    for (int64_t sent : sent_at) delays.push_back(peers::NowNs() - sent);
+    return delays;
+  });
+  Stretch stretch;
+  for (int64_t i = 0; i < arguments.ops; ++i) {
+    if (load.empty()) SleepFor(1ms);
+    sent_at.Send(peers::NowNs());
+    peers::Burn(load.empty() ? 500us : 20us);
+    Yield();
+  }
+  sent_at.Close();
+  stretch.Stop();
+  peers::ReportDelays(woken.Join(), stretch);
+  over = true;
+  for (auto& handle : load) handle.Join();
+}
+
 void Measure(const Arguments& arguments) {
   const std::string& workload = arguments.workload;
   if (arguments.labelled) SetLabels(Labels::Of({{"benchmark", "compare"}, {"workload", workload}}));
@@ -228,6 +260,7 @@ void Measure(const Arguments& arguments) {
   if (workload == "mpmc") return MeasureOps(arguments, &ManyToMany);
   if (workload == "parked") return MeasureParked(arguments);
   if (workload == "timers") return MeasureTimers(arguments);
+  if (workload == "wake_latency") return MeasureWakeLatency(arguments);
   peers::UnknownWorkload(workload);
 }
 

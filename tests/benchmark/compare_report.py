@@ -4,9 +4,12 @@
 import dataclasses
 import statistics
 
+from compare_workloads import FLOOR
+
 LEGEND = """\
 Cells: median [min–max] over the rounds · how many times curg's median it is · CPUs kept busy. Less is
-better everywhere. Differences below 25 % between two cells are noise on most machines."""
+better everywhere. The floor is what the machine alone takes for a step that the row cannot do without.
+Differences below 25 % between two cells are noise on most machines."""
 
 
 @dataclasses.dataclass
@@ -42,14 +45,17 @@ class Results:
             "median": statistics.median(cell.values),
             "min": min(cell.values),
             "max": max(cell.values),
-        } for (name, workers, unit), row in self._sorted() for system, cell in row.items()]
+        } for (name, workers, unit), row in self._sorted() for system, cell in row.items()
+                if system != FLOOR]
 
     def markdown(self, systems, notes):
         """The table, with the `notes` (lines) and the failures below."""
-        lines = ["| workload | workers | unit | " + " | ".join(systems) + " |",
-                 "|---|---|---|" + "---|" * len(systems)]
+        lines = [f"| workload | workers | unit | {FLOOR} | " + " | ".join(systems) + " |",
+                 "|---|---|---|---|" + "---|" * len(systems)]
         for (name, workers, unit), row in self._sorted():
-            cells = [_cell(row.get(system), row.get("curg"), unit) for system in systems]
+            floor = row.get(FLOOR)
+            cells = [_figure(statistics.median(floor.values)) if floor else ""]
+            cells += [_cell(row.get(system), row.get("curg"), unit) for system in systems]
             lines.append(f"| {name} | {workers} | {unit} | " + " | ".join(cells) + " |")
         lines += ["", LEGEND, ""]
         lines += [f"- {note}" for note in notes + self.failures]

@@ -58,6 +58,7 @@ class RunnerTest(unittest.TestCase):
         for workload in compare_workloads.WORKLOADS:
             if workload.usual:
                 metrics = {"parked": ("_create", "_wake", "_resident"),
+                           "wake_latency": ("_p50", "_p99"),
                            "timers": ("_wall", "_cpu")}.get(workload.kind, ("",))
                 for metric in metrics:
                     self.assertIn(workload.name + metric, seen)
@@ -109,7 +110,7 @@ class ReportTest(unittest.TestCase):
             "workload": "w", "workers": 4, "system": "curg", "unit": "ns/op",
             "median": 120, "min": 100, "max": 200})
         table = results.markdown(["curg", "go", "tokio"], ["a note"])
-        self.assertIn("| w | 4 | ns/op | 120 [100–200] · 1.0 CPU | "
+        self.assertIn("| w | 4 | ns/op |  | 120 [100–200] · 1.0 CPU | "
                       "270 [240–300] · 2.25x · 2.5 CPU | not shown |\n", table)
         self.assertIn("- a note\n", table)
 
@@ -122,6 +123,16 @@ class ReportTest(unittest.TestCase):
                          [("p_wake", 1), ("p_resident", 1), ("p_wake", 4), ("p_resident", 4)])
 
 
+    def test_the_floor_is_a_column_but_not_a_system(self):
+        results = compare_report.Results()
+        results.add("m", 1, "curg", line(12))
+        results.add("m", 1, "floor", line(9))
+        self.assertEqual([row["system"] for row in results.json()], ["curg"])
+        table = results.markdown(["curg"], [])
+        self.assertIn("| unit | floor | curg |", table)
+        self.assertIn("| m | 1 | ns/op | 9 | 12 [12–12] · 1.0 CPU |", table)
+
+
 class WorkloadsTest(unittest.TestCase):
     def test_names(self):
         names = [workload.name for workload in compare_workloads.select(["skynet"])]
@@ -130,10 +141,17 @@ class WorkloadsTest(unittest.TestCase):
         self.assertIn("parked_1m", names)
         self.assertNotIn("growth_spawn_1k", names)
 
+    def test_floors(self):
+        (mutex,) = compare_workloads.select(["mutex_4_tasks"])
+        self.assertFalse(mutex.has("floor", 1))
+        self.assertTrue(mutex.has("floor", 4))
+        self.assertTrue(mutex.has("go", 1))
+        self.assertIn("--workload=cache_line", mutex.arguments("floor", quick=True, scale=1))
+
     def test_a_scaled_tree_stays_full(self):
         (tree,) = compare_workloads.select(["skynet_joins"])
-        self.assertIn("--tasks=1000000", tree.arguments(quick=True, scale=1))
-        self.assertIn("--tasks=1000", tree.arguments(quick=True, scale=0.0005))
+        self.assertIn("--tasks=1000000", tree.arguments("curg", quick=True, scale=1))
+        self.assertIn("--tasks=1000", tree.arguments("curg", quick=True, scale=0.0005))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 import dataclasses
 import math
 
+FLOOR = "floor"  # what the machine itself takes; a column, but not a system
 ALL_SYSTEMS = ("curg", "go", "tokio", "boost_fiber")
 
 
@@ -20,21 +21,34 @@ class Workload:
     quick_rounds: int = 3
     live: int = 0
     labelled: bool = False
+    workers_min: int = 1
+    # What compare_floors measures for the floor beside the row, from this many workers up.
+    floor: str = ""
+    floor_workers_min: int = 1
     systems: tuple = ALL_SYSTEMS
     usual: bool = True  # runs without being asked for
     # GiB of memory that must be available, by system; "" for the others.
     memory: dict = dataclasses.field(default_factory=dict)
 
-    def arguments(self, quick, scale):
+    def has(self, system, workers):
+        """Whether the system does this with so many workers."""
+        if system == FLOOR:
+            return bool(self.floor) and workers >= max(self.workers_min, self.floor_workers_min)
+        return system in self.systems and workers >= self.workers_min
+
+    def arguments(self, system, quick, scale):
         """The program's arguments. `scale` shrinks everything, for tests."""
+        kind = self.floor if system == FLOOR else self.kind
         tasks, ops = self.tasks, self.quick_ops if quick and self.quick_ops else self.ops
         if self.kind.startswith("skynet"):
             tasks = 10 ** max(2, round(math.log10(tasks * scale)))  # a full tree
         elif self.kind in ("parked", "timers"):
             tasks = max(1, int(tasks * scale))
+        elif self.kind == "wake_latency":
+            ops = max(10, int(ops * scale))
         else:
             ops = max(tasks, int(ops * scale) // tasks * tasks)
-        arguments = [f"--workload={self.kind}", f"--tasks={tasks}", f"--ops={ops}"]
+        arguments = [f"--workload={kind}", f"--tasks={tasks}", f"--ops={ops}"]
         if self.live:
             arguments.append(f"--live={max(1, int(self.live * scale))}")
         if self.labelled:
@@ -70,26 +84,31 @@ WORKLOADS = (
     Workload("spawn_join_one_at_a_time", "spawn_join", "empty tasks, one at a time", ops=1_000_000,
              quick_ops=200_000),
     Workload("mutex_1_task", "mutex", "lock and unlock, uncontended", ops=20_000_000,
-             quick_ops=5_000_000),
+             quick_ops=5_000_000, floor="cas_and_store"),
     Workload("mutex_4_tasks", "mutex", "lock and unlock, 4 tasks", tasks=4, ops=4_000_000,
-             quick_ops=800_000),
+             quick_ops=800_000, floor="cache_line", floor_workers_min=2),
     Workload("mutex_100_tasks", "mutex", "lock and unlock, 100 tasks", tasks=100, ops=10_000_000,
-             quick_ops=800_000),
+             quick_ops=800_000, floor="cache_line", floor_workers_min=2),
     Workload("mpmc", "mpmc", "a channel of capacity 128, 4 senders, 4 receivers", tasks=8,
-             ops=2_000_000, quick_ops=400_000),
+             ops=2_000_000, quick_ops=400_000, floor="cache_line", floor_workers_min=2),
+    Workload("wake_latency_idle", "wake_latency",
+             "from waking a task to its run; the waker works on, other workers are idle", tasks=0,
+             ops=2000, quick_ops=400, workers_min=2),
+    Workload("wake_latency_loaded", "wake_latency", "the same beside two busy tasks a worker",
+             tasks=2, ops=20_000, quick_ops=4000, workers_min=2),
     Workload("labelled_spawn_join", "spawn_join", "spawn_join_batches by a labelled task",
              tasks=1000, ops=1_000_000, quick_ops=200_000, labelled=True, systems=("curg",)),
     Workload("labelled_skynet_joins", "skynet_joins", "skynet_joins by a labelled task",
              labelled=True, systems=("curg",), **_SKYNET),
     Workload("parked_100k", "parked", "create 10^5 tasks that park, wake them; memory",
-             tasks=100_000),
+             tasks=100_000, floor="first_touch"),
     Workload("timers_100k", "timers", "10^5 tasks sleep 10 times 1 to 10 ms", tasks=100_000, ops=10,
-             quick_rounds=2),
+             quick_rounds=2, floor="longest_chain"),
     Workload("skynet_channels", "skynet_channels", "a tree of 10^6 leaves, summed over channels",
              **_SKYNET),
     Workload("skynet_joins", "skynet_joins", "a tree of 10^6 leaves, summed by joining", **_SKYNET),
     Workload("parked_1m", "parked", "create 10^6 tasks that park, wake them; memory",
-             tasks=1_000_000, quick_rounds=1, memory=_MILLION_STACKS),
+             tasks=1_000_000, quick_rounds=1, memory=_MILLION_STACKS, floor="first_touch"),
     *_growth(),
 )
 

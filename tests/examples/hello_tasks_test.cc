@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
 #include <string>
 
 #include "gmock/gmock.h"
@@ -26,6 +28,18 @@ TEST(HelloTasks, SumsAndWritesAProfile) {
   EXPECT_EQ(result.out, "18.997896\n20.096509\n");
   EXPECT_EQ(result.err, "");
   EXPECT_THAT(ReadFile(directory + "/cpu.pb.gz"), testing::StartsWith("\x1f\x8b"));
+}
+
+// As `bazel run` starts it.
+TEST(HelloTasks, WritesTheProfileWhereBazelWasCalled) {
+  const std::string caller = NewDirectory();
+  const std::string runfiles = NewDirectory() + "/hello_tasks.runfiles";
+  ASSERT_EQ(mkdir(runfiles.c_str(), 0777), 0);
+  const ProgramResult result =
+      RunProgram({ProgramPath("HELLO_TASKS")},
+                 {.environment = {"BUILD_WORKING_DIRECTORY=" + caller}, .directory = runfiles});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(ReadFile(caller + "/cpu.pb.gz"), testing::StartsWith("\x1f\x8b"));
 }
 
 }  // namespace

@@ -157,6 +157,25 @@ TEST(ProfileBuilder, ConvertCpuProfile) {
   EXPECT_EQ(Text(built, built.function(0).system_name()), "_Zleaf");
 }
 
+// pprof takes a system name that is the function's own for a mangled one, and would make "ns::::F"
+// and "ns::operator" of these.
+TEST(ProfileBuilder, NamesWithoutASystemNameKeepTheirParentheses) {
+  CpuProfile profile = Base();
+  profile.entries = {Entry({0x1100, 0x1201})};
+  Symbols symbols;
+  Frame anonymous = F("ns::(anonymous namespace)::F");
+  Frame lambda = F("ns::G::{lambda}::operator()");
+  anonymous.system_name = lambda.system_name = "";
+  symbols.Add(0x1100, {anonymous});
+  symbols.Add(0x1200, {lambda});
+  const Profile built = BuildProfile(profile, symbols);
+  ASSERT_EQ(built.function_size(), 2);
+  EXPECT_EQ(Text(built, built.function(0).name()), "ns::(anonymous namespace)::F");
+  EXPECT_EQ(Text(built, built.function(0).system_name()), "");
+  EXPECT_EQ(Text(built, built.function(1).name()), "ns::G::{lambda}::operator()");
+  EXPECT_EQ(Text(built, built.function(1).system_name()), "");
+}
+
 TEST(ProfileBuilder, TimeIsPeriodsAndCountIsSignals) {
   CpuProfile profile = Base();
   profile.entries = {Entry({0x1100}, 3)};

@@ -126,10 +126,18 @@ void ExpectAllThereIs(Library& library, Symbolizer& symbolizer) {
       frames(library.at.op),
       ElementsAre(line("testdata::(anonymous namespace)::Callable::operator()", "operator")));
   EXPECT_THAT(frames(library.at.c), ElementsAre(line("testdata_addresses", "c")));
+  EXPECT_THAT(
+      frames(library.at.inlined_lambda),
+      ElementsAre(line("inlined testdata::(anonymous namespace)::WithLambda::{lambda}::operator()",
+                       "inlined lambda"),
+                  line("testdata::(anonymous namespace)::WithLambda", "call inlined lambda")));
+  EXPECT_THAT(frames(library.at.alias), ElementsAre(line("testdata_alias", "alias")));
+  EXPECT_EQ(symbolizer.FramesAt(library.at.alias)[0].system_name, "testdata_alias");
 
   const std::vector<Frame>& outermost = symbolizer.FramesAt(library.at.middle);
   EXPECT_EQ(outermost.back().system_name, "_ZN8testdata9OutermostEP17TestdataAddresses");
   EXPECT_EQ(outermost.back().start_line, LineOf("call middle") - 1);
+  EXPECT_EQ(symbolizer.FramesAt(library.at.local)[0].system_name, "") << "it has none";
 }
 
 TEST(Symbolize, Dwarf4) {

@@ -103,21 +103,21 @@ TEST(Text, LabelValuesAreQuotedWhereNeeded) {
   CpuProfile profile;
   profile.period_ns = 10'000'000;
   for (const char* value :
-       {"plain", "", "(runtime)", "a\nb", "\x1B[31m", " pad", "日本", "say \"x\""}) {
+       {"plain", "", "(runtime)", "a\nb", "\x1B[31m", " pad", "日本", "say \"x\"", "-", "a-b"}) {
     Add(profile, 100, {1}, Labels::Of({{"v", value}}));
   }
   const std::string table = CpuByLabel(profile, {"v"});
   for (const char* cell : {"  plain ", "  \"\" ", "  \"(runtime)\" ", "  \"a\\nb\" ",
-                           "  \"\\x1b[31m\" ", "  \" pad\" ", "  日本 ", "  \"say \\\"x\\\"\" "}) {
+                           "  \"-\" ", "  a-b ", "  \"\\x1b[31m\" ", "  \" pad\" ", "  日本 ", "  \"say \\\"x\\\"\" "}) {
     EXPECT_THAT(table, HasSubstr(cell));
   }
   EXPECT_THAT(table, Not(HasSubstr("\x1B")));
   // Aligned by columns, not by bytes: all rows have their share at the same place.
   for (const auto line : absl::StrSplit(table, '\n')) {
     const std::string row(line);
-    if (row.find("12.5%") == std::string::npos) continue;
+    if (row.find("10.0%") == std::string::npos) continue;
     size_t columns = 0;
-    for (size_t i = 0; i < row.find("12.5%"); ++i) columns += (row[i] & 0xC0) != 0x80;
+    for (size_t i = 0; i < row.find("10.0%"); ++i) columns += (row[i] & 0xC0) != 0x80;
     EXPECT_EQ(columns, 22u) << row;
   }
 }
@@ -169,6 +169,8 @@ TEST(Text, FewSamplesAreRough) {
   constexpr char kNote[] = "note: only 199 samples; below 200, shares are rough\n";
   EXPECT_THAT(CpuByLabel(profile, {"a"}), HasSubstr(kNote));
   EXPECT_THAT(TopFunctions(profile, symbols), HasSubstr(kNote));
+  EXPECT_THAT(CpuByLabel(profile, {"a"}, {.notes = false}), Not(HasSubstr("note:")));
+  EXPECT_THAT(TopFunctions(profile, symbols, {.notes = false}), Not(HasSubstr("note:")));
   profile.entries[0].samples = 200;
   EXPECT_THAT(CpuByLabel(profile, {"a"}), Not(HasSubstr("note:")));
 }

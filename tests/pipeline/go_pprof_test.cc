@@ -129,6 +129,9 @@ TEST(WordcountFile, OpensInPprof) {
   const std::string top = Pprof({"-top", "-cum", "-nodecount=60"}, profile);
   EXPECT_THAT(top, HasSubstr("wordcount::CountWords"));
   EXPECT_THAT(top, HasSubstr("wordcount::CountFile"));
+  // Inlined functions without a linkage name, too.
+  EXPECT_THAT(top, ContainsRegex("wordcount::\\(anonymous namespace\\)::"));
+  EXPECT_THAT(top, Not(HasSubstr("::::")));
   const std::string tags = Pprof({"-tags"}, profile);
   EXPECT_THAT(tags, AllOf(HasSubstr(" phase: Total "), HasSubstr(": read\n"),
                           HasSubstr(": tokenize\n"), HasSubstr(": merge\n")));

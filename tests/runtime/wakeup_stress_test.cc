@@ -139,7 +139,7 @@ TEST_P(WakeupStress, TimersAloneWakeTheSleepers) {
     for (int i = 0; i < kRounds / 20; ++i) {
       std::vector<JoinHandle<void>> sleepers;
       for (int j = 0; j < 4; ++j) {
-        sleepers.push_back(Go([this, nap = nanoseconds(random_() % 200'000)] { SleepFor(nap); }));
+        sleepers.push_back(Go([nap = nanoseconds(random_() % 200'000)] { SleepFor(nap); }));
       }
       for (auto& sleeper : sleepers) sleeper.Join();
       watchdog_.Progress();

@@ -6,6 +6,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace peers {
 
@@ -54,13 +56,24 @@ inline Arguments ParseArguments(int argc, char** argv) {
   return arguments;
 }
 
+inline int64_t NowNs() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Keeps this CPU busy.
+inline void Burn(std::chrono::nanoseconds time) {
+  const int64_t end = NowNs() + time.count();
+  while (NowNs() < end) {
+  }
+}
+
 // A stretch of wall time and of this process's CPU time.
 class Stretch {
  public:
-  Stretch() : wall_start_(Wall()), cpu_start_(Cpu()) {}
+  Stretch() : wall_start_(NowNs()), cpu_start_(Cpu()) {}
 
   void Stop() {
-    wall_ns_ = Wall() - wall_start_;
+    wall_ns_ = NowNs() - wall_start_;
     cpu_ns_ = Cpu() - cpu_start_;
   }
 
@@ -68,9 +81,6 @@ class Stretch {
   int64_t cpu_ns() const { return cpu_ns_; }
 
  private:
-  static int64_t Wall() {
-    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-  }
   static int64_t Cpu() {
     rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -94,6 +104,18 @@ inline void Report(const char* metric, const char* unit, double value, const Str
 
 inline void ReportPerOp(const char* metric, const char* unit, int64_t ops, const Stretch& stretch) {
   Report(metric, unit, static_cast<double>(stretch.wall_ns()) / static_cast<double>(ops), stretch);
+}
+
+// Median and 99th percentile, without the first tenth (warming up).
+inline void ReportDelays(std::vector<int64_t> delays_ns, const Stretch& stretch) {
+  const auto first = delays_ns.begin() + static_cast<std::ptrdiff_t>(delays_ns.size() / 10);
+  std::sort(first, delays_ns.end());
+  const auto count = static_cast<double>(delays_ns.end() - first);
+  const auto at = [&](double share) {
+    return static_cast<double>(first[static_cast<std::ptrdiff_t>(share * count)]) / 1e3;
+  };
+  Report("p50", "us", at(0.50), stretch);
+  Report("p99", "us", at(0.99), stretch);
 }
 
 // Resident memory of this process and the page tables for it, in bytes.

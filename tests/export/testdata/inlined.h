@@ -16,6 +16,10 @@ struct TestdataAddresses {
   uintptr_t op;         // (anonymous namespace)::Callable::operator()
   uintptr_t local;      // (anonymous namespace)::InlinedLocal, inlined into Outermost
   uintptr_t c;          // testdata_addresses itself
+  uintptr_t alias;      // testdata_alias, among other names
+
+  // A lambda of (anonymous namespace)::WithLambda, inlined into that.
+  uintptr_t inlined_lambda;
 };
 
 extern "C" void testdata_addresses(TestdataAddresses* addresses);

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <boost/fiber/all.hpp>
 #include <boost/version.hpp>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +24,7 @@ namespace peers {
 namespace {
 
 namespace fibers = boost::fibers;
+using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 using Channel = fibers::unbuffered_channel<int64_t>;
 
@@ -231,6 +233,36 @@ void MeasureTimers(const Arguments& arguments) {
   Report("cpu", "ms", static_cast<double>(stretch.cpu_ns()) / 1e6, stretch);
 }
 
+void MeasureWakeLatency(const Arguments& arguments) {
+  std::atomic<bool> over = false;
+  std::vector<fibers::fiber> load;
+  for (int64_t i = 0; i < arguments.tasks * arguments.workers; ++i) {
+    load.emplace_back([&over] {
+      for (; !over.load(std::memory_order_relaxed); boost::this_fiber::yield()) Burn(20us);
+    });
+  }
+  fibers::buffered_channel<int64_t> sent_at(1024);
+  std::vector<int64_t> delays;
+  fibers::fiber woken([&] {
+    int64_t sent;
+    while (sent_at.pop(sent) == fibers::channel_op_status::success)
+      delays.push_back(NowNs() - sent);
+  });
+  Stretch stretch;
+  for (int64_t i = 0; i < arguments.ops; ++i) {
+    if (load.empty()) boost::this_fiber::sleep_for(1ms);
+    sent_at.push(NowNs());
+    Burn(load.empty() ? 500us : 20us);
+    boost::this_fiber::yield();
+  }
+  sent_at.close();
+  stretch.Stop();
+  woken.join();
+  ReportDelays(delays, stretch);
+  over = true;
+  for (auto& handle : load) handle.join();
+}
+
 template <typename Body>
 void MeasureOps(const Arguments& arguments, Body body) {
   Parked parked(arguments.live);
@@ -264,6 +296,7 @@ void Measure(const Arguments& arguments) {
   if (workload == "mpmc") return MeasureOps(arguments, &ManyToMany);
   if (workload == "parked") return MeasureParked(arguments);
   if (workload == "timers") return MeasureTimers(arguments);
+  if (workload == "wake_latency") return MeasureWakeLatency(arguments);
   UnknownWorkload(workload);
 }
 

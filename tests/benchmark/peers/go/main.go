@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -271,6 +272,55 @@ func measureTimers() {
 	report("cpu", "ms", float64(all.cpu)/1e6, all)
 }
 
+func burn(wanted time.Duration) {
+	for start := time.Now(); time.Since(start) < wanted; {
+	}
+}
+
+// Median and 99th percentile, without the first tenth (warming up).
+func reportDelays(delays []time.Duration, s stretch) {
+	delays = delays[len(delays)/10:]
+	sort.Slice(delays, func(i, j int) bool { return delays[i] < delays[j] })
+	report("p50", "us", float64(delays[len(delays)/2])/1e3, s)
+	report("p99", "us", float64(delays[len(delays)*99/100])/1e3, s)
+}
+
+func measureWakeLatency() {
+	var over atomic.Bool
+	for i := 0; i < *tasks**workers; i++ {
+		go func() {
+			for ; !over.Load(); runtime.Gosched() {
+				burn(20 * time.Microsecond)
+			}
+		}()
+	}
+	sentAt, done := make(chan time.Time, 1024), make(chan []time.Duration)
+	go func() {
+		var delays []time.Duration
+		for sent := range sentAt {
+			delays = append(delays, time.Since(sent))
+		}
+		done <- delays
+	}()
+	work := 20 * time.Microsecond
+	if *tasks == 0 {
+		work = 500 * time.Microsecond
+	}
+	all := measure(func() {
+		for i := 0; i < *ops; i++ {
+			if *tasks == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			sentAt <- time.Now()
+			burn(work)
+			runtime.Gosched()
+		}
+		close(sentAt)
+	})
+	reportDelays(<-done, all)
+	over.Store(true)
+}
+
 func measureOps(body func(tasks, ops int)) {
 	wakeAll := park(*live)
 	warmUp := *ops / 10
@@ -313,6 +363,8 @@ func main() {
 		measureParked()
 	case "timers":
 		measureTimers()
+	case "wake_latency":
+		measureWakeLatency()
 	default:
 		fmt.Fprintln(os.Stderr, "unknown workload", *workload)
 		os.Exit(3)

@@ -76,6 +76,20 @@ pub fn report_per_op(metric: &str, unit: &str, ops: u64, stretch: &Stretch) {
     report(metric, unit, stretch.wall.as_nanos() as f64 / ops as f64, stretch);
 }
 
+/// Keeps this CPU busy.
+pub fn burn(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {}
+}
+
+/// Median and 99th percentile, without the first tenth (warming up).
+pub fn report_delays(mut delays: Vec<Duration>, stretch: &Stretch) {
+    let mut delays = delays.split_off(delays.len() / 10);
+    delays.sort();
+    report("p50", "us", delays[delays.len() / 2].as_nanos() as f64 / 1e3, stretch);
+    report("p99", "us", delays[delays.len() * 99 / 100].as_nanos() as f64 / 1e3, stretch);
+}
+
 /// Resident memory of this process and the page tables for it, in bytes.
 pub fn resident_bytes() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("no /proc");

@@ -2,11 +2,14 @@
 
 //! The workloads, and how each is measured.
 
-use crate::measure::{report, report_per_op, resident_bytes, sleep_time, Arguments, Stretch};
+use crate::measure::{
+    burn, report, report_delays, report_per_op, resident_bytes, sleep_time, Arguments, Stretch,
+};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, Mutex, Notify};
 use tokio::task::{spawn, yield_now, JoinHandle};
 
@@ -231,6 +234,40 @@ async fn measure_timers(tasks: u64, sleeps: u64) {
     report("cpu", "ms", stretch.cpu.as_secs_f64() * 1e3, &stretch);
 }
 
+async fn measure_wake_latency(arguments: &Arguments) {
+    let over = Arc::new(AtomicBool::new(false));
+    for _ in 0..arguments.tasks * arguments.workers as u64 {
+        let over = over.clone();
+        spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                burn(Duration::from_micros(20));
+                yield_now().await;
+            }
+        });
+    }
+    let (sent_at, mut received) = mpsc::channel::<Instant>(1024);
+    let woken = spawn(async move {
+        let mut delays = Vec::new();
+        while let Some(sent) = received.recv().await {
+            delays.push(sent.elapsed());
+        }
+        delays
+    });
+    let stretch = Stretch::begin();
+    for _ in 0..arguments.ops {
+        if arguments.tasks == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        sent_at.send(Instant::now()).await.unwrap();
+        burn(Duration::from_micros(if arguments.tasks == 0 { 500 } else { 20 }));
+        yield_now().await;
+    }
+    drop(sent_at);
+    let stretch = stretch.end();
+    report_delays(woken.await.unwrap(), &stretch);
+    over.store(true, Ordering::Relaxed);
+}
+
 async fn measure_ops<F: Future<Output = ()>>(arguments: &Arguments, body: impl Fn(u64, u64) -> F) {
     let parked = Parked::start(arguments.live).await;
     body(arguments.tasks, std::cmp::max(arguments.ops / 10, arguments.tasks)).await;
@@ -259,6 +296,7 @@ pub async fn measure(arguments: Arguments) {
         "mutex" => measure_ops(&arguments, contend).await,
         "mpmc" => measure_ops(&arguments, many_to_many).await,
         "parked" => measure_parked(arguments.tasks).await,
+        "wake_latency" => measure_wake_latency(&arguments).await,
         "timers" => measure_timers(arguments.tasks, arguments.ops).await,
         unknown => {
             eprintln!("unknown workload {unknown}");
