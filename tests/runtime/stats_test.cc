@@ -142,7 +142,7 @@ TEST(Stats, StealsAreCounted) {
 // One transition in 64 is timed, and what waits for a known time is seen to.
 TEST(Stats, LatencyFromRunnableToRunning) {
   auto runtime = *Runtime::Create({.workers = 1});
-  constexpr int kTasks = 6400;
+  constexpr int kTasks = 3200;
   constexpr auto kWait = std::chrono::milliseconds(50);
   runtime->Run([&] {
     std::vector<JoinHandle<void>> tasks;
