@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/asymmetric_fence.h"
 #include "runtime/check.h"
+#include "runtime/cpu_meter.h"
 #include "runtime/futex.h"
 #include "runtime/joiner.h"
 #include "runtime/park.h"
@@ -241,6 +242,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   }
   task->tag.store(tag, std::memory_order_relaxed);  // relaxed: published with the task
   task->scheduler = this;
+  task->cpu_ns.store(0, std::memory_order_relaxed);
   task->id = NextId(processor);
   task->spawner_id = spawner != nullptr ? spawner->id : 0;
   task->spawn_pc = spawn_pc;
@@ -486,6 +488,7 @@ void Scheduler::SleepThenFlush(Worker& worker, int64_t deadline) {
     if (worker.asleep.load(std::memory_order_acquire) != 1) return;
     if (MonotonicNow() >= processor.flush_at) {
       FlushCaches(processor);
+      worker.thread->meter->ReleaseIfOff();
       processor.flush_at = 0;
       // acquire: pairs with the release in SetAwakeListener()
       if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {

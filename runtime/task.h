@@ -54,6 +54,9 @@ class alignas(64) Task {
   // --- Read by its own thread at any instruction (handler), by others only while it does not run.
   std::atomic<const Tag*> tag{nullptr};
 
+  // --- Written by its own thread at a switch, while somebody wants to know (cpu_meter.h).
+  std::atomic<int64_t> cpu_ns{0};
+
   // --- The task's own; rarely set.
   TaskLocals* locals = nullptr;     // task_locals.h
   const void* group = nullptr;      // the TaskGroup it is a child of

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/joiner.h"
+#include "runtime/cpu_meter.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_locals.h"
@@ -87,6 +88,7 @@ CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
   Task* const next = scheduler.PickNext(*this);
+  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(&task, task.tag.load(std::memory_order_relaxed));
   void* resumer;
   if (next == nullptr) {
     *exceptions = {};
@@ -121,6 +123,7 @@ void Worker::Execute(Task* task) {
   thread->current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);
   in_task.store(true, std::memory_order_relaxed);
+  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(nullptr, nullptr);
   Context::Switch(system, task->context, this);
   in_task.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -133,9 +136,12 @@ void Worker::Run() {
   ScopedKnownThread known(kind);
   thread = &ThisThread();
   thread->worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
+  CpuMeter meter;
+  thread->meter = &meter;
   system.AdoptThread(known.thread().system_stack);
   exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   while (Task* task = scheduler.FindRunnable(*this)) Execute(task);
+  thread->meter = nullptr;
   thread->worker.store(nullptr, std::memory_order_relaxed);
 }
 
