@@ -88,8 +88,8 @@ TEST(CpuAccounting, TagsGetWhatTheirTasksUsed) {
     for (int i = 0; i < 24; ++i) {
       const size_t which = static_cast<size_t>(i) % tags.size();
       tasks.push_back(Go({.tag = tags[which]}, [&burnt, which] {
-        for (int j = 0; j < 200; ++j) {
-          burnt[which] += Burn(j % 20 == 0 ? 300'000 : 10'000 * (static_cast<int64_t>(which) + 1));
+        for (int j = 0; j < 100; ++j) {
+          burnt[which] += Burn(j % 20 == 0 ? 300'000 : 40'000 * (static_cast<int64_t>(which) + 1));
           Yield();
         }
       }));
