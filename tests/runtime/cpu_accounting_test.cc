@@ -100,7 +100,8 @@ TEST(CpuAccounting, TagsGetWhatTheirTasksUsed) {
   for (size_t i = 0; i < tags.size(); ++i) {
     const auto counted = static_cast<double>(CpuOf(use, tags[i]));
     EXPECT_GT(counted, 0.95 * static_cast<double>(burnt[i])) << i;
-    EXPECT_LT(counted, 1.15 * static_cast<double>(burnt[i])) << i;  // with what is around Burn
+    // Around each of 800 calls of Burn there is a switch, which sanitizers make slow.
+    EXPECT_LT(counted, 1.05 * static_cast<double>(burnt[i]) + 800 * 20'000.0) << i;
   }
 }
 
