@@ -42,7 +42,9 @@ ClaimWaiter::ClaimWaiter() : task_(CurrentTask()) {}
 void ClaimWaiter::Wake() {
   Task* const task = task_;  // *this may be gone after the next line, unless a task sleeps
   // acq_rel: release pairs with the acquires in Wait; acquire with the release in CommitSleep
-  if ((state_.fetch_or(kWoken, std::memory_order_acq_rel) & kAsleep) == 0) return;
+  const uint32_t state = state_.fetch_or(kWoken, std::memory_order_acq_rel);
+  if ((state & kAsleep) == 0) return;
+  if ((state & kForever) != 0) AddPlainWaiters(-1);
   if (task != nullptr) {
     Unpark(task);
   } else {
@@ -79,7 +81,11 @@ bool ClaimWaiter::Wait(WaitReason reason, const void* object, int64_t deadline) 
 
 bool ClaimWaiter::WaitThread(int64_t deadline) {
   // acquire: pairs with the release in Wake
-  uint32_t state = state_.fetch_or(kAsleep, std::memory_order_acquire) | kAsleep;
+  const bool forever = deadline == TimerQueue::kNever;
+  const uint32_t sleeping = forever ? kAsleep | kForever : kAsleep;
+  if (forever) AddPlainWaiters(1);
+  uint32_t state = state_.fetch_or(sleeping, std::memory_order_acquire) | sleeping;
+  if (forever && (state & kWoken) != 0) AddPlainWaiters(-1);  // the waker saw none
   while ((state & kWoken) == 0) {
     if (!FutexWait(state_, state, deadline)) {
       if (TryClaim()) return false;

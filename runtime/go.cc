@@ -49,6 +49,10 @@ void Yield() {
   } else if (worker->scheduler.HasWorkFor(*worker)) {
     task->wait_reason = internal::WaitReason::kNone;
     worker->SwitchAway(*task, /*commit=*/nullptr, /*arg=*/nullptr);
+  } else {
+    // A slice ends, although nobody else begins one: sysmon must not take the worker for held.
+    std::atomic<uint32_t>& tick = worker->processor->tick;
+    tick.store(tick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 }
 

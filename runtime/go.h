@@ -51,11 +51,11 @@ std::invoke_result_t<Fn> Run(Fn&& fn) {
 // (labels) unless the options say otherwise. Throws absl::BadStatusOrAccess when the task is refused
 // (see TryGo). Blocks: nothing.
 template <std::invocable Fn>
-JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(const TaskOptions& options, Fn&& fn) {
+[[gnu::always_inline]] inline JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(const TaskOptions& options, Fn&& fn) {
   return TryGo(options, std::forward<Fn>(fn)).value();
 }
 template <std::invocable Fn>
-JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(Fn&& fn) {
+[[gnu::always_inline]] inline JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(Fn&& fn) {
   return TryGo(TaskOptions{}, std::forward<Fn>(fn)).value();
 }
 

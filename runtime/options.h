@@ -3,7 +3,9 @@
 // RuntimeOptions and TaskOptions: what can be chosen when a runtime or a task starts.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -12,6 +14,17 @@
 namespace curg {
 
 inline constexpr size_t kDefaultStackSize = size_t{256} << 10;  // bytes of address space
+
+// What happens when all tasks are asleep and nothing in the runtime can wake them (reporter.h).
+enum class DeadlockAction : uint8_t {
+  // If nobody else in the process can, either, it is reported and the process exits with status 2. If
+  // threads outside of the runtime might, there is one report after RuntimeOptions::deadlock_warning, and none if
+  // such a thread ever woke a task before.
+  kDefault,
+  kFatal,  // reported and fatal, even if a plain thread might wake a task yet
+  kWarn,   // as kDefault, but never fatal
+  kNone,
+};
 
 struct RuntimeOptions {
   // Threads that run tasks. Unset: the environment variable CURG_WORKERS; without it, the CPUs in the
@@ -28,6 +41,17 @@ struct RuntimeOptions {
   // Stacks of ended tasks that keep their memory for the next ones; what more there is and has not been
   // used for a second goes back to the kernel.
   size_t stacks_cached = 1024;
+
+  // A task that keeps its worker for longer than this, without parking, yielding or ending, is reported
+  // (reporter.h). 0: none is; else at least 1 ms. Unset: the environment variable CURG_LONG_SLICE_MS;
+  // without it, 25 ms.
+  std::optional<std::chrono::nanoseconds> long_slice = {};
+
+  // No more reports of long slices than this in a minute; the others are counted.
+  int long_slices_a_minute = 5;
+
+  DeadlockAction deadlock = DeadlockAction::kDefault;
+  std::chrono::nanoseconds deadlock_warning = std::chrono::seconds(10);
 };
 
 struct TaskOptions {

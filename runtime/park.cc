@@ -15,7 +15,13 @@ bool Unlock(void* arg) {
   return true;
 }
 
+std::atomic<int> g_plain_waiters{0};
+
 }  // namespace
+
+// seq_cst, both: between the waker's work and its going to sleep, see DeadlockWatch
+int PlainWaiters() { return g_plain_waiters.load(std::memory_order_seq_cst); }
+void AddPlainWaiters(int count) { g_plain_waiters.fetch_add(count, std::memory_order_seq_cst); }
 
 void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
   Worker* const worker = CurrentWorker();
@@ -34,7 +40,8 @@ Waiter::Waiter() : task_(CurrentTask()) {}
 
 void Waiter::WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
   if (task_ != nullptr) return Park(reason, object, commit, arg);
-  if (!commit(arg)) return;
+  AddPlainWaiters(1);
+  if (!commit(arg)) return AddPlainWaiters(-1);
   // acquire: pairs with the release in Wake()
   while (woken_.load(std::memory_order_acquire) == 0) FutexWait(woken_, 0);
 }
@@ -45,6 +52,7 @@ void Waiter::Wait(WaitReason reason, const void* object, SpinLock& lock) {
 
 void Waiter::Wake() {
   if (task_ != nullptr) return Unpark(task_);
+  AddPlainWaiters(-1);
   woken_.store(1, std::memory_order_release);  // release: pairs with the acquire loads above
   FutexWake(woken_);
 }

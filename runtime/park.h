@@ -24,6 +24,11 @@ void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void
 // Thread-safe. Not async-signal-safe. Blocks: nothing.
 void Unpark(Task* task);
 
+// How many plain threads wait in Waiter or ClaimWaiter without a deadline: they run again only once
+// somebody wakes them, who takes them off the count before. Thread-safe.
+int PlainWaiters();
+void AddPlainWaiters(int count);
+
 // Somebody who waits for one wake-up: a task, or a plain thread, which then sleeps on a futex.
 // Lives on the waiter's own stack; waiting allocates nothing.
 //

@@ -4,6 +4,8 @@
 #include <cstdio>
 
 #include "runtime/check.h"
+#include "runtime/fault_handler.h"
+#include "runtime/report_options.h"
 #include "runtime/scheduler.h"
 #include "runtime/sysmon.h"
 #include "runtime/worker_count.h"
@@ -15,9 +17,10 @@ constexpr int64_t kStopGraceNs = 100'000'000;
 
 }  // namespace
 
-Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler)
+Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler,
+                 const internal::ReportOptions& reports)
     : scheduler_(std::move(scheduler)),
-      sysmon_(std::make_unique<internal::Sysmon>(*scheduler_)) {}
+      sysmon_(std::make_unique<internal::Sysmon>(*scheduler_, reports)) {}
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   absl::StatusOr<int> workers = internal::WorkerCount(options.workers);
@@ -26,9 +29,12 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
                                         .stacks_cached = options.stacks_cached};
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
   if (!size.ok()) return size;
+  absl::StatusOr<internal::ReportOptions> reports = internal::ReportOptionsFor(options);
+  if (!reports.ok()) return reports.status();
+  internal::InstallFaultHandler();
   auto scheduler = internal::Scheduler::Start(config);
   if (!scheduler.ok()) return scheduler.status();
-  return std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler)));
+  return std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler), *reports));
 }
 
 Runtime::~Runtime() {

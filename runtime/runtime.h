@@ -24,6 +24,7 @@ class Runtime;
 
 namespace internal {
 class Sysmon;
+struct ReportOptions;
 Scheduler* SchedulerOf(Runtime& runtime);
 }  // namespace internal
 
@@ -68,15 +69,15 @@ class Runtime {
   // As curg::Go and curg::TryGo, on this runtime, from any thread or task. A plain thread's tag is
   // inherited as a task's is. Thread-safe. Blocks: nothing.
   template <std::invocable Fn>
-  JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(const TaskOptions& options, Fn&& fn) {
+  [[gnu::always_inline]] JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(const TaskOptions& options, Fn&& fn) {
     return TryGo(options, std::forward<Fn>(fn)).value();
   }
   template <std::invocable Fn>
-  JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(Fn&& fn) {
+  [[gnu::always_inline]] JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(Fn&& fn) {
     return Go(TaskOptions{}, std::forward<Fn>(fn));
   }
   template <std::invocable Fn>
-  absl::StatusOr<JoinHandle<std::invoke_result_t<std::decay_t<Fn>>>> TryGo(
+  [[gnu::always_inline]] absl::StatusOr<JoinHandle<std::invoke_result_t<std::decay_t<Fn>>>> TryGo(
       const TaskOptions& options, Fn&& fn) {
     return internal::Spawn(scheduler_.get(), options, std::forward<Fn>(fn));
   }
@@ -90,7 +91,7 @@ class Runtime {
  private:
   friend internal::Scheduler* internal::SchedulerOf(Runtime& runtime);
 
-  explicit Runtime(std::shared_ptr<internal::Scheduler> scheduler);
+  Runtime(std::shared_ptr<internal::Scheduler> scheduler, const internal::ReportOptions& reports);
 
   std::shared_ptr<internal::Scheduler> scheduler_;
   std::unique_ptr<internal::Sysmon> sysmon_;

@@ -67,7 +67,13 @@ Scheduler::Scheduler(const Config& config)
   for (int i = 0; i < config.workers; ++i) AddWorker(/*surplus=*/false);
 }
 
-Scheduler::~Scheduler() = default;
+// Abandoned tasks lose their stacks; whoever walks the slabs must not look for them.
+Scheduler::~Scheduler() {
+  TaskSlab::Instance().ForEach([this](Task& task) {
+    if (task.state.load(std::memory_order_acquire) != TaskState::kParked) return;
+    if (task.scheduler == this) task.state.store(TaskState::kEnded, std::memory_order_relaxed);
+  });
+}
 
 absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config) {
   TickClock::Calibrate();

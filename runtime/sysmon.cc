@@ -8,7 +8,10 @@
 #include "runtime/timers.h"
 
 namespace curg::internal {
-Sysmon::Sysmon(Scheduler& scheduler) : scheduler_(scheduler) {
+Sysmon::Sysmon(Scheduler& scheduler, const ReportOptions& reports)
+    : scheduler_(scheduler), slices_(reports.long_slice_ns, reports.long_slices_a_minute),
+      deadlocks_(*this, reports.deadlock, reports.deadlock_warning_ns) {
+  deadlocks_.Begin();
   task_ = GoService("sysmon", [this] { Run(); });
   scheduler_.SetAwakeListener(this);
 }
@@ -17,6 +20,7 @@ void Sysmon::Stop() {
   stopping_.store(true, std::memory_order_seq_cst);  // before Wake's look for the waiter
   Wake();
   task_.Join();
+  deadlocks_.End();
 }
 
 void Sysmon::Wake() {
@@ -30,6 +34,7 @@ void Sysmon::Run() {
     const int64_t now = MonotonicNow();
     const bool all_held = MarkHeld(now);
     FireOverdueTimers(now);
+    for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.workers_[i], now);
     if (scheduler_.AnyWork()) {
       if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
         scheduler_.WakeOne();
@@ -38,29 +43,44 @@ void Sysmon::Run() {
       }
     }
     Trim(now);
+    deadlocks_.Look(now);
     WaitForNext(now);
   }
 }
 
+bool Sysmon::AllAsleep() const {
+  const int idle = scheduler_.idle_count_.load(std::memory_order_seq_cst);
+  const int surplus = scheduler_.surplus_active_.load(std::memory_order_relaxed);
+  return idle >= scheduler_.num_workers() + surplus;
+}
+
+// The workers' announcement that they sleep is sequentially consistent and comes after all they did.
+bool Sysmon::IsQuiet() const {
+  return AllAsleep() && scheduler_.spinning_.load(std::memory_order_seq_cst) == 0 &&
+         scheduler_.EarliestTimer() == TimerQueue::kNever && !scheduler_.AnyWork() && AllAsleep();
+}
+
+uint64_t Sysmon::Epoch() const {
+  uint64_t ticks = 0;
+  for (size_t i = 0; i < scheduler_.count(); ++i) {
+    ticks += scheduler_.processors_[i]->tick.load(std::memory_order_relaxed);
+  }
+  return ticks;
+}
+
 void Sysmon::WaitForNext(int64_t now) {
-  const auto all_asleep = [this] {
-    const int idle = scheduler_.idle_count_.load(std::memory_order_seq_cst);
-    const int surplus = scheduler_.surplus_active_.load(std::memory_order_relaxed);
-    return idle >= scheduler_.num_workers() + surplus;
-  };
-  if (!all_asleep()) more_to_trim_ = true;
-  const bool rest = !more_to_trim_;
-  int64_t deadline = now + kPeriodNs;
+  if (!AllAsleep()) more_to_trim_ = true;
+  const bool rest = !more_to_trim_ && !slices_.pending();
+  int64_t deadline = now + slices_.Period(kPeriodNs);
   if (rest) {
     resting_.store(true, std::memory_order_seq_cst);
-    deadline = TimerQueue::kNever;
-  } else if (all_asleep()) {
-    deadline = next_trim_;
+    deadline = deadlocks_.next_look();
   }
+  bool woken = true;
   ClaimWaiter waiter;
   lock_.lock();
   // seq_cst: with OnWorkerAwake(), and with Stop()
-  if (stopping_.load(std::memory_order_seq_cst) || (rest && !all_asleep())) {
+  if (stopping_.load(std::memory_order_seq_cst) || (rest && !AllAsleep())) {
     lock_.unlock();
   } else {
     waiter_ = &waiter;
@@ -68,10 +88,11 @@ void Sysmon::WaitForNext(int64_t now) {
     if (!waiter.Wait(WaitReason::kServiceWait, this, deadline)) {
       std::lock_guard lock(lock_);
       if (waiter_ == &waiter) waiter_ = nullptr;
+      woken = false;
     }
   }
-  if (rest) {
-    resting_.store(false, std::memory_order_relaxed);
+  if (rest) resting_.store(false, std::memory_order_relaxed);
+  if (rest && woken) {
     // Whoever woke us uses some; the look that counts is the first one after all sleep again.
     more_to_trim_ = true;
     next_trim_ = MonotonicNow() + kTrimPeriodNs;

@@ -8,10 +8,13 @@
 //   what is queued on the held processors, run-next slots included. Held workers that come back make a
 //   surplus worker retire.
 //   Timers of held processors that are overdue are fired from here.
+//   Tasks that keep their worker for long are reported (slice_watch.h), and so are deadlocks
+//   (deadlock_watch.h).
 //   Memory of stacks and task records that nobody used for a second goes back to the kernel.
 //
-// When all workers sleep it sleeps too, without a deadline, after one last look at the memory; the first
-// worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but for retaking processors: a task that runs uses its
+// When all workers sleep it sleeps too, with a distant deadline at most, after one last look at the
+// memory; the first worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but for
+// retaking processors: a task that runs uses its
 // processor without locks, so it cannot be taken from it.
 #pragma once
 
@@ -20,16 +23,19 @@
 #include <vector>
 
 #include "runtime/claim_waiter.h"
+#include "runtime/deadlock_watch.h"
 #include "runtime/join_handle.h"
 #include "runtime/scheduler.h"
+#include "runtime/report_options.h"
+#include "runtime/slice_watch.h"
 #include "runtime/spin_lock.h"
 
 namespace curg::internal {
 
-class Sysmon final : public AwakeListener {
+class Sysmon final : public AwakeListener, public QuietSource {
  public:
   // Starts the task.
-  explicit Sysmon(Scheduler& scheduler);
+  Sysmon(Scheduler& scheduler, const ReportOptions& reports);
   Sysmon(const Sysmon&) = delete;
   Sysmon& operator=(const Sysmon&) = delete;
 
@@ -43,6 +49,12 @@ class Sysmon final : public AwakeListener {
     if (resting_.load(std::memory_order_seq_cst)) Wake();
   }
 
+  // QuietSource.
+  bool IsQuiet() const override;
+  uint64_t Epoch() const override;
+  size_t WorkerThreads() const override { return scheduler_.count(); }
+  const Scheduler* scheduler() const override { return &scheduler_; }
+
  private:
   // How long a task may run before its worker counts as held. Go preempts after 10 ms, too.
   static constexpr int64_t kHeldNs = 10'000'000;
@@ -55,6 +67,7 @@ class Sysmon final : public AwakeListener {
   };
 
   void Run();
+  bool AllAsleep() const;
   void WaitForNext(int64_t now);
   void Wake();
   bool MarkHeld(int64_t now);
@@ -72,6 +85,8 @@ class Sysmon final : public AwakeListener {
 
   // Owned by the task.
   std::vector<Seen> seen_;
+  SliceWatch slices_;
+  DeadlockWatch deadlocks_;
   int64_t next_trim_ = 0;
   bool more_to_trim_ = true;
 };

@@ -78,8 +78,8 @@ void Worker::Prepare(Task& task) {
     scheduler.BindStack(*processor, &task);
     task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
   }
-  task.state.store(TaskState::kRunning, std::memory_order_relaxed);  // relaxed: a hint
   processor->counters.OnRunning(task);
+  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with SliceWatch
 }
 
 // The order of stores is for a handler on this thread, which takes the stack pointer for true: while it
@@ -138,6 +138,8 @@ void Worker::Run() {
   thread->worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
   CpuMeter meter;
   thread->meter = &meter;
+  thread_state.store(thread, std::memory_order_release);  // release: pairs with SliceWatch
+  tid.store(known.thread().tid, std::memory_order_relaxed);
   system.AdoptThread(known.thread().system_stack);
   exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   while (Task* task = scheduler.FindRunnable(*this)) Execute(task);

@@ -65,6 +65,10 @@ class Worker {
   // A futex: 0 awake, 1 asleep or about to be.
   std::atomic<uint32_t> asleep{0};
 
+  // The thread, once it runs and as long as it does; for sysmon.
+  std::atomic<pid_t> tid{0};
+  std::atomic<const ThreadState*> thread_state{nullptr};
+
   // Set by sysmon when the worker has run one task for long; cleared by the worker when it is back.
   std::atomic<bool> held{false};
 

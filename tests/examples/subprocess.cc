@@ -23,6 +23,8 @@ namespace {
                        int err) {
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
+  // On a busy machine any task may be one that keeps its worker for long.
+  setenv("CURG_LONG_SLICE_MS", "0", 1);
   for (const std::string& variable : options.environment) {
     const size_t equals = variable.find('=');
     setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);

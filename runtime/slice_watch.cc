@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/slice_watch.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "runtime/other_thread.h"
+#include "runtime/task.h"
+#include "runtime/thread_state.h"
+#include "runtime/traceback.h"
+#include "runtime/unwind_table.h"
+
+namespace curg::internal {
+namespace {
+
+constexpr int64_t kMinuteNs = 60'000'000'000;
+constexpr int64_t kPatienceNs = 100'000'000;  // for an answer
+constexpr size_t kFramesOfSleeper = 32;
+
+// A task's name while the task may end and the record be used again.
+size_t CopyName(const Task& task, std::span<char> name) {
+  const size_t size = std::min(task.name.size(), name.size());
+  return CopyUnstable(name.data(), task.name.data(), size) ? size : 0;
+}
+
+}  // namespace
+
+SliceWatch::~SliceWatch() {
+  // The thread asked is alive still, and is done in a few microseconds if it has begun.
+  SliceProbe& probe = SliceProbe::Instance();
+  while (question_ != 0 && !probe.GiveUp(question_)) {
+    if (const SliceAnswer* answer = probe.Poll(question_)) {
+      if (answer->in_task && answer->tag != nullptr) answer->tag->Unref();
+      probe.Finish();
+      return;
+    }
+    sched_yield();
+  }
+}
+
+int64_t SliceWatch::Period(int64_t period_ns) const {
+  if (threshold_ns_ == 0) return period_ns;
+  return std::clamp<int64_t>(threshold_ns_ / 2, 1'000'000, period_ns);
+}
+
+void SliceWatch::Look(size_t index, const Worker& worker, int64_t now) {
+  if (threshold_ns_ == 0) return;
+  if (slices_.size() <= index) slices_.resize(index + 1);
+  Slice& slice = slices_[index];
+  // relaxed, all: hints
+  const uint32_t tick = worker.processor->tick.load(std::memory_order_relaxed);
+  const pid_t tid = worker.tid.load(std::memory_order_relaxed);
+  const bool ended = slice.tick != tick || !worker.in_task.load(std::memory_order_relaxed) ||
+                     worker.asleep.load(std::memory_order_relaxed) != 0;
+  if (question_ != 0 && asked_ == index) Collect(slice, worker, now);
+  if (ended) {
+    if (tid != 0) slice = {.tick = tick, .since = now, .cpu = ThreadCpuTime(tid)};
+    return;
+  }
+  bool sleeps = false;
+  if (slice.done || tid == 0 || !IsLong(slice, worker, now, &sleeps)) return;
+  if (!MayReport(now)) {
+    ++unreported_;
+    slice.done = true;
+  } else if (sleeps) {
+    ReportUndisturbed(slice, worker, now);
+  } else if (question_ == 0) {
+    question_ = SliceProbe::Instance().Ask(tid, &worker.processor->tick, tick);
+    asked_ = index;
+    asked_at_ = now;
+    asked_cpu_ = ThreadCpuTime(tid);
+  }
+}
+
+bool SliceWatch::IsLong(const Slice& slice, const Worker& worker, int64_t now, bool* sleeps) {
+  if (now - slice.since < threshold_ns_) return false;
+  const pid_t tid = worker.tid.load(std::memory_order_relaxed);
+  *sleeps = ThreadSleeps(tid);
+  return *sleeps || ThreadCpuTime(tid) - slice.cpu >= threshold_ns_;
+}
+
+bool SliceWatch::MayReport(int64_t now) {
+  std::erase_if(sent_, [&](int64_t time) { return now - time >= kMinuteNs; });
+  return sent_.size() < static_cast<size_t>(reports_a_minute_);
+}
+
+// Whether the thread asked has had time to answer, and does not: it blocks the signal, or sleeps where none
+// gets through. A thread that waits for a CPU is waited for.
+bool SliceWatch::IsSilent(const Worker& worker, int64_t now) const {
+  if (now - asked_at_ < kPatienceNs) return false;
+  const pid_t tid = worker.tid.load(std::memory_order_relaxed);
+  return ThreadCpuTime(tid) - asked_cpu_ >= kPatienceNs || ThreadSleeps(tid);
+}
+
+// Takes the answer if there is one, or gives up waiting for it.
+void SliceWatch::Collect(Slice& slice, const Worker& worker, int64_t now) {
+  SliceProbe& probe = SliceProbe::Instance();
+  if (const SliceAnswer* answer = probe.Poll(question_)) {
+    slice.done = true;
+    if (answer->in_task) {
+      Report(slice, *answer, now);
+      if (answer->tag != nullptr) answer->tag->Unref();
+    } else {
+      ++unreported_;  // it was over before the signal arrived
+    }
+    probe.Finish();
+    question_ = 0;
+  } else if (IsSilent(worker, now) && probe.GiveUp(question_)) {
+    question_ = 0;
+    if (worker.processor->tick.load(std::memory_order_relaxed) == slice.tick) {
+      ReportUndisturbed(slice, worker, now);  // it blocks the signal, say
+    }
+  }
+}
+
+void SliceWatch::Report(const Slice& slice, const SliceAnswer& answer, int64_t now) {
+  LongSliceReport report;
+  report.task = {.id = answer.task_id,
+                 .name = std::string_view(answer.name.data(), answer.name_size),
+                 .tag = answer.tag,
+                 .spawner_id = answer.spawner_id,
+                 .spawn_pc = answer.spawn_pc,
+                 .stack_size = answer.stack_size,
+                 .stack = std::span(answer.pcs).first(answer.walk.depth),
+                 .stack_cut = answer.walk.end != TracebackEnd::kRoot};
+  report.held = std::chrono::nanoseconds(asked_at_ - slice.since);
+  Deliver(report, now);
+}
+
+// Of a thread that is left alone. The slice may end meanwhile; then what was read is thrown away.
+void SliceWatch::ReportUndisturbed(Slice& slice, const Worker& worker, int64_t now) {
+  const ThreadState* const state = worker.thread_state.load(std::memory_order_acquire);  // acquire: Run()
+  const Task* const task = state->current.load(std::memory_order_relaxed);
+  // acquire: pairs with the release in Worker::Prepare()
+  if (task == nullptr || task->state.load(std::memory_order_acquire) != TaskState::kRunning) return;
+  std::array<char, 63> name;
+  std::array<uintptr_t, kFramesOfSleeper> pcs;
+  LongSliceReport report = {.held = std::chrono::nanoseconds(now - slice.since), .asleep = true};
+  report.task = {.id = task->id,
+                 .name = std::string_view(name.data(), CopyName(*task, name)),
+                 .spawner_id = task->spawner_id,
+                 .spawn_pc = task->spawn_pc,
+                 .stack_size = task->stack.size};
+  const StackBounds bounds = task->stack.usable();
+  const pid_t tid = worker.tid.load(std::memory_order_relaxed);
+  const auto registers = RegistersOfSleeper(tid);
+  report.asleep = registers.has_value() || ThreadSleeps(tid);
+  if (registers && bounds.Contains(registers->sp) && RefreshUnwindTables().ok()) {
+    const Traceback walk = WalkStack(*registers, bounds, pcs);
+    report.task.stack = std::span(pcs).first(walk.depth);
+    report.task.stack_cut = walk.end != TracebackEnd::kRoot;
+  }
+  // release, by a read-modify-write that changes nothing: what was read above stays before the second look
+  if (worker.processor->tick.fetch_add(0, std::memory_order_acq_rel) != slice.tick ||
+      !worker.in_task.load(std::memory_order_relaxed)) {
+    return;
+  }
+  slice.done = true;
+  Deliver(report, now);
+}
+
+void SliceWatch::Deliver(LongSliceReport& report, int64_t now) {
+  report.unreported = std::exchange(unreported_, 0);
+  sent_.push_back(now);
+  CurrentReporter().OnLongSlice(report);
+}
+
+}  // namespace curg::internal
