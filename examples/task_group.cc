@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A task group: tasks that end before the scope does, a first error that stops the others, a deadline.
+// A task group: tasks that end before the scope does, a first error that stops the others, a
+// deadline.
 //
 //   ./bazelw run -c opt //examples:task_group
 //

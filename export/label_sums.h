@@ -28,8 +28,8 @@ struct LabelSum {
   bool Labelled() const;
 };
 
-// One sum for each combination of values and kind that occurs, the longest time first. Together they
-// are all of the profile. export/text.h prints the like as a table.
+// One sum for each combination of values and kind that occurs, the longest time first. Together
+// they are all of the profile. export/text.h prints the like as a table.
 // Thread-safe. Blocks: nothing.
 std::vector<LabelSum> SumByLabel(const CpuProfile& profile,
                                  const std::vector<std::string_view>& keys);

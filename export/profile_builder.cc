@@ -94,9 +94,10 @@ class Mappings {
   }
 
  private:
-  // What symbols told of a mapping's locations. One location that has no symbol says nothing against the
-  // module's symbols (Go's rule, which would make pprof look up all of them again, with what tools it has
-  // and often to worse names): the module itself was read, and a later reader finds no more in it.
+  // What symbols told of a mapping's locations. One location that has no symbol says nothing
+  // against the module's symbols (Go's rule, which would make pprof look up all of them again, with
+  // what tools it has and often to worse names): the module itself was read, and a later reader
+  // finds no more in it.
   struct Found {
     bool functions = false;
     bool files = false;

@@ -28,8 +28,8 @@ struct ProfileBuilderOptions {
 //                  no symbols.
 //   labels         those of the entry's LabelSet; a tag of another kind has none
 //   locations      one an address; inlined functions are further lines of it
-//   mappings       all executable ones; has_functions and its like are set when the module's symbols
-//                  were found, so that readers look for symbols only where there were none
+//   mappings       all executable ones; has_functions and its like are set when the module's
+//                  symbols were found, so that readers look for symbols only where there were none
 //   comments       the quality report, each line prefixed by "curg: "
 // Thread-safe, but for `frames`.
 perftools::profiles::Profile BuildProfile(const CpuProfile& profile, FrameSource& frames,

@@ -25,8 +25,8 @@ bool IsCode(Elf* elf, size_t index, uint64_t& end) {
   return (header.sh_flags & SHF_EXECINSTR) != 0;
 }
 
-// How well callers know a symbol, of those at the same place. (Weak or not is no difference: read is
-// global, open is weak.)
+// How well callers know a symbol, of those at the same place. (Weak or not is no difference: read
+// is global, open is weak.)
 uint32_t RankOf(const GElf_Sym& symbol, std::string_view name) {
   constexpr uint32_t kPublic = 1U << 24;
   constexpr uint32_t kCurrent = 1U << 23;

@@ -31,10 +31,10 @@ size_t TerminalWidth(size_t otherwise = 100);
 // "CPU by phase, ext": CPU time, share and a bar for each combination of the labels' values that
 // occurs, the largest first. Time of tasks without any of these labels, of the runtime, of threads
 // it does not know, and lost time have rows of their own, in parentheses; the shares are of all of
-// it; "-" stands for a label that is not set. Values (and keys) appear as they are, unless they could
-// be mistaken: in double quotes, with escapes as in C, are empty ones, "-", those with quotes,
-// backslashes or control characters, those with a space at an end, and those that begin with a
-// parenthesis.
+// it; "-" stands for a label that is not set. Values (and keys) appear as they are, unless they
+// could be mistaken: in double quotes, with escapes as in C, are empty ones, "-", those with
+// quotes, backslashes or control characters, those with a space at an end, and those that begin
+// with a parenthesis.
 // Thread-safe. Blocks: nothing.
 std::string CpuByLabel(const CpuProfile& profile, const std::vector<std::string_view>& keys,
                        const TextOptions& options = {});

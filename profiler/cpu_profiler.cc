@@ -152,9 +152,8 @@ CpuProfile CpuProfileSession::Stop() {
 absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions& options,
                                                   CallSite caller) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
-  const std::string name = options.holder.empty()
-                               ? absl::StrCat(caller.file, ":", caller.line)
-                               : options.holder;
+  const std::string name =
+      options.holder.empty() ? absl::StrCat(caller.file, ":", caller.line) : options.holder;
   if (absl::Status status = Claim(name); !status.ok()) return status;
 
   auto running = std::make_unique<CpuProfileSession::Running>(options);

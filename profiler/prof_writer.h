@@ -42,7 +42,7 @@ class StopRequest {
 
  private:
   SpinLock lock_;
-  bool made_ = false;         // guarded by lock_
+  bool made_ = false;              // guarded by lock_
   ClaimWaiter* waiter_ = nullptr;  // guarded by lock_
 };
 

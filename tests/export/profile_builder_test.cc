@@ -310,8 +310,8 @@ TEST(ProfileBuilder, ATagThatIsNoLabelSetIsNoLabel) {
   EXPECT_THAT(Lines(BuildProfile(profile, symbols)), ElementsAre("1 2000000: 0x1100"));
 }
 
-// As Go's TestMapping, but for one location without a symbol in a module that has symbols (pprof would
-// look up all of that module's again).
+// As Go's TestMapping, but for one location without a symbol in a module that has symbols (pprof
+// would look up all of that module's again).
 TEST(ProfileBuilder, MappingsSayWhatTheirLocationsHave) {
   struct Case {
     std::vector<Frame> one, two;

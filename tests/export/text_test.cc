@@ -107,8 +107,9 @@ TEST(Text, LabelValuesAreQuotedWhereNeeded) {
     Add(profile, 100, {1}, Labels::Of({{"v", value}}));
   }
   const std::string table = CpuByLabel(profile, {"v"});
-  for (const char* cell : {"  plain ", "  \"\" ", "  \"(runtime)\" ", "  \"a\\nb\" ",
-                           "  \"-\" ", "  a-b ", "  \"\\x1b[31m\" ", "  \" pad\" ", "  日本 ", "  \"say \\\"x\\\"\" "}) {
+  for (const char* cell :
+       {"  plain ", "  \"\" ", "  \"(runtime)\" ", "  \"a\\nb\" ", "  \"-\" ", "  a-b ",
+        "  \"\\x1b[31m\" ", "  \" pad\" ", "  日本 ", "  \"say \\\"x\\\"\" "}) {
     EXPECT_THAT(table, HasSubstr(cell));
   }
   EXPECT_THAT(table, Not(HasSubstr("\x1B")));

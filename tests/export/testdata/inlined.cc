@@ -77,8 +77,8 @@ struct Callable {
 
 // As C libraries have it: one function, several names, and the debug information knows the one that
 // is not for others.
-extern "C" __attribute__((visibility("hidden"))) uintptr_t testdata_internal() noexcept asm(
-    "__GI_testdata_alias");
+extern "C" __attribute__((visibility("hidden"))) uintptr_t testdata_internal() noexcept
+    asm("__GI_testdata_alias");
 extern "C" NEVER_INLINE uintptr_t testdata_internal() noexcept {
   uintptr_t pc;
   ADDRESS_OF_THIS_LINE(pc);  // line: alias
