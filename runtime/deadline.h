@@ -31,7 +31,8 @@ class Deadline {
   // For a clock other than the steady one: as far from now as it is on that clock at this moment.
   template <typename Clock, typename Duration>
   Deadline(std::chrono::time_point<Clock, Duration> when)  // NOLINT: implicit on purpose
-      : Deadline(After(Clamp(Wide(when.time_since_epoch()) - Wide(Clock::now().time_since_epoch())))) {}
+      : Deadline(
+            After(Clamp(Wide(when.time_since_epoch()) - Wide(Clock::now().time_since_epoch())))) {}
   template <typename Duration>
   constexpr Deadline(std::chrono::time_point<std::chrono::steady_clock, Duration> when)  // NOLINT
       : when_(std::max<int64_t>(Clamp(when.time_since_epoch()).count(), 0)) {}

@@ -36,8 +36,8 @@ DelayedStartPtr StartTaskAt(Task* task, Deadline when);
 
 }  // namespace internal
 
-// Whether a task that is to start later still will. Dropping it changes nothing: the task starts when
-// it is time. Everything but dropping it must happen while the runtime is there.
+// Whether a task that is to start later still will. Dropping it changes nothing: the task starts
+// when it is time. Everything but dropping it must happen while the runtime is there.
 // Thread-safe, but for moves. From tasks and plain threads. Blocks: nothing.
 class [[nodiscard]] DelayedTask {
  public:
@@ -47,11 +47,12 @@ class [[nodiscard]] DelayedTask {
   DelayedTask(DelayedTask&&) noexcept = default;
   DelayedTask& operator=(DelayedTask&&) noexcept = default;
 
-  // Drops the task: it never runs, and its callable is destroyed here. False: it has been started, or
-  // was cancelled before.
+  // Drops the task: it never runs, and its callable is destroyed here. False: it has been started,
+  // or was cancelled before.
   bool Cancel();
 
-  // Lets it start at another time instead, sooner or later. False: as for Cancel, and without effect.
+  // Lets it start at another time instead, sooner or later. False: as for Cancel, and without
+  // effect.
   bool Reset(std::chrono::nanoseconds delay) { return ResetAt(Deadline::After(delay)); }
   bool ResetAt(Deadline when);
 

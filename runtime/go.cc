@@ -20,9 +20,7 @@ using internal::Task;
 struct Sleeper : internal::Timer {
   Task* task;
 
-  static void Wake(internal::Timer* timer) {
-    internal::Unpark(static_cast<Sleeper*>(timer)->task);
-  }
+  static void Wake(internal::Timer* timer) { internal::Unpark(static_cast<Sleeper*>(timer)->task); }
 };
 
 bool CommitSleep(void* arg) {

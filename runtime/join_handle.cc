@@ -45,8 +45,8 @@ bool RegisterWaiter(void* arg) {
 }
 
 [[noreturn]] void ThrowMisuse(std::string_view what) {
-  throw std::logic_error(absl::StrCat("curg: ", CallerName(), ": ",
-                                      absl::string_view(what.data(), what.size())));
+  throw std::logic_error(
+      absl::StrCat("curg: ", CallerName(), ": ", absl::string_view(what.data(), what.size())));
 }
 
 void RequireOther(const Task* task) {
@@ -94,7 +94,8 @@ WaitStatus AwaitEndWithin(Task* task, const WaitLimits& limits) {
   // relaxed: nobody reads what we wrote
   if (task->end.compare_exchange_strong(self, 0, std::memory_order_relaxed)) return status;
   // It ends just now, and its worker has seen us: a few instructions.
-  while (!join.released.load(std::memory_order_acquire)) sched_yield();  // acquire: see WakeLimitedJoin()
+  // acquire: pairs with the release in WakeLimitedJoin()
+  while (!join.released.load(std::memory_order_acquire)) sched_yield();
   return WaitStatus::kOk;
 }
 

@@ -86,8 +86,9 @@ class [[nodiscard]] JoinHandle {
     return Take();
   }
 
-  // As Join, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled). The task
-  // runs on then, and the handle is joinable still. A task that has ended is joined in any case.
+  // As Join, but gives up at `deadline` (kTimeout) or when a stop is requested (kCancelled). The
+  // task runs on then, and the handle is joinable still. A task that has ended is joined in any
+  // case.
   Joined<T> JoinUntil(Deadline deadline, const std::stop_token& stop = {}) {
     RequireTask();
     const WaitStatus status = internal::AwaitEndWithin(task_, {deadline, &stop});

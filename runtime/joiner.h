@@ -5,9 +5,10 @@
 //   a Waiter*                      a join without limits: its one waker is the task's worker
 //   a LimitedJoin* | kLimitedJoin  a join that may give up
 //
-// Invariant  Whoever changes Task::end away from a joiner has taken it. If the worker did, it wakes the
-//            joiner, or (when the joiner has claimed itself meanwhile) says that it is through with
-//            it; only then may the joiner's memory go. If the joiner did, nobody knows it any more.
+// Invariant  Whoever changes Task::end away from a joiner has taken it. If the worker did, it wakes
+//            the joiner, or (when the joiner has claimed itself meanwhile) says that it is through
+//            with it; only then may the joiner's memory go. If the joiner did, nobody knows it any
+//            more.
 #pragma once
 
 #include <atomic>

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RearmableTimer: a timer that may be stopped and set again at any time, whoever fires it just then.
+// RearmableTimer: a timer that may be stopped and set again at any time, whoever fires it just
+// then.
 //
-// Invariant  Under lock_: armed_ says that one call of Fire is to count; stale_ is how many calls are
-//            still to come that do not: their timer was stopped after a worker had taken it out of its
-//            queue. The next stale_ calls of Fire are those, or change places with one that counts
-//            and is due as well. Setting the timer again before such a call has come is allowed: of
-//            a Timer that it took out, a queue only reads `fire`.
+// Invariant  Under lock_: armed_ says that one call of Fire is to count; stale_ is how many calls
+//            are still to come that do not: their timer was stopped after a worker had taken it out
+//            of its queue. The next stale_ calls of Fire are those, or change places with one that
+//            counts and is due as well. Setting the timer again before such a call has come is
+//            allowed: of a Timer that it took out, a queue only reads `fire`.
 // Lifetime   The unlock is Fire's last access, unless nobody owns the timer any more: then it
 //            deletes it.
 #pragma once

@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "runtime/check.h"
+#include "runtime/caller.h"
 #include "runtime/fault_handler.h"
 #include "runtime/report_options.h"
 #include "runtime/scheduler.h"
@@ -25,7 +25,8 @@ Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler,
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   absl::StatusOr<int> workers = internal::WorkerCount(options.workers);
   if (!workers.ok()) return workers.status();
-  internal::Scheduler::Config config = {.workers = *workers, .stacks_max = options.stacks_max,
+  internal::Scheduler::Config config = {.workers = *workers,
+                                        .stacks_max = options.stacks_max,
                                         .stacks_cached = options.stacks_cached};
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
   if (!size.ok()) return size;
@@ -39,14 +40,15 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
 
 Runtime::~Runtime() {
   const internal::Worker* const worker = internal::CurrentWorker();
-  CURG_CHECK(worker == nullptr || &worker->scheduler != scheduler_.get(),
-             "end a runtime from a plain thread or another runtime's task, not from its own");
+  if (worker != nullptr && &worker->scheduler == scheduler_.get()) {
+    internal::FatalMisuse("ends the runtime that it runs on; do that from outside");
+  }
   sysmon_->Stop();
   const int held = scheduler_->Stop(kStopGraceNs);
   if (held == 0) return;
   std::fprintf(stderr,
-               "curg: the runtime ends while %d of its workers still run a task that does not come back; "
-               "they are left behind\n",
+               "curg: the runtime ends while %d of its workers still run a task that does not come "
+               "back; they are left behind\n",
                held);
   sysmon_.release();  // theirs for ever, both
   new std::shared_ptr<internal::Scheduler>(std::move(scheduler_));

@@ -56,8 +56,8 @@ class Runtime {
   Joined<internal::StoppableResult<Fn>> RunUntil(Deadline deadline, Fn&& fn,
                                                  const std::stop_token& stop = {}) {
     std::stop_source source;
-    auto call = [fn = std::forward<Fn>(fn), token = source.get_token()]() mutable
-        -> internal::StoppableResult<Fn> {
+    auto call = [fn = std::forward<Fn>(fn),
+                 token = source.get_token()]() mutable -> internal::StoppableResult<Fn> {
       return internal::InvokeStoppable(std::move(fn), token);
     };
     auto task = Go({.name = "main"}, std::move(call));

@@ -9,8 +9,9 @@
 //   group.Wait();  // rethrows what the first child threw; the others were asked to stop then
 //
 // Invariant  running_ counts the children whose callable is not destroyed yet. Whoever brings it to
-//            zero claims the waiter under lock_, which the waiter takes before it leaves; so the unlock
-//            is the last access of a child to the group, and the waiter is there until woken.
+//            zero claims the waiter under lock_, which the waiter takes before it leaves; so the
+//            unlock is the last access of a child to the group, and the waiter is there until
+//            woken.
 #pragma once
 
 #include <chrono>
@@ -38,8 +39,8 @@
 namespace curg {
 
 // The children run in parallel, on the group's runtime, and may themselves call Go on the group, or
-// make groups of their own (pass them the stop token as parent). A child's callable, with all that it
-// captured, and its task-local variables are destroyed before the group counts it as ended.
+// make groups of their own (pass them the stop token as parent). A child's callable, with all that
+// it captured, and its task-local variables are destroyed before the group counts it as ended.
 //
 // A group ends when Wait has returned kOk, returned, or thrown; then Go is an error.
 // It must end before its runtime does.
@@ -61,9 +62,9 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
 
   // Starts a child that calls fn(std::stop_token), if it can be called so, or else fn(). What it
-  // returns is destroyed; what it throws cancels the group, and the first such exception is kept for
-  // Wait. Options and inheritance are as for curg::Go. Throws absl::BadStatusOrAccess when the task is
-  // refused, std::logic_error, naming the caller, when the group has ended.
+  // returns is destroyed; what it throws cancels the group, and the first such exception is kept
+  // for Wait. Options and inheritance are as for curg::Go. Throws absl::BadStatusOrAccess when the
+  // task is refused, std::logic_error, naming the caller, when the group has ended.
   // Blocks: nothing.
   template <internal::Stoppable Fn>
   void Go(const TaskOptions& options, Fn&& fn) {
@@ -80,9 +81,9 @@ class TaskGroup {
   template <internal::Stoppable Fn>
   absl::Status TryGo(const TaskOptions& options, Fn&& fn);
 
-  // Waits until all children have ended, and rethrows the first exception among theirs, once. It does
-  // not end earlier for an exception: the siblings are asked to stop, and waited for.
-  // Throws std::logic_error, naming the caller, in a child of the group, or while another waits.
+  // Waits until all children have ended, and rethrows the first exception among theirs, once. It
+  // does not end earlier for an exception: the siblings are asked to stop, and waited for. Throws
+  // std::logic_error, naming the caller, in a child of the group, or while another waits.
   // Blocks: the task or the plain thread.
   void Wait() { (void)WaitWithin({}); }
 

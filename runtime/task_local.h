@@ -8,8 +8,8 @@
 //   request.Set(id);
 //   curg::Go([] { Log(request.Get()); });
 //
-// Use it where a thread_local variable would be wrong: a task changes threads. For what profiles and
-// dumps should show, use labels (labels/labels.h) instead.
+// Use it where a thread_local variable would be wrong: a task changes threads. For what profiles
+// and dumps should show, use labels (labels/labels.h) instead.
 #pragma once
 
 #include <concepts>
@@ -27,15 +27,16 @@ enum class Inherit : uint8_t {
   kCopy,  // Go and its kin copy the value (on the spawner; what the copy throws, Go throws)
 };
 
-// A task's value lives until the task ends: after its callable and, if it is detached, its result have
-// been destroyed, on its own stack and before a join returns, so that destructors may use everything
-// that a task may, these variables included. Values of abandoned tasks are leaked with them.
-// A plain thread has values of its own, which live as long as the thread; tasks that it starts
-// inherit from it. The address of a value stays good while the value lives, across parks too.
-// Access takes constant time: a few nanoseconds. A task that uses none pays nothing.
+// A task's value lives until the task ends: after its callable and, if it is detached, its result
+// have been destroyed, on its own stack and before a join returns, so that destructors may use
+// everything that a task may, these variables included. Values of abandoned tasks are leaked with
+// them. A plain thread has values of its own, which live as long as the thread; tasks that it
+// starts inherit from it. The address of a value stays good while the value lives, across parks
+// too. Access takes constant time: a few nanoseconds. A task that uses none pays nothing.
 //
 // Meant for static storage. One that is destroyed leaves the values that tasks still have alone.
-// Thread-safe: each task and thread sees its own value only. Blocks: nothing, but for T's own doing.
+// Thread-safe: each task and thread sees its own value only. Blocks: nothing, but for T's own
+// doing.
 template <typename T>
 class TaskLocal {
  public:

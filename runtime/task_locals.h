@@ -56,7 +56,8 @@ uint32_t NewTaskLocalIndex();
 void* FindTaskLocal(uint32_t index);
 void SetTaskLocal(uint32_t index, void* value, const TaskLocalKind* kind);
 
-// What a child of the caller inherits; null: nothing, and at no cost when the caller has no variables.
+// What a child of the caller inherits; null: nothing, and at no cost when the caller has no
+// variables.
 std::unique_ptr<TaskLocals> InheritTaskLocals();
 
 void ClearTaskLocals(Task& task) noexcept;

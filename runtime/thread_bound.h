@@ -35,11 +35,11 @@ Stretch CurrentStretch();
 
 }  // namespace internal
 
-// Debug builds (without NDEBUG) check at every access that the task has not been suspended since the
-// pointer was made: not only that the thread is still the same, so that the error shows also when
-// the task happens to come back to it (but for one time in 2^32). Calls that could have suspended the
-// task and did not are not noticed; a Yield when nobody else is runnable, say. Other builds check
-// nothing. The size is the same in all.
+// Debug builds (without NDEBUG) check at every access that the task has not been suspended since
+// the pointer was made: not only that the thread is still the same, so that the error shows also
+// when the task happens to come back to it (but for one time in 2^32). Calls that could have
+// suspended the task and did not are not noticed; a Yield when nobody else is runnable, say. Other
+// builds check nothing. The size is the same in all.
 // Owner only: the task or plain thread that made it. Blocks: nothing.
 template <typename T>
 class ThreadBound {

@@ -35,8 +35,8 @@ struct CancelWait {
   bool* cancelled;
 };
 
-// Waits until somebody who claimed `waiter` (a ClaimWaiter, or a test's) wakes it: kOk; or until one
-// of the limits comes first: kTimeout, kCancelled. Wakers may still know the waiter then.
+// Waits until somebody who claimed `waiter` (a ClaimWaiter, or a test's) wakes it: kOk; or until
+// one of the limits comes first: kTimeout, kCancelled. Wakers may still know the waiter then.
 // Requires: no lock held. Blocks: the task or the plain thread.
 template <typename Claimable>
 WaitStatus WaitClaimed(Claimable& waiter, const WaitLimits& limits, WaitReason reason,

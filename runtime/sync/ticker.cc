@@ -9,8 +9,8 @@
 namespace curg {
 namespace internal {
 
-// The channel's own lock is taken inside lock(), never the other way round: whoever uses the channel
-// does not know of the timer.
+// The channel's own lock is taken inside lock(), never the other way round: whoever uses the
+// channel does not know of the timer.
 void TickTimer::OnDue(int64_t now) {
   (void)channel_.TrySend(Tick(std::chrono::nanoseconds(now)));  // full: the last one will do
   if (period_ == 0) return;

@@ -10,8 +10,8 @@
 //                  curg::OnReceive(timeout.channel(), [&](auto) { busy = false; }));
 //   }
 //
-// For a single wait, SleepFor, OnTimeout and the Until forms cost less. For a task that starts later:
-// runtime/delayed_task.h.
+// For a single wait, SleepFor, OnTimeout and the Until forms cost less. For a task that starts
+// later: runtime/delayed_task.h.
 #pragma once
 
 #include <chrono>
@@ -33,8 +33,8 @@ class TickTimer final : public RearmableTimer {
   TickTimer() : RearmableTimer(CallersScheduler()) {}
   ~TickTimer() override { StopAndWait(); }
 
-  // Sets it anew: to fire at `when`, then, if `period` is not 0, each `period` after that. Takes back
-  // what was not received; true if there was something to take back, or it was still to fire.
+  // Sets it anew: to fire at `when`, then, if `period` is not 0, each `period` after that. Takes
+  // back what was not received; true if there was something to take back, or it was still to fire.
   bool Set(int64_t when, int64_t period);
   bool Stop();
   bool pending();
@@ -50,12 +50,13 @@ class TickTimer final : public RearmableTimer {
 
 }  // namespace internal
 
-// Ticks until it is stopped or destroyed. A tick that comes while the last one has not been received
-// is left out: a slow receiver finds one tick, not many. Ticks stay in step with the first one however
-// late they are.
+// Ticks until it is stopped or destroyed. A tick that comes while the last one has not been
+// received is left out: a slow receiver finds one tick, not many. Ticks stay in step with the first
+// one however late they are.
 //
 // Must not outlive the runtime of the task that made it; one made on a plain thread (its ticks come
-// from the service worker) may. Ticks come in time even if all workers are held, but for some 10 ms.
+// from the service worker) may. Ticks come in time even if all workers are held, but for some 10
+// ms.
 // Thread-safe. From tasks and plain threads. Not async-signal-safe. Blocks: nothing.
 class Ticker {
  public:

@@ -2,6 +2,8 @@
 //
 // All that //:curg offers, included as consumers do, and one thing used of each part.
 
+#include <chrono>
+
 #include "curg/export/frame.h"
 #include "curg/export/label_sums.h"
 #include "curg/export/pprof.h"
@@ -14,6 +16,7 @@
 #include "curg/profiler/cpu_profiler.h"
 #include "curg/profiler/pseudo_frames.h"
 #include "curg/runtime/deadline.h"
+#include "curg/runtime/delayed_task.h"
 #include "curg/runtime/go.h"
 #include "curg/runtime/join_handle.h"
 #include "curg/runtime/options.h"
@@ -28,6 +31,7 @@
 #include "curg/runtime/sync/select.h"
 #include "curg/runtime/sync/semaphore.h"
 #include "curg/runtime/sync/shared_mutex.h"
+#include "curg/runtime/sync/ticker.h"
 #include "curg/runtime/sync/wait_group.h"
 #include "curg/runtime/tag.h"
 #include "curg/runtime/task_group.h"
@@ -53,6 +57,9 @@ TEST(PublicHeaders, OneTargetIsEnough) {
       group.Done();
     }).Detach();
     group.Wait();
+    curg::Ticker ticker(std::chrono::hours(1));
+    ticker.Stop();
+    EXPECT_TRUE(curg::GoAfter(std::chrono::hours(1), [] {}).Cancel());
     return channel.Receive().value();
   });
   EXPECT_EQ(result, 42);

@@ -212,11 +212,23 @@ TEST(RunUntil, GivesUpAndAsksToStop) {
   });
   std::stop_source impatient;
   impatient.request_stop();
-  EXPECT_EQ(runtime
-                ->RunUntil(
-                    Deadline::Never(), [] { SleepFor(1h); }, impatient.get_token())
-                .status,
+  asked = false;
+  const auto slower = [&](std::stop_token stop) { asked = !SleepFor(1h, stop); };
+  EXPECT_EQ(runtime->RunUntil(Deadline::Never(), slower, impatient.get_token()).status,
             WaitStatus::kCancelled);
+  runtime->Run([&] {
+    while (!asked) Yield();
+  });
+}
+
+TEST(RuntimeDeathTest, EndedByItsOwnTask) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto runtime = Runtime::Create({.workers = 1}).value();
+        runtime->Go({.name = "sawyer"}, [&] { runtime.reset(); }).Join();
+      },
+      "curg: task [0-9]+ \"sawyer\": ends the runtime that it runs on");
 }
 
 }  // namespace

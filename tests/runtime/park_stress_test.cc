@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/context.h"
-#include "runtime/go.h"
 #include "runtime/claim_waiter.h"
+#include "runtime/context.h"
 #include "runtime/deadline.h"
+#include "runtime/go.h"
 #include "runtime/scheduler.h"
 #include "runtime/spin_lock.h"
 #include "runtime/task.h"

@@ -150,7 +150,8 @@ TEST(TaskLocal, DestructorsMayDoAnything) {
       Go([&] { Elaborate::again.Set(Elaborate(&alive, 3)); }).Join();
       ASSERT_EQ(alive.load(), 0);
     }
-    // A result that is dropped late: its destructor makes variables when the task has ended already.
+    // A result that is dropped late: its destructor makes variables when the task has ended
+    // already.
     for (int i = 0; i < 200; ++i) {
       auto task = Go([&, i] {
         if (i % 3 == 0) Yield();
