@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/current_tag.h"
 
+#include "runtime/cpu_meter.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
 
@@ -24,12 +25,21 @@ std::atomic<const Tag*>& CurrentSlot() {
   return thread.plain_tag;
 }
 
+// What the task has done so far was done under its old tag.
+void EndSlice() {
+  internal::ThreadState& thread = internal::ThisThread();
+  internal::Task* const task = thread.current.load(std::memory_order_relaxed);
+  if (task == nullptr || thread.meter == nullptr) return;
+  thread.meter->EndSlice(task, task->tag.load(std::memory_order_relaxed));
+}
+
 }  // namespace
 
 TagRef CurrentTag() { return TagRef::Share(CurrentSlot().load(std::memory_order_relaxed)); }
 
 TagRef ExchangeCurrentTag(TagRef tag) {
   std::atomic<const Tag*>& slot = CurrentSlot();
+  if (internal::CpuMeter::On()) [[unlikely]] EndSlice();
   // A plain load and store will do: only this thread writes, and a handler on it sees either value.
   // The old reference is the caller's to drop, after the new one is published.
   TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));

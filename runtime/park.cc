@@ -30,6 +30,7 @@ void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void
   task->wait_reason = reason;
   task->wait_object = object;
   task->state.store(TaskState::kParked, std::memory_order_relaxed);  // relaxed: a hint
+  worker->processor->counters.parks.Add();
   worker->SwitchAway(*task, commit, arg);
 }
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/processor_counters.h"
 #include "runtime/run_batch.h"
 #include "runtime/run_queue.h"
 #include "runtime/stack_pool.h"
@@ -28,7 +29,8 @@ struct alignas(64) Processor {
   // How many tasks it has run: if it has not moved for a while, whoever is behind this processor is held.
   std::atomic<uint32_t> tick{0};
 
-  // --- Owned by the worker that has the processor.
+  // --- Owned by the worker that has the processor; others read the counters.
+  ProcessorCounters counters;
   StackCache stacks;
   TaskCache tasks;
   TagCache tags;

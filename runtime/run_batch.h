@@ -86,6 +86,13 @@ class RunBatch {
   }
 
   // A hint for others than the owner. Thread-safe.
+  uint32_t Size() const {
+    const uint32_t next = next_.load(std::memory_order_relaxed);
+    const uint32_t count = count_.load(std::memory_order_relaxed);
+    return count > next ? count - next : 0;
+  }
+
+  // A hint for others than the owner. Thread-safe.
   bool Empty() const {
     return next_.load(std::memory_order_relaxed) == count_.load(std::memory_order_relaxed);
   }

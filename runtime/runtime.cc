@@ -56,6 +56,8 @@ Runtime::~Runtime() {
 
 internal::Scheduler* internal::SchedulerOf(Runtime& runtime) { return runtime.scheduler_.get(); }
 
+RuntimeStats Runtime::Stats() const { return scheduler_->Stats(); }
+
 int Runtime::workers() const { return scheduler_->num_workers(); }
 
 }  // namespace curg

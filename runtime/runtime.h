@@ -15,6 +15,7 @@
 #include "runtime/join_handle.h"
 #include "runtime/options.h"
 #include "runtime/spawn.h"
+#include "runtime/stats.h"
 #include "runtime/stoppable.h"
 
 namespace curg {
@@ -80,6 +81,9 @@ class Runtime {
       const TaskOptions& options, Fn&& fn) {
     return internal::Spawn(scheduler_.get(), options, std::forward<Fn>(fn));
   }
+
+  // What it is doing, in numbers. Thread-safe. Blocks: nothing.
+  RuntimeStats Stats() const;
 
   // How many workers it has.
   int workers() const;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/asymmetric_fence.h"
 #include "runtime/check.h"
+#include "runtime/cpu_meter.h"
 #include "runtime/futex.h"
 #include "runtime/joiner.h"
 #include "runtime/park.h"
@@ -75,6 +76,7 @@ Scheduler::~Scheduler() {
 }
 
 absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config) {
+  TickClock::Calibrate();
   auto scheduler = std::make_shared<Scheduler>(config);
   for (auto& worker : scheduler->workers_) {
     try {
@@ -246,6 +248,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   }
   task->tag.store(tag, std::memory_order_relaxed);  // relaxed: published with the task
   task->scheduler = this;
+  task->cpu_ns.store(0, std::memory_order_relaxed);
   task->id = NextId(processor);
   task->spawner_id = spawner != nullptr ? spawner->id : 0;
   task->spawn_pc = spawn_pc;
@@ -253,10 +256,16 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   if (!options.name.empty()) task->name.assign(options.name);
   task->end.store(0, std::memory_order_relaxed);
   task->state.store(TaskState::kNew, std::memory_order_relaxed);
+  if (processor != nullptr) {
+    processor->counters.spawned.Add();
+  } else {
+    spawned_outside_.fetch_add(1, std::memory_order_relaxed);
+  }
   return task;
 }
 
 void Scheduler::DropNewTask(Task* task) {
+  ended_outside_.fetch_add(1, std::memory_order_relaxed);
   if (const Tag* tag = task->tag.exchange(nullptr, std::memory_order_relaxed)) tag->Unref();
   StackPool& pool = PoolFor(task->slot_size);
   if (task->stack) {
@@ -291,6 +300,7 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
   processor.tags.Unref(task->tag.exchange(nullptr, std::memory_order_relaxed));
   if (!task->name.empty()) ClearName(*task);
   task->state.store(TaskState::kEnded, std::memory_order_relaxed);
+  processor.counters.ended.Add();
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
 #endif
@@ -324,6 +334,7 @@ void Scheduler::Ready(Task* task) {
   Worker* const worker = CurrentWorker();
   if (worker != nullptr && &worker->scheduler == this) {
     Processor& processor = *worker->processor;
+    processor.counters.OnRunnable(*task);
     Task* const displaced = processor.queue.ExchangeNext(task);
     if (displaced != nullptr) PushLocal(processor, displaced);
     WakeOne();
@@ -332,12 +343,16 @@ void Scheduler::Ready(Task* task) {
   // Once pushed, the task may run to the program's end and the runtime be destroyed, while this thread
   // still looks for a worker to wake.
   const std::shared_ptr<Scheduler> keep = weak_from_this().lock();
+  if (readied_outside_.fetch_add(1, std::memory_order_relaxed) % ProcessorCounters::kLatencySample == 0) {
+    ProcessorCounters::Stamp(*task);
+  }
   global_.Push(task);
   WakeOne();
 }
 
 void Scheduler::ReadyLast(Worker& worker, Task* task) {
   task->state.store(TaskState::kRunnable, std::memory_order_relaxed);
+  worker.processor->counters.OnRunnable(*task);
   PushLocal(*worker.processor, task);
 }
 
@@ -479,6 +494,7 @@ void Scheduler::SleepThenFlush(Worker& worker, int64_t deadline) {
     if (worker.asleep.load(std::memory_order_acquire) != 1) return;
     if (MonotonicNow() >= processor.flush_at) {
       FlushCaches(processor);
+      worker.thread->meter->ReleaseIfOff();
       processor.flush_at = 0;
       // acquire: pairs with the release in SetAwakeListener()
       if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
@@ -505,6 +521,7 @@ void Scheduler::Sleep(Worker& worker) {
     StopSleeping(worker);
     return;
   }
+  worker.processor->counters.sleeps.Add();
   int64_t deadline = TimerQueue::kNever;
   Worker* nobody = nullptr;
   const bool keeper = timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst);
@@ -635,9 +652,17 @@ Task* Scheduler::RunTimers(Worker& worker, Processor& processor, int64_t now) {
 // What a processor that stands still was about to run. `own` is empty.
 Task* Scheduler::StealStale(Processor& own, Processor& victim) {
   if (!IsStale(victim)) return nullptr;
-  if (Task* task = victim.queue.ExchangeNext(nullptr)) return task;
+  if (Task* task = victim.queue.ExchangeNext(nullptr)) {
+    own.counters.steals.Add();
+    own.counters.stolen.Add();
+    return task;
+  }
   std::array<Task*, RunBatch<Task>::kSize> stolen;
   const size_t count = victim.batch.Steal(stolen);
+  if (count > 0) {
+    own.counters.steals.Add();
+    own.counters.stolen.Add(count);
+  }
   for (size_t i = 1; i < count; ++i) PushLocal(own, stolen[i]);
   return count > 0 ? stolen[0] : nullptr;
 }
@@ -651,7 +676,11 @@ Task* Scheduler::StealWork(Worker& worker) {
     for (size_t i = 0; i < count; ++i) {
       Processor& victim = *processors_[(start + i) % count];
       if (&victim == &own) continue;
-      if (Task* task = own.queue.StealFrom(victim.queue)) return task;
+      if (Task* task = own.queue.StealFrom(victim.queue)) {
+        own.counters.steals.Add();
+        own.counters.stolen.Add(own.queue.size() + 1);  // it was empty before
+        return task;
+      }
       if (!last_round) continue;
       if (victim.timers.Earliest() != TimerQueue::kNever) {
         if (Task* task = RunTimers(worker, victim, MonotonicNow())) return task;
@@ -670,6 +699,7 @@ Task* Scheduler::Spin(Worker& worker) {
     const int busy = num_workers() - idle_count_.load(std::memory_order_relaxed);
     if (2 * spinning_.load(std::memory_order_relaxed) >= busy) return nullptr;
     worker.spinning = true;
+    worker.processor->counters.searches.Add();
     spinning_.fetch_add(1, std::memory_order_seq_cst);
   }
   return StealWork(worker);

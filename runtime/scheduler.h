@@ -40,6 +40,10 @@
 #include "runtime/task.h"
 #include "runtime/worker.h"
 
+namespace curg {
+struct RuntimeStats;
+}  // namespace curg
+
 namespace curg::internal {
 
 class Sysmon;
@@ -101,6 +105,9 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void SetAwakeListener(AwakeListener* listener) {
     awake_listener_.store(listener, std::memory_order_release);  // release: pairs with FindRunnable()
   }
+
+  // See stats.h. Thread-safe.
+  RuntimeStats Stats();
 
   // The configured workers.
   int num_workers() const { return config_.workers; }
@@ -201,6 +208,11 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   alignas(64) SpinLock idle_lock_;
   Worker* idle_ = nullptr;  // guarded by idle_lock_; last in, first out: its caches are warm
+
+  // What plain threads and other schedulers' workers do here, see ProcessorCounters. Relaxed, all.
+  alignas(64) std::atomic<uint64_t> spawned_outside_{0};
+  std::atomic<uint64_t> readied_outside_{0};
+  std::atomic<uint64_t> ended_outside_{0};
 
   std::atomic<int> running_{0};  // worker threads not yet ended
 };

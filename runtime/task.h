@@ -43,6 +43,7 @@ class alignas(64) Task {
   const void* wait_object = nullptr;
   WaitReason wait_reason = WaitReason::kNone;
   std::atomic<TaskState> state{TaskState::kFree};  // a hint for others
+  uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured (processor_counters.h)
 
   // --- Written by whoever owns the task at the time: spawner, worker, waker.
   Task* next = nullptr;             // in the global queue or a free list
@@ -52,6 +53,9 @@ class alignas(64) Task {
 
   // --- Read by its own thread at any instruction (handler), by others only while it does not run.
   std::atomic<const Tag*> tag{nullptr};
+
+  // --- Written by its own thread at a switch, while somebody wants to know (cpu_meter.h).
+  std::atomic<int64_t> cpu_ns{0};
 
   // --- The task's own; rarely set.
   TaskLocals* locals = nullptr;     // task_locals.h

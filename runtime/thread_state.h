@@ -11,6 +11,7 @@
 
 namespace curg::internal {
 
+class CpuMeter;
 class Task;
 class Worker;
 
@@ -20,6 +21,7 @@ struct ThreadState {
   std::atomic<Task*> current{nullptr};
   std::atomic<Task*> left{nullptr};            // whose stack this thread was on before the current one's
   std::atomic<Worker*> worker{nullptr};
+  CpuMeter* meter = nullptr;                   // of a worker; the thread's own alone
   std::atomic<const Tag*> plain_tag{nullptr};  // of a thread that runs no task
   StackBounds system_stack;                    // empty: unknown
   bool known = false;                          // registered in thread_registry.h

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <mutex>
 #include <vector>
 
 #include "runtime/page_allocator.h"
@@ -51,6 +52,12 @@ class TimerQueue {
 
   // Moves all timers to `other`. Not while `other` is being moved here.
   void MoveTo(TimerQueue& other);
+
+  // How many timers are armed.
+  size_t size() {
+    std::lock_guard lock(lock_);
+    return heap_.size();
+  }
 
   // When the earliest is due, or kNever. A hint for other threads: read without the lock.
   int64_t Earliest() const {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/joiner.h"
+#include "runtime/cpu_meter.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_locals.h"
@@ -77,6 +78,7 @@ void Worker::Prepare(Task& task) {
     scheduler.BindStack(*processor, &task);
     task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
   }
+  processor->counters.OnRunning(task);
   task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with SliceWatch
 }
 
@@ -86,6 +88,7 @@ CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
   Task* const next = scheduler.PickNext(*this);
+  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(&task, task.tag.load(std::memory_order_relaxed));
   void* resumer;
   if (next == nullptr) {
     *exceptions = {};
@@ -120,6 +123,7 @@ void Worker::Execute(Task* task) {
   thread->current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);
   in_task.store(true, std::memory_order_relaxed);
+  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(nullptr, nullptr);
   Context::Switch(system, task->context, this);
   in_task.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -132,11 +136,14 @@ void Worker::Run() {
   ScopedKnownThread known(kind);
   thread = &ThisThread();
   thread->worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
+  CpuMeter meter;
+  thread->meter = &meter;
   thread_state.store(thread, std::memory_order_release);  // release: pairs with SliceWatch
   tid.store(known.thread().tid, std::memory_order_relaxed);
   system.AdoptThread(known.thread().system_stack);
   exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   while (Task* task = scheduler.FindRunnable(*this)) Execute(task);
+  thread->meter = nullptr;
   thread->worker.store(nullptr, std::memory_order_relaxed);
 }
 

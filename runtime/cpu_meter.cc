@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/cpu_meter.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "runtime/task.h"
+#include "runtime/tick_clock.h"
+
+namespace curg::internal {
+namespace {
+
+// All meters, and what is known without them.
+struct Meters {
+  std::mutex lock;
+  // All guarded by lock.
+  std::vector<CpuMeter*> all;
+  int users = 0;
+  uint32_t last_epoch = 0;
+  CpuTotals folded;  // of threads that ended, and of tags that others took the entries of
+};
+
+Meters& All() {
+  static Meters* const meters = new Meters;  // never destroyed: threads may outlive static objects
+  return *meters;
+}
+
+// By one thread, read by others. relaxed, everywhere: numbers alone.
+void AddTo(std::atomic<int64_t>& sum, int64_t ns) {
+  sum.store(sum.load(std::memory_order_relaxed) + ns, std::memory_order_relaxed);
+}
+
+void AddTag(CpuTotals& totals, const Tag* tag, int64_t ns) {
+  if (ns == 0) return;
+  const auto found = totals.tags.find(tag);
+  if (found != totals.tags.end()) {
+    found->second.ns += ns;
+  } else if (totals.tags.size() < CpuMeter::kTagsMax) {
+    totals.tags[tag] = {.tag = TagRef::Share(tag), .ns = ns};
+  } else {
+    totals.other_ns += ns;
+  }
+}
+
+}  // namespace
+
+std::atomic<uint32_t> CpuMeter::epoch_wanted_{0};
+
+CpuMeter::CpuMeter() {
+  pthread_getcpuclockid(pthread_self(), &clock_);
+  TickClock::Calibrate();
+  std::lock_guard lock(All().lock);
+  cpu_at_start_.store(ThreadCpuNs(), std::memory_order_relaxed);
+  All().all.push_back(this);
+}
+
+CpuMeter::~CpuMeter() {
+  std::lock_guard lock(All().lock);
+  Fold();
+  All().all.erase(std::find(All().all.begin(), All().all.end(), this));
+}
+
+int64_t CpuMeter::ThreadCpuNs() const {
+  timespec now = {};
+  clock_gettime(clock_, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+void CpuMeter::Start() {
+  std::lock_guard lock(All().lock);
+  if (All().users++ > 0) return;
+  All().folded = {};
+  for (CpuMeter* meter : All().all) {
+    meter->cpu_at_start_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
+  }
+  if (++All().last_epoch == 0) ++All().last_epoch;
+  epoch_wanted_.store(All().last_epoch, std::memory_order_release);  // release: pairs with EndSlice()
+}
+
+void CpuMeter::Stop() {
+  std::lock_guard lock(All().lock);
+  if (--All().users > 0) return;
+  epoch_wanted_.store(0, std::memory_order_relaxed);
+  All().folded = {};
+}
+
+// The numbers go to those of no thread, if they are of the present epoch; then there are none.
+void CpuMeter::Fold() {
+  const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
+  const bool counts = wanted != 0 && wanted == epoch_.load(std::memory_order_relaxed);
+  CpuTotals& folded = All().folded;
+  for (Entry& entry : entries_) {
+    const TagRef tag = TagRef::Adopt(entry.tag.exchange(nullptr, std::memory_order_relaxed));
+    const int64_t ns = entry.ns.exchange(0, std::memory_order_relaxed);
+    if (counts && tag) AddTag(folded, tag.get(), ns);
+  }
+  const int64_t untagged = untagged_.exchange(0, std::memory_order_relaxed);
+  const int64_t runtime = runtime_.exchange(0, std::memory_order_relaxed);
+  if (counts) {
+    AddTag(folded, nullptr, untagged);
+    folded.runtime_ns += runtime;
+  }
+}
+
+void CpuMeter::ReleaseIfOff() {
+  if (On() || epoch_.load(std::memory_order_relaxed) == 0) return;
+  std::lock_guard lock(All().lock);
+  if (On()) return;
+  Fold();
+  epoch_.store(0, std::memory_order_relaxed);
+}
+
+// The first slice of an epoch is what the thread has spent since its start: the task ran all the while.
+void CpuMeter::BeginEpoch(uint32_t epoch) {
+  std::lock_guard lock(All().lock);
+  Fold();
+  epoch_.store(epoch, std::memory_order_relaxed);
+  charged_.store(0, std::memory_order_relaxed);
+  uncharged_from_ = cpu_at_start_.load(std::memory_order_relaxed);
+  since_read_ = 0;
+  clock_read_ = 0;  // long ago
+}
+
+int64_t CpuMeter::NextCharge() {
+  const uint64_t now = TickClock::Now();
+  const int64_t slice = TickClock::ToNs(now - std::exchange(slice_begin_, now));
+  if (clock_read_ != 0 && TickClock::ToNs(now - clock_read_) < kReadClockNs) {
+    since_read_ += slice;
+    return slice;
+  }
+  const int64_t cpu = ThreadCpuNs();
+  const int64_t charge = cpu - uncharged_from_ - since_read_;
+  clock_read_ = now;
+  uncharged_from_ = cpu;
+  since_read_ = std::max<int64_t>(-charge, 0);  // charged too much: the next slices are charged less
+  return std::max<int64_t>(charge, 0);
+}
+
+void CpuMeter::Replace(Entry& entry, const Tag* tag) {
+  tag->Ref();
+  std::lock_guard lock(All().lock);
+  const TagRef old = TagRef::Adopt(entry.tag.exchange(tag, std::memory_order_relaxed));
+  const int64_t ns = entry.ns.exchange(0, std::memory_order_relaxed);
+  if (old && On()) AddTag(All().folded, old.get(), ns);
+}
+
+std::atomic<int64_t>& CpuMeter::SumOf(const Tag* tag) {
+  if (tag == nullptr) return untagged_;
+  Entry& entry = entries_[(reinterpret_cast<uintptr_t>(tag) >> 6) % kEntries];
+  if (entry.tag.load(std::memory_order_relaxed) != tag) Replace(entry, tag);
+  return entry.ns;
+}
+
+__attribute__((noinline)) void CpuMeter::EndSlice(Task* task, const Tag* tag) {
+  // acquire: pairs with Start()
+  const uint32_t epoch = epoch_wanted_.load(std::memory_order_acquire);
+  if (epoch == 0) return;
+  if (epoch != epoch_.load(std::memory_order_relaxed)) BeginEpoch(epoch);
+  const int64_t ns = NextCharge();
+  AddTo(charged_, ns);
+  if (task != nullptr) AddTo(task->cpu_ns, ns);
+  AddTo(task == nullptr || task->runtime_task ? runtime_ : SumOf(tag), ns);
+}
+
+CpuTotals CpuMeter::Read() {
+  std::lock_guard lock(All().lock);
+  CpuTotals totals = All().folded;
+  const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
+  for (CpuMeter* meter : All().all) {
+    int64_t charged = 0;
+    if (meter->epoch_.load(std::memory_order_relaxed) == wanted) {
+      charged = meter->charged_.load(std::memory_order_relaxed);
+      totals.runtime_ns += meter->runtime_.load(std::memory_order_relaxed);
+      AddTag(totals, nullptr, meter->untagged_.load(std::memory_order_relaxed));
+      for (const Entry& entry : meter->entries_) {
+        const Tag* const tag = entry.tag.load(std::memory_order_relaxed);
+        if (tag != nullptr) AddTag(totals, tag, entry.ns.load(std::memory_order_relaxed));
+      }
+    }
+    const int64_t cpu = meter->ThreadCpuNs() - meter->cpu_at_start_.load(std::memory_order_relaxed);
+    totals.in_flight_ns += std::max<int64_t>(cpu - charged, 0);
+  }
+  return totals;
+}
+
+}  // namespace curg::internal
