@@ -10,11 +10,17 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/context.h"
 #include "runtime/fault_handler.h"
 #include "runtime/other_thread.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
 #include "runtime/traceback.h"
+
+#ifdef CURG_TSAN
+extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
+#endif
 
 namespace curg::internal {
 namespace {
@@ -24,6 +30,16 @@ constexpr int64_t kPatienceNs = 100'000'000;  // for an answer
 constexpr size_t kFramesOfSleeper = 32;
 
 // A task's name while the task may end and the record be used again.
+// While it lives, the thread sanitizer overlooks this thread's reads.
+struct UnstableReads {
+#ifdef CURG_TSAN
+  UnstableReads() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~UnstableReads() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+#else
+  UnstableReads() {}
+#endif
+};
+
 size_t CopyName(const Task& task, std::span<char> name) {
   const size_t size = std::min(task.name.size(), name.size());
   return CopyUnstable(name.data(), task.name.data(), size) ? size : 0;
@@ -140,12 +156,15 @@ void SliceWatch::Report(const Slice& slice, const SliceAnswer& answer, int64_t n
   Deliver(report, now);
 }
 
-// Of a thread that is left alone. The slice may end meanwhile; then what was read is thrown away.
+// Of a thread that is left alone. The slice may end meanwhile; then what was read is thrown away, which the
+// thread sanitizer cannot know.
 void SliceWatch::ReportUndisturbed(Slice& slice, const Worker& worker, int64_t now) {
   const ThreadState* const state = worker.thread_state.load(std::memory_order_acquire);  // acquire: Run()
   const Task* const task = state->current.load(std::memory_order_relaxed);
   // acquire: pairs with the release in Worker::Prepare()
   if (task == nullptr || task->state.load(std::memory_order_acquire) != TaskState::kRunning) return;
+  const UnstableReads reads;
+  const StackSlot stack = task->stack;
   std::array<char, 63> name;
   std::array<uintptr_t, kFramesOfSleeper> pcs;
   LongSliceReport report = {.held = std::chrono::nanoseconds(now - slice.since), .asleep = true};
@@ -153,8 +172,8 @@ void SliceWatch::ReportUndisturbed(Slice& slice, const Worker& worker, int64_t n
                  .name = std::string_view(name.data(), CopyName(*task, name)),
                  .spawner_id = task->spawner_id,
                  .spawn_pc = task->spawn_pc,
-                 .stack_size = task->stack.size};
-  const StackBounds bounds = task->stack.usable();
+                 .stack_size = stack.size};
+  const StackBounds bounds = stack.usable();
   const pid_t tid = worker.tid.load(std::memory_order_relaxed);
   const auto registers = RegistersOfSleeper(tid);
   report.asleep = registers.has_value() || ThreadSleeps(tid);
