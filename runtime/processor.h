@@ -38,6 +38,21 @@ struct alignas(64) Processor {
   uint32_t next_streak = 0;  // tasks run from the run-next slot in a row
   uint64_t id_next = 0;      // task ids at hand: [id_next, id_limit)
   uint64_t id_limit = 0;
+
+  // Whether tasks have waited in the run-next slot or the batch, and none was run, for a while: the worker is held.
+  // Takes a while to tell. Thread-safe.
+  bool IsStale() const {
+    const auto waiting = [this] { return queue.next() != nullptr || !batch.Empty(); };
+    if (!waiting()) return false;
+    const uint32_t before = tick.load(std::memory_order_relaxed);  // relaxed: a hint
+    for (int i = 0; i < kStalePauses; ++i) __builtin_ia32_pause();
+    return tick.load(std::memory_order_relaxed) == before && waiting();
+  }
+
+ private:
+  // How long a run-next slot must have been left alone before a thief may have it (Go waits 3 us): less
+  // would pull apart tasks that take turns on one worker.
+  static constexpr int kStalePauses = 64;
 };
 
 }  // namespace curg::internal

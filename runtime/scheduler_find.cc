@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scheduler: making tasks runnable, and finding the next one to run.
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <span>
+
+#include "runtime/scheduler.h"
+#include "runtime/thread_state.h"
+
+namespace curg::internal {
+namespace {
+
+uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
+  state ^= state << 13;
+  state ^= state >> 17;
+  state ^= state << 5;
+  return state;
+}
+
+}  // namespace
+
+// ---- Making runnable.
+
+void Scheduler::PushLocal(Processor& processor, Task* task) {
+  while (!processor.queue.Push(task)) {
+    std::array<Task*, RunQueue<>::kHalf> half;
+    const size_t count = processor.queue.PopHalf(half);
+    if (count == 0) continue;
+    for (size_t i = 0; i + 1 < count; ++i) half[i]->next = half[i + 1];
+    half[count - 1]->next = task;
+    task->next = nullptr;
+    return global_.PushList(half[0], task, count + 1);
+  }
+}
+
+void Scheduler::Ready(Task* task) {
+  task->state.store(TaskState::kRunnable, std::memory_order_relaxed);  // relaxed: a hint
+  Worker* const worker = CurrentWorker();
+  if (worker != nullptr && &worker->scheduler == this) {
+    Processor& processor = *worker->processor;
+    processor.counters.OnRunnable(*task);
+    Task* const displaced = processor.queue.ExchangeNext(task);
+    if (displaced != nullptr) PushLocal(processor, displaced);
+    WakeOne();
+    return;
+  }
+  // Once pushed, the task may run to the program's end and the runtime be destroyed, while this thread
+  // still looks for a worker to wake.
+  const std::shared_ptr<Scheduler> keep = weak_from_this().lock();
+  if (readied_outside_.fetch_add(1, std::memory_order_relaxed) % ProcessorCounters::kLatencySample == 0) {
+    ProcessorCounters::Stamp(*task);
+  }
+  global_.Push(task);
+  WakeOne();
+}
+
+void Scheduler::ReadyLast(Worker& worker, Task* task) {
+  task->state.store(TaskState::kRunnable, std::memory_order_relaxed);
+  worker.processor->counters.OnRunnable(*task);
+  PushLocal(*worker.processor, task);
+}
+
+void Scheduler::AddTimer(Timer* timer) {
+  Worker* const worker = CurrentWorker();
+  const bool here = worker != nullptr && &worker->scheduler == this;
+  Processor& processor = here ? *worker->processor : *processors_.front();
+  const int64_t when = timer->when;  // the timer may have fired when Add returns
+  if (processor.timers.Add(timer)) WakeTimekeeper(when);
+}
+
+// ---- Finding work.
+
+Task* Scheduler::PopLocal(Processor& processor) {
+  if (processor.queue.next() != nullptr &&
+      (processor.next_streak < kNextStreakMax || processor.queue.size() == 0)) {
+    if (Task* task = processor.queue.ExchangeNext(nullptr)) {
+      ++processor.next_streak;
+      return task;
+    }
+  }
+  processor.next_streak = 0;
+  if (Task* task = PopRing(processor)) return task;
+  return processor.queue.next() != nullptr ? processor.queue.ExchangeNext(nullptr) : nullptr;
+}
+
+// The ring, through the batch. What comes after is fetched ahead: the record two tasks before it runs,
+// the stack one before.
+Task* Scheduler::PopRing(Processor& processor) {
+  if (Task* task = processor.batch.Pop()) {
+    if (const Task* next = processor.batch.Peek(0)) __builtin_prefetch(next->context.hot());
+    if (const Task* next = processor.batch.Peek(1)) __builtin_prefetch(next);
+    return task;
+  }
+  if (!batches_) return processor.queue.Pop();
+  std::array<Task*, RunBatch<Task>::kSize + 1> tasks;
+  const size_t count = processor.queue.PopBatch(tasks);
+  if (count == 0) return nullptr;
+  if (count > 1) {
+    for (size_t i = 1; i < count; ++i) __builtin_prefetch(tasks[i]);
+    processor.batch.Fill(std::span(tasks).subspan(1, count - 1));
+  }
+  return tasks[0];
+}
+
+Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
+  const size_t share = global_.size() / static_cast<size_t>(config_.workers) + 1;
+  Task* const first = global_.PopBatch(std::min(share, batch_max));
+  if (first == nullptr) return nullptr;
+  for (Task* task = first->next; task != nullptr;) {
+    Task* const next = task->next;
+    PushLocal(processor, task);
+    task = next;
+  }
+  return first;
+}
+
+Task* Scheduler::RunTimers(Worker& worker, Processor& processor, int64_t now) {
+  if (processor.timers.RunDue(now) == 0) return nullptr;
+  return PopLocal(*worker.processor);
+}
+
+// What a processor that stands still was about to run. `own` is empty.
+Task* Scheduler::StealStale(Processor& own, Processor& victim) {
+  if (!victim.IsStale()) return nullptr;
+  if (Task* task = victim.queue.ExchangeNext(nullptr)) {
+    own.counters.steals.Add();
+    own.counters.stolen.Add();
+    return task;
+  }
+  std::array<Task*, RunBatch<Task>::kSize> stolen;
+  const size_t count = victim.batch.Steal(stolen);
+  if (count > 0) {
+    own.counters.steals.Add();
+    own.counters.stolen.Add(count);
+  }
+  for (size_t i = 1; i < count; ++i) PushLocal(own, stolen[i]);
+  return count > 0 ? stolen[0] : nullptr;
+}
+
+Task* Scheduler::StealWork(Worker& worker) {
+  Processor& own = *worker.processor;
+  const size_t count = this->count();
+  for (int round = 0; round < kStealRounds; ++round) {
+    const bool last_round = round == kStealRounds - 1;
+    const size_t start = NextRandom(worker.random) % count;
+    for (size_t i = 0; i < count; ++i) {
+      Processor& victim = *processors_[(start + i) % count];
+      if (&victim == &own) continue;
+      if (Task* task = own.queue.StealFrom(victim.queue)) {
+        own.counters.steals.Add();
+        own.counters.stolen.Add(own.queue.size() + 1);  // it was empty before
+        return task;
+      }
+      if (!last_round) continue;
+      if (victim.timers.Earliest() != TimerQueue::kNever) {
+        if (Task* task = RunTimers(worker, victim, MonotonicNow())) return task;
+      }
+      if (Task* task = StealStale(own, victim)) return task;
+    }
+    if (global_.size() > 0) return PopGlobal(own, RunQueue<>::kHalf);
+  }
+  return nullptr;
+}
+
+Task* Scheduler::Spin(Worker& worker) {
+  if (count() == 1) return nullptr;
+  if (!worker.spinning) {
+    // No more searchers than half of those that are busy: they would only find each other.
+    const int busy = num_workers() - idle_count_.load(std::memory_order_relaxed);
+    if (2 * spinning_.load(std::memory_order_relaxed) >= busy) return nullptr;
+    worker.spinning = true;
+    worker.processor->counters.searches.Add();
+    spinning_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  return StealWork(worker);
+}
+
+// As the first half of FindRunnable, for a task that leaves its stack: what is due only now and then is left
+// to that.
+Task* Scheduler::PickNext(Worker& worker) {
+  Processor& processor = *worker.processor;
+  const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
+  const bool has_timers = processor.timers.Earliest() != TimerQueue::kNever;
+  if (tick % kGlobalPeriod == 0 || (has_timers && tick % kTimerPeriod == 0) || worker.surplus ||
+      worker.held.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) {
+    return nullptr;
+  }
+  Task* const task = PopLocal(processor);
+  if (task == nullptr) return nullptr;
+  processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
+  WakeForRest(processor);
+  return task;
+}
+
+Task* Scheduler::FindRunnable(Worker& worker) {
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    if (worker.held.load(std::memory_order_relaxed)) [[unlikely]] ComeBack(worker);
+    if (worker.surplus && MustRetire()) [[unlikely]] Retire(worker);
+    Processor& processor = *worker.processor;
+    const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
+    processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
+    const bool has_timers = processor.timers.Earliest() != TimerQueue::kNever;
+    Task* task = nullptr;
+    if (tick % kGlobalPeriod == 0) task = PopGlobal(processor, 1);
+    if (task == nullptr && has_timers && tick % kTimerPeriod == 0) {
+      task = RunTimers(worker, processor, MonotonicNow());
+    }
+    if (task == nullptr) task = PopLocal(processor);
+    if (task == nullptr) task = PopGlobal(processor, RunQueue<>::kHalf);
+    if (task == nullptr && has_timers) task = RunTimers(worker, processor, MonotonicNow());
+    if (task == nullptr) task = Spin(worker);
+    if (task != nullptr) {
+      if (worker.spinning) {
+        EndSpin(worker);
+      } else {
+        WakeForRest(processor);
+      }
+      return task;
+    }
+    Sleep(worker);
+    // acquire: pairs with the release in SetAwakeListener()
+    if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
+      listener->OnWorkerAwake();
+    }
+  }
+  return nullptr;
+}
+
+bool Scheduler::HasWorkFor(Worker& worker) {
+  Processor& processor = *worker.processor;
+  if (processor.queue.next() != nullptr || !processor.batch.Empty() || processor.queue.size() > 0 ||
+      global_.size() > 0) {
+    return true;
+  }
+  const int64_t earliest = processor.timers.Earliest();
+  return (earliest != TimerQueue::kNever && earliest <= MonotonicNow()) ||
+         stopping_.load(std::memory_order_relaxed);
+}
+
+}  // namespace curg::internal

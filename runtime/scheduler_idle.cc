@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scheduler: workers that sleep, and who wakes them. The protocol is in the header.
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "runtime/cpu_meter.h"
+#include "runtime/futex.h"
+#include "runtime/scheduler.h"
+#include "runtime/thread_state.h"
+
+namespace curg::internal {
+
+void Scheduler::Wake(Worker& worker) {
+  worker.asleep.store(0, std::memory_order_release);  // release: pairs with the acquires in Sleep()
+  FutexWake(worker.asleep);
+}
+
+void Scheduler::WakeOne() {
+  // seq_cst, both: after the caller's publication of work (a full fence, see RunQueue and GlobalQueue).
+  while (idle_count_.load(std::memory_order_seq_cst) > 0 &&
+         spinning_.load(std::memory_order_seq_cst) == 0) {
+    int none = 0;
+    if (!spinning_.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) return;
+    Worker* worker = nullptr;
+    {
+      std::lock_guard lock(idle_lock_);
+      Worker** link = &idle_;
+      // The timekeeper goes on keeping time if anybody else can come.
+      if (idle_ != nullptr && idle_->idle_next != nullptr &&
+          idle_ == timekeeper_.load(std::memory_order_relaxed)) {
+        link = &idle_->idle_next;
+      }
+      worker = *link;
+      if (worker != nullptr) {
+        *link = worker->idle_next;
+        idle_count_.fetch_sub(1, std::memory_order_seq_cst);  // see Sysmon::WaitForNext
+      }
+    }
+    if (worker != nullptr) {
+      worker->spinning = true;  // published by Wake
+      return Wake(*worker);
+    }
+    // Nobody slept. But whoever goes to sleep just now, or submits, may have relied on us: look again.
+    spinning_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+}
+
+// Took a task without having spun; what this worker put into its queue without waking anybody may be left.
+void Scheduler::WakeForRest(const Processor& processor) {
+  if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
+  if (processor.queue.size() > 0 || processor.queue.next() != nullptr || !processor.batch.Empty()) WakeOne();
+}
+
+// Found work while spinning. If more is left, the next one comes searching.
+void Scheduler::EndSpin(Worker& worker) {
+  worker.spinning = false;
+  // seq_cst: before the look at the queues, as others who saw us spinning did not wake anybody
+  spinning_.fetch_sub(1, std::memory_order_seq_cst);
+  if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
+  const bool nobody_keeps_time = timekeeper_.load(std::memory_order_seq_cst) == nullptr &&
+                                 EarliestTimer() != TimerQueue::kNever;
+  if (nobody_keeps_time || AnyWork()) WakeOne();
+}
+
+int64_t Scheduler::EarliestTimer() const {
+  int64_t earliest = TimerQueue::kNever;
+  for (size_t i = 0; i < count(); ++i) {
+    earliest = std::min(earliest, processors_[i]->timers.Earliest());
+  }
+  return earliest;
+}
+
+bool Scheduler::AnyWork() {
+  if (global_.size() > 0) return true;
+  for (size_t i = 0; i < count(); ++i) {
+    if (processors_[i]->queue.size() > 0 || processors_[i]->IsStale()) return true;
+  }
+  const int64_t earliest = EarliestTimer();
+  return earliest != TimerQueue::kNever && earliest <= MonotonicNow();
+}
+
+// A new earliest timer: the timekeeper must sleep less. Where there is none, somebody becomes it.
+void Scheduler::WakeTimekeeper(int64_t when) {
+  // seq_cst, both: after the timer was published; SleepUntil's caller looks the other way round.
+  Worker* const keeper = timekeeper_.load(std::memory_order_seq_cst);
+  if (keeper == nullptr) return WakeOne();
+  if (when >= timekeeper_deadline_.load(std::memory_order_seq_cst)) return;
+  uint32_t asleep = 1;
+  if (keeper->asleep.compare_exchange_strong(asleep, 2, std::memory_order_seq_cst)) {
+    FutexWake(keeper->asleep);
+  }
+}
+
+// Takes a worker that woke by itself out of the idle list, to search. False: somebody else had
+// taken it out, and has woken it.
+bool Scheduler::StopSleeping(Worker& worker) {
+  {
+    std::lock_guard lock(idle_lock_);
+    Worker** link = &idle_;
+    while (*link != nullptr && *link != &worker) link = &(*link)->idle_next;
+    if (*link != nullptr) {
+      *link = worker.idle_next;
+      idle_count_.fetch_sub(1, std::memory_order_seq_cst);  // see Sysmon::WaitForNext
+      worker.asleep.store(0, std::memory_order_relaxed);
+      worker.spinning = true;
+      spinning_.fetch_add(1, std::memory_order_seq_cst);
+      return true;
+    }
+  }
+  // acquire: pairs with the release in Wake(), after which `spinning` is ours again
+  for (uint32_t asleep; (asleep = worker.asleep.load(std::memory_order_acquire)) != 0;) {
+    FutexWait(worker.asleep, asleep);
+  }
+  return false;
+}
+
+void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
+  // acquire: pairs with the release in Wake()
+  while (worker.asleep.load(std::memory_order_acquire) == 1) {
+    if (!FutexWait(worker.asleep, 1, deadline)) return;
+  }
+}
+
+void Scheduler::FlushCaches(Processor& processor) {
+  processor.stacks.Flush();
+  processor.tasks.Flush();
+  processor.tags.Clear();
+}
+
+// Once a second at most a worker that has nothing to do gives back what its processor's caches hold: at once,
+// or after having slept until then. It is in the idle list meanwhile, which makes no difference to it.
+void Scheduler::SleepThenFlush(Worker& worker, int64_t deadline) {
+  Processor& processor = *worker.processor;
+  if (!processor.stacks.Empty() || !processor.tasks.Empty()) {
+    const int64_t now = MonotonicNow();
+    if (processor.flush_at == 0) processor.flush_at = now + kCacheIdleNs;
+    if (now < processor.flush_at && processor.flush_at < deadline) SleepUntil(worker, processor.flush_at);
+    if (worker.asleep.load(std::memory_order_acquire) != 1) return;
+    if (MonotonicNow() >= processor.flush_at) {
+      FlushCaches(processor);
+      worker.thread->meter->ReleaseIfOff();
+      processor.flush_at = 0;
+      // acquire: pairs with the release in SetAwakeListener()
+      if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
+        listener->OnWorkerAwake();  // sysmon: there is memory to look at
+      }
+    }
+  }
+  SleepUntil(worker, deadline);
+}
+
+void Scheduler::Sleep(Worker& worker) {
+  worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
+  // Once in the list, `spinning` is for whoever wakes us to set.
+  const bool was_spinning = std::exchange(worker.spinning, false);
+  {
+    std::lock_guard lock(idle_lock_);
+    worker.idle_next = idle_;
+    idle_ = &worker;
+  }
+  idle_count_.fetch_add(1, std::memory_order_seq_cst);
+  if (was_spinning) spinning_.fetch_sub(1, std::memory_order_seq_cst);
+  // Announced; now the look that no submitter can have missed.
+  if (AnyWork() || stopping_.load(std::memory_order_seq_cst)) {
+    StopSleeping(worker);
+    return;
+  }
+  worker.processor->counters.sleeps.Add();
+  int64_t deadline = TimerQueue::kNever;
+  Worker* nobody = nullptr;
+  const bool keeper = timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst);
+  // A timer added after this loop's look finds a deadline that is later, and wakes us.
+  for (int64_t earliest; keeper && (earliest = EarliestTimer()) < deadline;) {
+    deadline = earliest;
+    timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
+  }
+  SleepThenFlush(worker, deadline);
+  if (keeper) {
+    timekeeper_deadline_.store(TimerQueue::kNever, std::memory_order_seq_cst);
+    timekeeper_.store(nullptr, std::memory_order_seq_cst);
+  }
+  if (worker.asleep.load(std::memory_order_acquire) != 0) StopSleeping(worker);
+}
+
+}  // namespace curg::internal

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scheduler: tasks, from NewTask to their end.
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/joiner.h"
+#include "runtime/park.h"
+#include "runtime/scheduler.h"
+#include "runtime/thread_state.h"
+
+namespace curg::internal {
+namespace {
+
+#ifdef CURG_TSAN
+// The sanitizer ends at about 8100 fibers, ended ones that it still remembers included.
+constexpr int kTasksMaxUnderTsan = 4000;
+std::atomic<int> g_tasks_under_tsan{0};
+#endif
+
+std::atomic<uint64_t> g_next_id{1};
+// The runtime's own tasks are numbered apart, so that the program's first task is task 1.
+std::atomic<uint64_t> g_next_service_id{uint64_t{1} << 62};
+
+// A long name's memory is not the record's to keep.
+void ClearName(Task& task) { std::string().swap(task.name); }
+
+}  // namespace
+
+uint64_t Scheduler::NextId(Processor* processor) {
+  // relaxed, all: ids need only be distinct
+  if (config_.kind == ThreadKind::kService) {
+    return g_next_service_id.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (processor == nullptr) return g_next_id.fetch_add(1, std::memory_order_relaxed);
+  if (processor->id_next == processor->id_limit) {
+    processor->id_next = g_next_id.fetch_add(kIdsAtATime, std::memory_order_relaxed);
+    processor->id_limit = processor->id_next + kIdsAtATime;
+  }
+  return processor->id_next++;
+}
+
+StackPool& Scheduler::PoolFor(size_t slot_size) {
+  if (slot_size == config_.slot_size) return pool_;
+  std::lock_guard lock(other_pools_lock_);
+  std::unique_ptr<StackPool>& pool = other_pools_[slot_size];
+  if (pool == nullptr) pool = std::make_unique<StackPool>(slot_size, config_.stacks_max);
+  return *pool;
+}
+
+bool Scheduler::TrimMemory() {
+  bool more = pool_.TrimUnused(config_.stacks_cached);
+  more |= TaskSlab::Instance().TrimUnused();
+  std::lock_guard lock(other_pools_lock_);
+  for (auto& [slot_size, pool] : other_pools_) more |= pool->TrimUnused(/*keep=*/0);
+  return more;
+}
+
+absl::Status Scheduler::ReserveStack(Task* task, size_t slot_size, Processor* processor) {
+  task->slot_size = slot_size;
+  if (processor != nullptr && slot_size == config_.slot_size) {
+    return processor->stacks.Reserve(&task->stack);
+  }
+  size_t taken;
+  return PoolFor(slot_size).TakeCredits(1, &taken);
+}
+
+absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t spawn_pc) {
+  size_t slot_size = config_.slot_size;
+  if (options.stack_size != 0) {
+    if (absl::Status status = SlotSizeFor(options.stack_size, &slot_size); !status.ok()) return status;
+  }
+#ifdef CURG_TSAN
+  if (g_tasks_under_tsan.fetch_add(1) >= kTasksMaxUnderTsan) {
+    g_tasks_under_tsan.fetch_sub(1);
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the thread sanitizer follows at most ", kTasksMaxUnderTsan, " tasks; start fewer at a time"));
+  }
+#endif
+  Worker* const worker = CurrentWorker();
+  Processor* const processor =
+      worker != nullptr && &worker->scheduler == this ? worker->processor : nullptr;
+  Task* const task = processor != nullptr ? processor->tasks.Take() : TaskSlab::Instance().Take(1);
+  if (absl::Status status = ReserveStack(task, slot_size, processor); !status.ok()) {
+#ifdef CURG_TSAN
+    g_tasks_under_tsan.fetch_sub(1);
+#endif
+    TaskSlab::Instance().Return(task, task);
+    return status;
+  }
+
+  ThreadState& thread = ThisThread();
+  const Task* const spawner = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+  const Tag* tag;
+  if (options.tag.has_value()) {
+    tag = TagRef(*options.tag).release();
+    if (tag != nullptr) tag->ShowRelease();
+  } else {
+    tag = (spawner != nullptr ? spawner->tag : thread.plain_tag).load(std::memory_order_relaxed);
+    if (processor != nullptr) {
+      processor->tags.Ref(tag);
+    } else if (tag != nullptr) {
+      tag->Ref();
+    }
+  }
+  task->tag.store(tag, std::memory_order_relaxed);  // relaxed: published with the task
+  task->scheduler = this;
+  task->cpu_ns.store(0, std::memory_order_relaxed);
+  task->id = NextId(processor);
+  task->spawner_id = spawner != nullptr ? spawner->id : 0;
+  task->spawn_pc = spawn_pc;
+  task->runtime_task = config_.kind == ThreadKind::kService;
+  if (!options.name.empty()) task->name.assign(options.name);
+  task->end.store(0, std::memory_order_relaxed);
+  task->state.store(TaskState::kNew, std::memory_order_relaxed);
+  if (processor != nullptr) {
+    processor->counters.spawned.Add();
+  } else {
+    spawned_outside_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return task;
+}
+
+void Scheduler::DropNewTask(Task* task) {
+  ended_outside_.fetch_add(1, std::memory_order_relaxed);
+  if (const Tag* tag = task->tag.exchange(nullptr, std::memory_order_relaxed)) tag->Unref();
+  StackPool& pool = PoolFor(task->slot_size);
+  if (task->stack) {
+    pool.ReturnSlots(&task->stack, 1);
+  } else {
+    pool.ReturnCredits(1);
+  }
+  task->stack = {};
+  ClearName(*task);
+  task->state.store(TaskState::kFree, std::memory_order_relaxed);
+#ifdef CURG_TSAN
+  g_tasks_under_tsan.fetch_sub(1);
+#endif
+  TaskSlab::Instance().Return(task, task);
+}
+
+void Scheduler::BindStack(Processor& processor, Task* task) {
+  if (task->stack) return;  // a warm one was at hand when it was spawned
+  task->stack = task->slot_size == config_.slot_size ? processor.stacks.Bind()
+                                                     : PoolFor(task->slot_size).TakeSlot();
+}
+
+void Scheduler::FinishTask(Worker& worker, Task* task) {
+  Processor& processor = *worker.processor;
+  task->context.Finish();
+  if (task->slot_size == config_.slot_size) {
+    processor.stacks.Release(task->stack);
+  } else {
+    PoolFor(task->slot_size).ReturnSlots(&task->stack, 1);
+  }
+  task->stack = {};
+  processor.tags.Unref(task->tag.exchange(nullptr, std::memory_order_relaxed));
+  if (!task->name.empty()) ClearName(*task);
+  task->state.store(TaskState::kEnded, std::memory_order_relaxed);
+  processor.counters.ended.Add();
+#ifdef CURG_TSAN
+  g_tasks_under_tsan.fetch_sub(1);
+#endif
+  // acq_rel: publishes the result to the joiner, who loads `end` with acquire, and takes the joiner's
+  // Waiter, stored with release.
+  const uintptr_t end = task->end.exchange(Task::kDone, std::memory_order_acq_rel);
+  if (end == Task::kDetached) {
+    task->state.store(TaskState::kFree, std::memory_order_relaxed);
+    processor.tasks.Return(task);
+  } else if (end > Task::kEnding) {
+    WakeJoiner(end);
+  }
+}
+
+}  // namespace curg::internal
