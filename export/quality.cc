@@ -69,8 +69,11 @@ std::vector<std::string> QualityWarnings(const CpuProfile& profile) {
         absl::StrCat("truncated: ", quality.truncated, " stacks were deeper than recorded"));
   }
   if (quality.failed_unwinds > 0) {
-    lines.push_back(
-        absl::StrCat("failed unwinds: ", quality.failed_unwinds, " stacks end before their root"));
+    lines.push_back(absl::StrCat("failed unwinds: ", quality.failed_unwinds,
+                                 " stacks end before their root (no unwind information: ",
+                                 quality.failed_no_row, ", a frame outside of its stack: ",
+                                 quality.failed_bad_frame,
+                                 ", unknown bounds: ", quality.failed_no_bounds, ")"));
   }
   if (quality.threads_refused > 0) {
     lines.push_back(absl::StrCat("threads refused: the kernel gave no timer to ",

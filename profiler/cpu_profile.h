@@ -56,7 +56,10 @@ struct CpuProfileQuality {
   int64_t stale_signals = 0;       // signals of timers that were gone already; ignored
   int64_t overflow_samples = 0;    // signals counted in the map's overflow bucket
   int64_t truncated = 0;           // stacks deeper than recorded
-  int64_t failed_unwinds = 0;      // stacks that ended before their root
+  int64_t failed_unwinds = 0;      // stacks that ended before their root: the sum of the next three
+  int64_t failed_no_row = 0;       // ... in code without unwind information
+  int64_t failed_bad_frame = 0;    // ... at a frame outside of its stack
+  int64_t failed_no_bounds = 0;    // ... at the leaf: nobody knows where that stack is
   int64_t switches = 0;            // samples in the few instructions of a task switch
   int64_t threads = 0;             // threads that were armed
   int64_t threads_refused = 0;     // threads whose timer the kernel refused

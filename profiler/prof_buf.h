@@ -43,7 +43,8 @@ namespace curg::internal {
 enum class StackShape : uint8_t {
   kWhole,      // up to its root
   kTruncated,  // it was deeper than the buffer's depth
-  kBroken,     // the walk failed before the root
+  kNoRow,      // the walk met code without unwind information
+  kBadFrame,   // the walk left its stack, or did not go up
   kLeafOnly,   // its bounds were unknown: not walked
   kSwitch,     // one pseudo frame: taken in a task switch
 };

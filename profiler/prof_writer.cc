@@ -131,16 +131,35 @@ void ProfWriter::AddSample(const ProfHeader& header, std::span<const uintptr_t> 
   quality_.samples += header.samples;
   quality_.periods += header.periods;
   quality_.overruns += header.periods - header.samples;
-  const bool truncated = header.shape == StackShape::kTruncated;
-  quality_.truncated += truncated ? 1 : 0;
-  quality_.switches += header.shape == StackShape::kSwitch ? 1 : 0;
-  quality_.failed_unwinds +=
-      header.shape == StackShape::kBroken || header.shape == StackShape::kLeafOnly ? 1 : 0;
+  CountShape(header.shape);
   map_.Add({.pcs = WithRoot(header, pcs),
             .tag = header.tag,
             .kind = header.kind,
-            .truncated = truncated},
+            .truncated = header.shape == StackShape::kTruncated},
            header.samples, header.periods);
+}
+
+void ProfWriter::CountShape(StackShape shape) {
+  switch (shape) {
+    case StackShape::kWhole:
+      return;
+    case StackShape::kSwitch:
+      ++quality_.switches;
+      return;
+    case StackShape::kTruncated:
+      ++quality_.truncated;
+      return;
+    case StackShape::kNoRow:
+      ++quality_.failed_no_row;
+      break;
+    case StackShape::kBadFrame:
+      ++quality_.failed_bad_frame;
+      break;
+    case StackShape::kLeafOnly:
+      ++quality_.failed_no_bounds;
+      break;
+  }
+  ++quality_.failed_unwinds;
 }
 
 // A stack that lacks its root gets a pseudo frame there that says why.
@@ -154,7 +173,8 @@ std::span<const uintptr_t> ProfWriter::WithRoot(const ProfHeader& header,
     case StackShape::kTruncated:
       root = &TruncatedStack;
       break;
-    case StackShape::kBroken:
+    case StackShape::kNoRow:
+    case StackShape::kBadFrame:
       root = &BrokenStack;
       break;
     case StackShape::kLeafOnly:

@@ -76,6 +76,7 @@ class ProfWriter {
  private:
   void DrainAll();
   void Look();
+  void CountShape(StackShape shape);
   void AddSample(const ProfHeader& header, std::span<const uintptr_t> pcs);
   std::span<const uintptr_t> WithRoot(const ProfHeader& header, std::span<const uintptr_t> pcs);
   void NoteTrouble(CpuProfileQuality& quality) const;

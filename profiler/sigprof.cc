@@ -63,10 +63,11 @@ StackShape ShapeOf(TracebackEnd end) {
     case TracebackEnd::kTruncated:
       return StackShape::kTruncated;
     case TracebackEnd::kNoRow:
+      return StackShape::kNoRow;
     case TracebackEnd::kBadFrame:
       break;
   }
-  return StackShape::kBroken;
+  return StackShape::kBadFrame;
 }
 
 // A stack nobody of the runtime knows: the leaf, until the writer task has found its bounds.

@@ -411,6 +411,8 @@ TEST(ProfileBuilder, CommentsReportTheQuality) {
   profile.quality.overruns = 3;
   profile.quality.truncated = 4;
   profile.quality.failed_unwinds = 5;
+  profile.quality.failed_no_row = 3;
+  profile.quality.failed_bad_frame = 2;
   profile.quality.overflow_samples = 6;
   profile.quality.threads = 7;
   profile.quality.threads_refused = 8;
@@ -428,7 +430,8 @@ TEST(ProfileBuilder, CommentsReportTheQuality) {
                   "curg: threads: 7", "curg: in a task switch: 9 samples",
                   "curg: overflow: 6 samples had no room for a stack of their own in the prof map",
                   "curg: truncated: 4 stacks were deeper than recorded",
-                  "curg: failed unwinds: 5 stacks end before their root",
+                  "curg: failed unwinds: 5 stacks end before their root (no unwind information: "
+                  "3, a frame outside of its stack: 2, unknown bounds: 0)",
                   "curg: threads refused: the kernel gave no timer to 8 threads, which are not in "
                   "here",
                   "curg: note: The kernel is slow."));

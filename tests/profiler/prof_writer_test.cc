@@ -124,7 +124,7 @@ TEST_F(ProfWriterTest, CountsWhatItDrains) {
 
 TEST_F(ProfWriterTest, EndsIncompleteStacksInWhatSaysWhy) {
   ASSERT_TRUE(Write({.shape = StackShape::kTruncated, .periods = 5}, {1}));
-  ASSERT_TRUE(Write({.shape = StackShape::kBroken, .periods = 4}, {1}));
+  ASSERT_TRUE(Write({.shape = StackShape::kNoRow, .periods = 4}, {1}));
   ASSERT_TRUE(Write({.shape = StackShape::kLeafOnly, .periods = 3}, {1}));
   ASSERT_TRUE(
       Write({.kind = SampleKind::kForeign, .shape = StackShape::kLeafOnly, .periods = 2}, {1}));
@@ -140,6 +140,9 @@ TEST_F(ProfWriterTest, EndsIncompleteStacksInWhatSaysWhy) {
   EXPECT_EQ(profile.entries[4].pcs, (Pcs{PseudoLeaf(&TaskSwitch)}));
   EXPECT_EQ(profile.quality.truncated, 1);
   EXPECT_EQ(profile.quality.failed_unwinds, 3);
+  EXPECT_EQ(profile.quality.failed_no_row, 1);
+  EXPECT_EQ(profile.quality.failed_bad_frame, 0);
+  EXPECT_EQ(profile.quality.failed_no_bounds, 2);
   EXPECT_EQ(profile.quality.switches, 1);
 }
 
