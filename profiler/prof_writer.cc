@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "profiler/pseudo_frames.h"
+#include "profiler/sample_tagger.h"
 #include "profiler/sigprof.h"
 #include "runtime/deadline.h"
 #include "runtime/unwind_table.h"
@@ -132,8 +133,13 @@ void ProfWriter::AddSample(const ProfHeader& header, std::span<const uintptr_t> 
   quality_.periods += header.periods;
   quality_.overruns += header.periods - header.samples;
   CountShape(header.shape);
+  TagRef tag;  // keeps what the tagger says until the map has it
+  // acquire: pairs with the store of whoever set it
+  if (SampleTagger* const tagger = TheSampleTagger().load(std::memory_order_acquire)) [[unlikely]] {
+    tag = tagger->TagOf(header.tag, header.time);
+  }
   map_.Add({.pcs = WithRoot(header, pcs),
-            .tag = header.tag,
+            .tag = tag ? tag.get() : header.tag,
             .kind = header.kind,
             .truncated = header.shape == StackShape::kTruncated},
            header.samples, header.periods);

@@ -2,11 +2,11 @@
 #include "profiler/sigprof.h"
 
 #include <errno.h>
-#include <x86intrin.h>
 
 #include <atomic>
 
 #include "profiler/pseudo_frames.h"
+#include "profiler/sample_tagger.h"
 #include "runtime/current.h"
 #include "runtime/traceback.h"
 
@@ -122,7 +122,7 @@ SampleKind KindOf(const Where& where) {
 }  // namespace
 
 void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t periods) {
-  const uint64_t now = __rdtsc();  // any clock may be a system call on some machine; this never is
+  const uint64_t now = SampleTime();  // any clock may be a system call on some machine; this never is
   ProfBuf& buffer = *sampler.buffer;
   const std::span<uintptr_t> pcs = buffer.BeginWrite();
   if (pcs.empty()) {

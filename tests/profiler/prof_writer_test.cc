@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "profiler/pseudo_frames.h"
+#include "profiler/sample_tagger.h"
 #include "tests/profiler/burn.h"
 #include "tests/profiler/counted_tag.h"
 
@@ -144,6 +146,38 @@ TEST_F(ProfWriterTest, EndsIncompleteStacksInWhatSaysWhy) {
   EXPECT_EQ(profile.quality.failed_bad_frame, 0);
   EXPECT_EQ(profile.quality.failed_no_bounds, 2);
   EXPECT_EQ(profile.quality.switches, 1);
+}
+
+// Samples before time 100 keep their tags; later ones get the tagger's.
+class LateTagger : public SampleTagger {
+ public:
+  explicit LateTagger(TagRef late) : late_(std::move(late)) {}
+  TagRef TagOf(const Tag* tag, uint64_t time) override {
+    return time < 100 ? TagRef::Share(tag) : late_;
+  }
+
+ private:
+  TagRef late_;
+};
+
+TEST_F(ProfWriterTest, AsksTheTaggerForTheTagAtThatTime) {
+  std::atomic<int> alive{0};
+  const TagRef own = TagRef::Adopt(new CountedTag(alive));
+  const TagRef late = TagRef::Adopt(new CountedTag(alive));
+  {
+    LateTagger tagger(late);
+    TheSampleTagger() = &tagger;
+    ASSERT_TRUE(Write({.time = 99, .periods = 3, .tag = own.get()}, {1}));
+    ASSERT_TRUE(Write({.time = 100, .periods = 1, .tag = own.get()}, {1}));
+    ASSERT_TRUE(Write({.kind = SampleKind::kForeign, .time = 101, .periods = 1}, {2}));
+    writer_.Drain(buffer_);
+    TheSampleTagger() = nullptr;
+  }
+  const CpuProfile profile = writer_.Finish();
+  ASSERT_EQ(profile.entries.size(), 3u);
+  EXPECT_EQ(profile.entries[0].tag, own);
+  EXPECT_EQ(profile.entries[1].tag, late);
+  EXPECT_EQ(profile.entries[2].tag, late);
 }
 
 // At the end of a profile what was lost last is told although nothing was written after it.
