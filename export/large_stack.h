@@ -10,7 +10,7 @@ namespace curg::internal {
 
 // Calls fn() where there is a large stack: right here on a plain thread, on a thread of its own
 // when called from a task. fn must not need to be on the caller's thread, nor throw.
-// Blocks: the thread, the task's worker included.
+// Blocks: the task, whose worker goes on with others; a plain thread.
 void OnLargeStack(absl::FunctionRef<void()> fn);
 
 }  // namespace curg::internal

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LabelFilter: which samples or tasks are meant, by their labels.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "profiler/cpu_profile.h"
+#include "runtime/tag.h"
+
+namespace curg {
+
+// Thread-compatible, as any value.
+class LabelFilter {
+ public:
+  // Lets everything through.
+  LabelFilter() = default;
+
+  // Each text is "key=value" or "key", which means any value. Several values of one key: any of them;
+  // several keys: all of them. INVALID_ARGUMENT: an empty key.
+  static absl::StatusOr<LabelFilter> Parse(const std::vector<std::string_view>& texts);
+
+  bool LetsAllThrough() const { return keys_.empty(); }
+
+  // Whether the labels that `tag` means (null: none) are meant.
+  bool Matches(const Tag* tag) const;
+
+  // Leaves only the entries that match, and notes in the quality what was left out. The numbers of
+  // the quality stay those of the whole profile.
+  void Apply(CpuProfile& profile) const;
+
+ private:
+  struct Key {
+    std::string key;
+    std::vector<std::string> values;
+    bool any_value = false;
+  };
+  std::vector<Key> keys_;
+};
+
+}  // namespace curg

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "export/http/pprof_pages.h"
+
+#include <chrono>
+#include <cstdio>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "export/gzip.h"
+#include "export/profile.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "labels/labels.h"
+#include "profiler/cpu_profiler.h"
+#include "runtime/go.h"
+
+namespace curg {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ContainsRegex;
+using ::testing::EndsWith;
+using ::testing::StartsWith;
+
+DebugResponse Get(std::string_view target) {
+  DebugPages pages;
+  AddPprofPages(pages);
+  return pages.Handle(DebugRequest::Get(target));
+}
+
+[[gnu::noinline]] uint64_t BurnUntil(const std::stop_token& stop) {
+  uint64_t sum = 0;
+  while (!stop.stop_requested()) {
+    for (int i = 0; i < 100'000; ++i) sum += static_cast<uint64_t>(i) * sum + 1;
+    Yield();
+  }
+  return sum;
+}
+
+// What a page says while two tasks burn CPU for two tenants.
+DebugResponse GetWhileBurning(std::string_view target) {
+  return Run(RuntimeOptions{.workers = 2}, [target] {
+    std::stop_source stop;
+    auto acme = Go({.tag = Labels::Of({{"tenant", "acme"}})},
+                   [token = stop.get_token()] { return BurnUntil(token); });
+    auto initech = Go({.tag = Labels::Of({{"tenant", "initech"}})},
+                      [token = stop.get_token()] { return BurnUntil(token); });
+    DebugResponse response = Get(target);
+    stop.request_stop();
+    acme.Join();
+    initech.Join();
+    return response;
+  });
+}
+
+TEST(ProfilePageTest, IsAPprofFileWithLabels) {
+  const DebugResponse response = GetWhileBurning("/debug/pprof/profile?seconds=1&hz=200");
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.Header("Content-Type"), "application/octet-stream");
+  EXPECT_EQ(response.Header("Content-Disposition"), "attachment; filename=\"profile\"");
+  EXPECT_EQ(response.Header("X-Content-Type-Options"), "nosniff");
+  perftools::profiles::Profile profile;
+  ASSERT_TRUE(profile.ParseFromString(internal::Gunzip(response.body, 64 << 20).value()));
+  EXPECT_EQ(profile.period(), 5'000'000);
+  EXPECT_GT(profile.sample_size(), 0);
+  EXPECT_THAT(profile.string_table(), AllOf(Contains("acme"), Contains("initech")));
+}
+
+TEST(ProfilePageTest, FoldsStacksOfWhatHasTheLabel) {
+  const DebugResponse response =
+      GetWhileBurning("/debug/pprof/profile?seconds=1&format=folded&label=tenant=acme");
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.Header("Content-Type"), "text/plain; charset=utf-8");
+  EXPECT_THAT(response.body, ContainsRegex("BurnUntil[^\n]* [0-9]+\n"));
+  const DebugResponse none =
+      GetWhileBurning("/debug/pprof/profile?seconds=1&format=folded&label=tenant=nobody");
+  EXPECT_EQ(none.body, "");
+}
+
+TEST(ProfilePageTest, RefusesWhatItCannotDo) {
+  for (const char* target : {"hz=0", "hz=10001", "hz=x", "label==x", "format=xml"}) {
+    const DebugResponse response = Get(std::string("/debug/pprof/profile?seconds=1&") + target);
+    EXPECT_EQ(response.status, 400) << target;
+    EXPECT_EQ(response.Header("X-Go-Pprof"), "1");
+    EXPECT_EQ(response.Header("Content-Disposition"), "");
+  }
+}
+
+TEST(ProfilePageTest, EndsWhenTheClientLeaves) {
+  std::stop_source stop;
+  DebugPages pages;
+  AddPprofPages(pages);
+  DebugRequest request = DebugRequest::Get("/debug/pprof/profile?seconds=100");
+  request.stop = stop.get_token();
+  std::thread leaver([&stop] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    stop.request_stop();
+  });
+  const auto start = std::chrono::steady_clock::now();
+  pages.Handle(request);
+  leaver.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(50));
+  EXPECT_TRUE(StartCpuProfile().ok());  // nobody holds it any longer
+}
+
+TEST(CmdlinePageTest, SeparatesArgumentsByNul) {
+  const DebugResponse response = Get("/debug/pprof/cmdline");
+  EXPECT_EQ(response.Header("Content-Type"), "text/plain; charset=utf-8");
+  EXPECT_THAT(response.body, EndsWith("pprof_pages_test"));
+}
+
+[[gnu::noinline]] void WellKnown() { asm volatile(""); }
+
+TEST(SymbolPageTest, NamesFunctions) {
+  const uint64_t address = reinterpret_cast<uint64_t>(&WellKnown) + 1;
+  char query[64];
+  std::snprintf(query, sizeof(query), "0x%lx+junk+%lu+1", address, address);
+  const DebugResponse response = Get(std::string("/debug/pprof/symbol?") + query);
+  EXPECT_THAT(response.body, StartsWith("num_symbols: 1\n0x"));
+  EXPECT_THAT(response.body, ContainsRegex("\n0x[0-9a-f]+ curg::.*WellKnown\n0x[0-9a-f]+ .*WellKnown\n$"));
+
+  DebugPages pages;
+  AddPprofPages(pages);
+  DebugRequest post = DebugRequest::Get("/debug/pprof/symbol");
+  post.method = "POST";
+  post.body = query;
+  EXPECT_EQ(pages.Handle(post).body, response.body);
+  EXPECT_EQ(Get("/debug/pprof/symbol").body, "num_symbols: 1\n");
+}
+
+}  // namespace
+}  // namespace curg
