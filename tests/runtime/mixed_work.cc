@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/runtime/mixed_work.h"
 
+#include <dlfcn.h>
 #include <time.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +15,55 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+// As people write it by hand: the frame is known by r11 first, then by rbp, and pushed to in between;
+// then a leaf whose frame is moved and restored twice.
+extern "C" uint64_t curg_test_assembly(uint64_t (*call)(uint64_t), uint64_t word);
+asm(R"(
+    .pushsection .text
+    .p2align 4
+    .type curg_test_assembly, @function
+curg_test_assembly:
+    .cfi_startproc
+    mov %rsp, %r11
+    .cfi_def_cfa_register %r11
+    and $-64, %rsp
+    sub $128, %rsp
+    mov %r11, 8(%rsp)
+    mov %rsi, 16(%rsp)
+    mov 8(%rsp), %r11
+    mov %r11, %rsp
+    .cfi_def_cfa_register %rsp
+    push %rbp
+    .cfi_adjust_cfa_offset 8
+    .cfi_offset %rbp, -16
+    mov %rsp, %rbp
+    .cfi_def_cfa_register %rbp
+    push %rsi
+    pushfq
+    popfq
+    mov %rdi, %rax
+    pop %rdi
+    and $-16, %rsp
+    call *%rax
+    mov %rbp, %rsp
+    pop %rbp
+    .cfi_def_cfa %rsp, 8
+    .cfi_restore %rbp
+    sub $40, %rsp
+    .cfi_adjust_cfa_offset 40
+    mov %rbx, 32(%rsp)
+    .cfi_rel_offset %rbx, 32
+    mov %rax, %rbx
+    mov 32(%rsp), %rbx
+    .cfi_restore %rbx
+    add $40, %rsp
+    .cfi_adjust_cfa_offset -40
+    ret
+    .cfi_endproc
+    .size curg_test_assembly, .-curg_test_assembly
+    .popsection
+)");
 
 namespace curg::internal {
 namespace {
@@ -155,10 +206,51 @@ uint64_t ExceptionWork(int rounds) {
   return sum;
 }
 
+uint64_t ZlibWork(int rounds) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "line " + std::to_string(i * i) + " of a text\n";
+  uint64_t sum = 0;
+  for (int i = 0; i < rounds; ++i) {
+    std::vector<Bytef> small(compressBound(text.size()));
+    std::vector<Bytef> large(text.size());
+    uLongf small_size = small.size();
+    uLongf large_size = large.size();
+    const auto* bytes = reinterpret_cast<const Bytef*>(text.data());
+    compress2(small.data(), &small_size, bytes, text.size(), 1 + i % 9);
+    uncompress(large.data(), &large_size, small.data(), small_size);
+    sum += small_size + crc32(0, large.data(), static_cast<uInt>(large_size));
+  }
+  return sum;
+}
+
+uint64_t CryptoWork(int rounds) {
+  using Digest = unsigned char* (*)(const unsigned char*, size_t, unsigned char*);
+  static void* const library = dlopen("libcrypto.so.3", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return 0;
+  static const Digest digests[] = {reinterpret_cast<Digest>(dlsym(library, "SHA1")),
+                                   reinterpret_cast<Digest>(dlsym(library, "SHA256")),
+                                   reinterpret_cast<Digest>(dlsym(library, "SHA512"))};
+  unsigned char text[300] = {1};
+  unsigned char digest[64] = {};
+  for (int i = 0; i < rounds; ++i) digests[i % 3](text, static_cast<size_t>(i % 300), digest);
+  return digest[0];
+}
+
+uint64_t AssemblyWork(int rounds) {
+  uint64_t sum = 0;
+  for (int i = 0; i < rounds; ++i) {
+    sum += curg_test_assembly(
+        [](uint64_t word) -> uint64_t { return std::to_string(word).size(); },
+        static_cast<uint64_t>(i));
+  }
+  return sum;
+}
+
 uint64_t MixedWork(int rounds) {
   return SortWork(rounds) + PrintWork(rounds) + RegexWork(rounds) + StreamWork(rounds) +
          CopyWork(rounds) + AllocateWork(rounds) + MathWork(rounds) + ClockWork(rounds) +
-         RealignedWork(rounds) + RecursiveWork(rounds) + ExceptionWork(rounds);
+         RealignedWork(rounds) + RecursiveWork(rounds) + ExceptionWork(rounds) +
+         ZlibWork((rounds + 9) / 10) + CryptoWork(rounds) + AssemblyWork(rounds);
 }
 
 }  // namespace curg::internal

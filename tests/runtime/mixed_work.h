@@ -21,6 +21,12 @@ uint64_t RealignedWork(int rounds);
 uint64_t RecursiveWork(int rounds);
 // Throws and catches.
 uint64_t ExceptionWork(int rounds);
+// zlib: a compression and its inverse a round.
+uint64_t ZlibWork(int rounds);
+// OpenSSL's digests, much of which is assembly; nothing where it is not installed.
+uint64_t CryptoWork(int rounds);
+// Assembly by hand, with frames that no compiler makes.
+uint64_t AssemblyWork(int rounds);
 
 // All of the above. The result means nothing, except that it depends on all that was done.
 uint64_t MixedWork(int rounds);

@@ -3,7 +3,6 @@
 // WalkStack makes no system call (a filter would kill the process) and allocates nothing (malloc
 // would abort), with and without tables.
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "runtime/traceback.h"
 #include "runtime/unwind_table.h"
+#include "tests/runtime/this_stack.h"
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define CURG_TRAP_MALLOC 1
@@ -50,16 +50,6 @@ void free(void* block) {
 
 namespace curg::internal {
 namespace {
-
-StackBounds BoundsOfThisThread() {
-  pthread_attr_t attributes;
-  void* low = nullptr;
-  size_t size = 0;
-  EXPECT_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
-  EXPECT_EQ(pthread_attr_getstack(&attributes, &low, &size), 0);
-  pthread_attr_destroy(&attributes);
-  return {reinterpret_cast<uintptr_t>(low), reinterpret_cast<uintptr_t>(low) + size};
-}
 
 // In a child: walks `times` with system calls and allocations forbidden. Exits with the depth.
 int DepthInStrictChild(int times) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/traceback.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -15,21 +14,12 @@
 
 #include "gtest/gtest.h"
 #include "runtime/unwind_table.h"
+#include "tests/runtime/this_stack.h"
 
 namespace curg::internal {
 namespace {
 
 namespace fcontext = boost::context::detail;
-
-StackBounds BoundsOfThisThread() {
-  pthread_attr_t attributes;
-  void* low = nullptr;
-  size_t size = 0;
-  EXPECT_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
-  EXPECT_EQ(pthread_attr_getstack(&attributes, &low, &size), 0);
-  pthread_attr_destroy(&attributes);
-  return {reinterpret_cast<uintptr_t>(low), reinterpret_cast<uintptr_t>(low) + size};
-}
 
 class TracebackTest : public testing::Test {
  protected:

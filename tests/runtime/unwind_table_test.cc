@@ -2,7 +2,6 @@
 #include "runtime/unwind_table.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +14,7 @@
 #include "runtime/loaded_modules.h"
 #include "runtime/traceback.h"
 #include "runtime/unwind_index.h"
+#include "tests/runtime/this_stack.h"
 
 namespace curg::internal {
 namespace {
@@ -37,16 +37,6 @@ class LoadedPlugin {
   void* handle_;
   Plugin function_;
 };
-
-StackBounds BoundsOfThisThread() {
-  pthread_attr_t attributes;
-  void* low = nullptr;
-  size_t size = 0;
-  EXPECT_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
-  EXPECT_EQ(pthread_attr_getstack(&attributes, &low, &size), 0);
-  pthread_attr_destroy(&attributes);
-  return {reinterpret_cast<uintptr_t>(low), reinterpret_cast<uintptr_t>(low) + size};
-}
 
 struct Trace {
   std::vector<uintptr_t> pcs = std::vector<uintptr_t>(200);
