@@ -44,7 +44,7 @@ struct RuntimeOptions {
 
   // A task that keeps its worker for longer than this, without parking, yielding or ending, is reported
   // (reporter.h). 0: none is; else at least 1 ms. Unset: the environment variable CURG_LONG_SLICE_MS;
-  // without it, 25 ms.
+  // without it 25 ms, but only if other tasks had to wait meanwhile.
   std::optional<std::chrono::nanoseconds> long_slice = {};
 
   // No more reports of long slices than this in a minute; the others are counted.

@@ -2,6 +2,7 @@
 #include "runtime/report_options.h"
 
 #include <cstdlib>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -10,13 +11,13 @@ namespace curg::internal {
 namespace {
 
 constexpr int64_t kMsNs = 1'000'000;
+constexpr int64_t kLongSliceDefaultMs = 25;
 constexpr int64_t kLongSliceMaxMs = 3'600'000;
 
-// The environment's threshold, or the default.
-absl::StatusOr<int64_t> LongSliceMs() {
-  constexpr int64_t kDefaultMs = 25;
+// The environment's threshold, if it has one.
+absl::StatusOr<std::optional<int64_t>> LongSliceMs() {
   const char* const text = std::getenv("CURG_LONG_SLICE_MS");
-  if (text == nullptr || *text == '\0') return kDefaultMs;
+  if (text == nullptr || *text == '\0') return std::nullopt;
   int64_t ms = 0;
   if (!absl::SimpleAtoi(text, &ms) || ms < 0 || ms > kLongSliceMaxMs) {
     return absl::InvalidArgumentError(absl::StrCat("CURG_LONG_SLICE_MS is \"", text,
@@ -31,10 +32,12 @@ absl::StatusOr<ReportOptions> ReportOptionsFor(const RuntimeOptions& options) {
   ReportOptions result;
   if (options.long_slice.has_value()) {
     result.long_slice_ns = options.long_slice->count();
+    result.long_slice_always = true;
   } else {
-    const absl::StatusOr<int64_t> ms = LongSliceMs();
+    const absl::StatusOr<std::optional<int64_t>> ms = LongSliceMs();
     if (!ms.ok()) return ms.status();
-    result.long_slice_ns = *ms * kMsNs;
+    result.long_slice_ns = ms->value_or(kLongSliceDefaultMs) * kMsNs;
+    result.long_slice_always = ms->has_value();
   }
   if (result.long_slice_ns < 0 || (result.long_slice_ns > 0 && result.long_slice_ns < kMsNs)) {
     return absl::InvalidArgumentError("RuntimeOptions::long_slice must be 0 or at least 1 ms");

@@ -139,6 +139,13 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // How long the caches of an idle worker's processor keep what they have.
   static constexpr int64_t kCacheIdleNs = 1'000'000'000;
 
+  // What a worker looks at before its own queue, once in so many tasks: on the system stack only.
+  struct Due {
+    bool global = false;
+    bool timers = false;
+  };
+  static Due DueAt(const Processor& processor, uint32_t tick);
+
   Task* PopLocal(Processor& processor);
   Task* PopRing(Processor& processor);
   Task* PopGlobal(Processor& processor, size_t batch_max);

@@ -177,14 +177,19 @@ Task* Scheduler::Spin(Worker& worker) {
   return StealWork(worker);
 }
 
+Scheduler::Due Scheduler::DueAt(const Processor& processor, uint32_t tick) {
+  return {.global = tick % kGlobalPeriod == 0,
+          .timers = tick % kTimerPeriod == 0 && processor.timers.Earliest() != TimerQueue::kNever};
+}
+
 // As the first half of FindRunnable, for a task that leaves its stack: what is due only now and then is left
 // to that.
 Task* Scheduler::PickNext(Worker& worker) {
   Processor& processor = *worker.processor;
   const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
-  const bool has_timers = processor.timers.Earliest() != TimerQueue::kNever;
-  if (tick % kGlobalPeriod == 0 || (has_timers && tick % kTimerPeriod == 0) || worker.surplus ||
-      worker.held.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) {
+  const Due due = DueAt(processor, tick);
+  if (due.global || due.timers || worker.surplus || worker.held.load(std::memory_order_relaxed) ||
+      stopping_.load(std::memory_order_relaxed)) {
     return nullptr;
   }
   Task* const task = PopLocal(processor);
@@ -201,15 +206,15 @@ Task* Scheduler::FindRunnable(Worker& worker) {
     Processor& processor = *worker.processor;
     const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
     processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
-    const bool has_timers = processor.timers.Earliest() != TimerQueue::kNever;
+    const Due due = DueAt(processor, tick);
     Task* task = nullptr;
-    if (tick % kGlobalPeriod == 0) task = PopGlobal(processor, 1);
-    if (task == nullptr && has_timers && tick % kTimerPeriod == 0) {
-      task = RunTimers(worker, processor, MonotonicNow());
-    }
+    if (due.global) task = PopGlobal(processor, 1);
+    if (task == nullptr && due.timers) task = RunTimers(worker, processor, MonotonicNow());
     if (task == nullptr) task = PopLocal(processor);
     if (task == nullptr) task = PopGlobal(processor, RunQueue<>::kHalf);
-    if (task == nullptr && has_timers) task = RunTimers(worker, processor, MonotonicNow());
+    if (task == nullptr && processor.timers.Earliest() != TimerQueue::kNever) {
+      task = RunTimers(worker, processor, MonotonicNow());
+    }
     if (task == nullptr) task = Spin(worker);
     if (task != nullptr) {
       if (worker.spinning) {

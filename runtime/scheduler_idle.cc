@@ -24,6 +24,7 @@ void Scheduler::WakeOne() {
     int none = 0;
     if (!spinning_.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) return;
     Worker* worker = nullptr;
+    const int here = CpuPlacement::Here();
     {
       std::lock_guard lock(idle_lock_);
       Worker** link = &idle_;
@@ -40,6 +41,9 @@ void Scheduler::WakeOne() {
     }
     if (worker != nullptr) {
       worker->spinning = true;  // published by Wake
+      if (worker->placement.IsBehind(here)) {
+        worker->placement.Avoid(here, worker->tid.load(std::memory_order_relaxed));
+      }
       return Wake(*worker);
     }
     // Nobody slept. But whoever goes to sleep just now, or submits, may have relied on us: look again.
@@ -152,6 +156,7 @@ void Scheduler::SleepThenFlush(Worker& worker, int64_t deadline) {
 }
 
 void Scheduler::Sleep(Worker& worker) {
+  worker.placement.NoteSleep();
   worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
   // Once in the list, `spinning` is for whoever wakes us to set.
   const bool was_spinning = std::exchange(worker.spinning, false);
@@ -182,6 +187,7 @@ void Scheduler::Sleep(Worker& worker) {
     timekeeper_.store(nullptr, std::memory_order_seq_cst);
   }
   if (worker.asleep.load(std::memory_order_acquire) != 0) StopSleeping(worker);
+  worker.placement.Settle();
 }
 
 }  // namespace curg::internal

@@ -125,11 +125,13 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
 void Scheduler::DropNewTask(Task* task) {
   ended_outside_.fetch_add(1, std::memory_order_relaxed);
   if (const Tag* tag = task->tag.exchange(nullptr, std::memory_order_relaxed)) tag->Unref();
-  StackPool& pool = PoolFor(task->slot_size);
-  if (task->stack) {
-    pool.ReturnSlots(&task->stack, 1);
+  Worker* const worker = CurrentWorker();
+  if (worker != nullptr && &worker->scheduler == this && task->slot_size == config_.slot_size) {
+    worker->processor->stacks.Unreserve(task->stack);
+  } else if (task->stack) {
+    PoolFor(task->slot_size).ReturnSlots(&task->stack, 1);
   } else {
-    pool.ReturnCredits(1);
+    PoolFor(task->slot_size).ReturnCredits(1);
   }
   task->stack = {};
   ClearName(*task);

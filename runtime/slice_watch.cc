@@ -73,7 +73,7 @@ int64_t SliceWatch::Period(int64_t period_ns) const {
   return std::clamp<int64_t>(threshold_ns_ / 2, 1'000'000, period_ns);
 }
 
-void SliceWatch::Look(size_t index, const Worker& worker, int64_t now) {
+void SliceWatch::Look(size_t index, const Worker& worker, bool work_waits, int64_t now) {
   if (threshold_ns_ == 0 || IsDying()) return;
   if (slices_.size() <= index) slices_.resize(index + 1);
   Slice& slice = slices_[index];
@@ -87,8 +87,9 @@ void SliceWatch::Look(size_t index, const Worker& worker, int64_t now) {
     if (tid != 0) slice = {.tick = tick, .since = now, .cpu = ThreadCpuTime(tid)};
     return;
   }
+  if (always_ || work_waits) slice.matters = true;
   bool sleeps = false;
-  if (slice.done || tid == 0 || !IsLong(slice, worker, now, &sleeps)) return;
+  if (slice.done || !slice.matters || tid == 0 || !IsLong(slice, worker, now, &sleeps)) return;
   if (!MayReport(now)) {
     ++unreported_;
     slice.done = true;

@@ -8,6 +8,9 @@
 // was first seen so long ago and the thread sleeps in a system call: a task that blocks its thread keeps the
 // worker as well as one that computes.
 //
+// By default only slices are reported during which other work waited for a worker, or had a surplus
+// worker started for it: in a batch program that has nothing else to do, a long slice does no harm.
+//
 // A thread that executes is asked for its stack (slice_probe.h); one that sleeps is not disturbed, and what can be had of
 // it from outside is its innermost frames.
 #pragma once
@@ -26,15 +29,16 @@ namespace curg::internal {
 // Owner only: sysmon.
 class SliceWatch {
  public:
-  // A threshold of 0: watches nothing.
-  SliceWatch(int64_t threshold_ns, int reports_a_minute)
-      : threshold_ns_(threshold_ns), reports_a_minute_(reports_a_minute) {}
+  // A threshold of 0: watches nothing. `always`: also reports slices during which nothing waited.
+  SliceWatch(int64_t threshold_ns, bool always, int reports_a_minute)
+      : threshold_ns_(threshold_ns), always_(always), reports_a_minute_(reports_a_minute) {}
   SliceWatch(const SliceWatch&) = delete;
   SliceWatch& operator=(const SliceWatch&) = delete;
   ~SliceWatch();
 
-  // Looks at worker number `index`. Blocks: the thread, microseconds; the reporter.
-  void Look(size_t index, const Worker& worker, int64_t now);
+  // Looks at worker number `index`; `work_waits` says whether any work waits for a worker,
+  // whichever. Blocks: the thread, microseconds; the reporter.
+  void Look(size_t index, const Worker& worker, bool work_waits, int64_t now);
 
   // Whether a thread was asked that has not answered.
   bool pending() const { return question_ != 0; }
@@ -46,6 +50,7 @@ class SliceWatch {
   struct Slice {
     uint32_t tick = 0;
     bool done = false;    // reported, or counted as not reported
+    bool matters = false;  // work has waited meanwhile
     int64_t since = 0;    // when first seen
     int64_t cpu = 0;      // the thread's CPU time then
   };
@@ -59,6 +64,7 @@ class SliceWatch {
   void Deliver(LongSliceReport& report, int64_t now);
 
   const int64_t threshold_ns_;
+  const bool always_;
   const int reports_a_minute_;
   std::vector<Slice> slices_;
   uint32_t question_ = 0;      // to SliceProbe; 0: none

@@ -9,7 +9,8 @@
 
 namespace curg::internal {
 Sysmon::Sysmon(Scheduler& scheduler, const ReportOptions& reports)
-    : scheduler_(scheduler), slices_(reports.long_slice_ns, reports.long_slices_a_minute),
+    : scheduler_(scheduler),
+      slices_(reports.long_slice_ns, reports.long_slice_always, reports.long_slices_a_minute),
       deadlocks_(*this, reports.deadlock, reports.deadlock_warning_ns) {
   deadlocks_.Begin();
   task_ = GoService("sysmon", [this] { Run(); });
@@ -34,8 +35,10 @@ void Sysmon::Run() {
     const int64_t now = MonotonicNow();
     const bool all_held = MarkHeld(now);
     FireOverdueTimers(now);
-    for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.workers_[i], now);
-    if (scheduler_.AnyWork()) {
+    const bool work_waits = scheduler_.AnyWork();
+    const bool waited = work_waits || scheduler_.surplus_active_.load(std::memory_order_relaxed) > 0;
+    for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.workers_[i], waited, now);
+    if (work_waits) {
       if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
         scheduler_.WakeOne();
       } else if (all_held) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "runtime/context.h"
+#include "runtime/cpu_placement.h"
 #include "runtime/task.h"
 #include "runtime/thread_registry.h"
 #include "runtime/thread_state.h"
@@ -61,6 +62,8 @@ class Worker {
 
   // Whether a task has the thread, and may never come back; Stop reads it. Relaxed: a flag alone.
   std::atomic<bool> in_task{false};
+
+  CpuPlacement placement;
 
   // A futex: 0 awake, 1 asleep or about to be.
   std::atomic<uint32_t> asleep{0};

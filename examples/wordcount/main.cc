@@ -136,7 +136,6 @@ int Main(std::vector<std::string> roots) {
     file = *std::move(opened);
   }
   curg::RuntimeOptions options;
-  options.long_slice = std::chrono::nanoseconds(0);  // a batch program: nobody waits for a worker that a long merge keeps
   if (const auto workers = absl::GetFlag(FLAGS_workers)) options.workers = *workers;
   auto runtime = curg::Runtime::Create(options);
   if (!runtime.ok()) return Fail(std::string(runtime.status().message()));

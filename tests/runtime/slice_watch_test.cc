@@ -194,6 +194,21 @@ TEST_F(SliceWatchTest, DoesNotBlameATaskForWhatOthersRun) {
   EXPECT_TRUE(recorder.heard().empty());
 }
 
+// Unless asked, there is a report only if others waited.
+TEST_F(SliceWatchTest, ByDefaultReportsOnlyWhatKeepsOthersWaiting) {
+  Recorder recorder;
+  auto runtime = Runtime::Create({.workers = 1}).value();
+  runtime->Run([] { ComputeFor(150ms); });
+  EXPECT_TRUE(recorder.heard().empty());
+  auto hog = runtime->Go({.name = "hog"}, ComputeUntilStopped);
+  auto waits = runtime->Go([] {});
+  recorder.Await(1);
+  g_stop = true;
+  hog.Join();
+  waits.Join();
+  EXPECT_EQ(recorder.heard()[0].name, "hog");
+}
+
 TEST_F(SliceWatchTest, CanBeSwitchedOff) {
   Recorder recorder;
   auto runtime = Runtime::Create({.workers = 1, .long_slice = 0ms}).value();
