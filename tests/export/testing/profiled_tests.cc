@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tests that know nothing of profiles, for profiled_tests_test to run and to profile. Each burns CPU in a
+// function of its own, in another kind of thread.
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "labels/labels.h"
+#include "runtime/go.h"
+#include "tests/profiler/burn.h"
+
+namespace curg {
+
+// No tail call: the frame must stay.
+#define CURG_BURN(name)                                \
+  [[gnu::noinline]] void name() {                      \
+    internal::BurnCpu(std::chrono::milliseconds(150)); \
+    asm volatile("" ::: "memory");                     \
+  }
+
+CURG_BURN(BurnOnMain)
+CURG_BURN(BurnInTask)
+CURG_BURN(BurnInThread)
+CURG_BURN(BurnInSetUp)
+CURG_BURN(BurnWithParameter)
+
+namespace {
+
+class Plain : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { BurnInSetUp(); }
+};
+
+TEST_F(Plain, MainThread) {
+  EXPECT_TRUE(CurrentLabels().empty());
+  BurnOnMain();
+}
+
+TEST_F(Plain, OtherThread) { std::thread(BurnInThread).join(); }
+
+// A death test, of the kind that forks and of the kind that starts the program anew.
+TEST(PlainDeathTest, Dies) {
+  GTEST_FLAG_SET(death_test_style, "fast");
+  EXPECT_EXIT(std::exit(3), testing::ExitedWithCode(3), "");  // NOLINT(concurrency-mt-unsafe)
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(std::exit(4), testing::ExitedWithCode(4), "");  // NOLINT(concurrency-mt-unsafe)
+}
+
+TEST(Tasks, WithLabelsOfTheirOwn) {
+  curg::Run([] {
+    EXPECT_TRUE(CurrentLabels().empty());
+    SetLabels(Labels::Of({{"phase", "mine"}}));
+    Go(BurnInTask).Join();
+    return 0;
+  });
+}
+
+class Numbered : public testing::TestWithParam<int> {};
+TEST_P(Numbered, Case) { BurnWithParameter(); }
+INSTANTIATE_TEST_SUITE_P(All, Numbered, testing::Values(7));
+
+// Only on request, by --gtest_also_run_disabled_tests.
+TEST(DISABLED_Hangs, InATask) {
+  curg::Run([] {
+    TaskOptions options;
+    options.name = "the one that hangs";
+    Go(options, [] { SleepFor(std::chrono::hours(1)); }).Join();
+    return 0;
+  });
+}
+
+}  // namespace
+}  // namespace curg
