@@ -15,6 +15,7 @@
 #include "export/http/io_thread.h"
 #include "export/http/pprof_pages.h"
 #include "runtime/go.h"
+#include "runtime/park.h"
 #include "runtime/service.h"
 #include "runtime/sync/mutex.h"
 #include "runtime/sync/wait_group.h"
@@ -87,10 +88,14 @@ class DebugServer::Running {
     } catch (const absl::BadStatusOrAccess& refused) {
       return refused.status();
     }
+    // The reactor's thread wakes nobody but the server's own tasks, so it is no hope for a program
+    // whose tasks all wait for each other.
+    internal::AddPlainWaiters(1);
     return absl::OkStatus();
   }
 
   void Stop() {
+    internal::AddPlainWaiters(-1);
     stop_.request_stop();
     io_.Do([this] {
       error_code ignored;

@@ -18,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "profiler/cpu_profiler.h"
 #include "runtime/go.h"
+#include "runtime/sync/semaphore.h"
 #include "tests/export/http/raw_client.h"
 
 namespace curg {
@@ -237,6 +238,17 @@ TEST(DebugServerTest, AnswersWhileAllWorkersAreHeld) {
   });
   EXPECT_THAT(index, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(profile, AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("filename=\"profile\"")));
+}
+
+// With a server there is a thread more in the process; it does not make a dead program look alive.
+TEST(DebugServerDeathTest, ADeadlockIsStillFatal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(curg::Run([] {
+                const DebugServer server = StartServer();
+                Semaphore never(0);
+                never.Acquire();
+              }),
+              ::testing::ExitedWithCode(2), "deadlock");
 }
 
 TEST(DebugServerTest, StreamsComeInChunks) {
