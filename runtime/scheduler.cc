@@ -26,6 +26,7 @@ Scheduler::Scheduler(const Config& config)
 
 // Abandoned tasks lose their stacks; whoever walks the slabs must not look for them.
 Scheduler::~Scheduler() {
+  delete poller_.load(std::memory_order_relaxed);  // while the stacks are there: operations may be on them
   TaskSlab::Instance().ForEach([this](Task& task) {
     if (task.state.load(std::memory_order_acquire) != TaskState::kParked) return;
     if (task.scheduler == this) task.state.store(TaskState::kEnded, std::memory_order_relaxed);

@@ -22,6 +22,17 @@
 //
 // Timers. One sleeping worker at most is the *timekeeper*: it sleeps only until the earliest timer of
 // all processors. Whoever adds an earlier one wakes it.
+//
+// I/O. Once there is a poller (poller.h), the timekeeper sleeps in it instead of on its futex; its word `asleep`
+// says so, and whoever wakes it calls Break:
+//
+//   waker     asleep = 0 or 2, by one read-modify-write ; if it was kAsleepInPoller: Break
+//   keeper    asleep: 1 -> kAsleepInPoller, by compare-and-swap ; Wait
+//
+// If the waker came first, the swap fails and there is no Wait; else the waker has seen kAsleepInPoller, and its
+// Break ends the Wait, even if that begins later. Nobody who stays awake for long has the role: a worker with
+// nothing to do takes it, one that works looks at the poller every now and then (PollIfDue), and where all that
+// are awake run on in one task, sysmon sends somebody (PollIsDue).
 #pragma once
 
 #include <atomic>
@@ -35,6 +46,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/global_queue.h"
 #include "runtime/options.h"
+#include "runtime/poller.h"
 #include "runtime/processor.h"
 #include "runtime/stack_pool.h"
 #include "runtime/task.h"
@@ -106,6 +118,12 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
     awake_listener_.store(listener, std::memory_order_release);  // release: pairs with FindRunnable()
   }
 
+  // The poller, made by make() at first use; it lives as long as the scheduler.
+  // Thread-safe. Blocks: the thread, briefly.
+  Poller& UsePoller(std::unique_ptr<Poller> (*make)());
+  // Null: nobody has used I/O yet. Thread-safe.
+  Poller* poller() const { return poller_.load(std::memory_order_acquire); }  // acquire: with UsePoller()
+
   // See stats.h. Thread-safe.
   RuntimeStats Stats();
 
@@ -136,6 +154,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr uint32_t kNextStreakMax = 32;
   static constexpr int kStealRounds = 4;
   static constexpr int64_t kIdsAtATime = 64;
+  // A busy worker looks at the poller this often, if nobody else does.
+  static constexpr int64_t kPollPeriodNs = 100'000;
   // How long the caches of an idle worker's processor keep what they have.
   static constexpr int64_t kCacheIdleNs = 1'000'000'000;
 
@@ -146,6 +166,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   };
   static Due DueAt(const Processor& processor, uint32_t tick);
 
+  static bool HasLocalWork(const Processor& processor);
   Task* PopLocal(Processor& processor);
   Task* PopRing(Processor& processor);
   Task* PopGlobal(Processor& processor, size_t batch_max);
@@ -155,6 +176,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   Task* StealStale(Processor& own, Processor& victim);
   bool AnyWork();
   int64_t EarliestTimer() const;
+  bool NobodyKeepsTime() const;
 
   void PushLocal(Processor& processor, Task* task);
   void WakeOne();
@@ -163,6 +185,9 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void Sleep(Worker& worker);
   bool StopSleeping(Worker& worker);
   void SleepUntil(Worker& worker, int64_t deadline);
+  void SleepInPoller(Worker& worker, Poller& poller, int64_t deadline);
+  bool PollIsDue() const;
+  void PollIfDue(Worker& worker);
   void SleepThenFlush(Worker& worker, int64_t deadline);
   void FlushCaches(Processor& processor);
   void Wake(Worker& worker);
@@ -199,6 +224,10 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   std::atomic<size_t> count_{0};
   std::vector<std::thread> threads_;
   std::atomic<AwakeListener*> awake_listener_{nullptr};
+
+  std::mutex poller_lock_;  // for making it
+  std::atomic<Poller*> poller_{nullptr};
+  std::atomic<uint64_t> polled_at_{0};  // TickClock; relaxed: a hint
 
   std::mutex surplus_lock_;
   Worker* retired_ = nullptr;           // guarded by surplus_lock_

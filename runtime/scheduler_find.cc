@@ -72,6 +72,10 @@ void Scheduler::AddTimer(Timer* timer) {
 
 // ---- Finding work.
 
+bool Scheduler::HasLocalWork(const Processor& processor) {
+  return processor.queue.next() != nullptr || processor.queue.size() > 0 || !processor.batch.Empty();
+}
+
 Task* Scheduler::PopLocal(Processor& processor) {
   if (processor.queue.next() != nullptr &&
       (processor.next_streak < kNextStreakMax || processor.queue.size() == 0)) {
@@ -208,6 +212,7 @@ Task* Scheduler::FindRunnable(Worker& worker) {
     processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
     const Due due = DueAt(processor, tick);
     Task* task = nullptr;
+    if (HasLocalWork(processor)) PollIfDue(worker);  // else it comes to wait there
     if (due.global) task = PopGlobal(processor, 1);
     if (task == nullptr && due.timers) task = RunTimers(worker, processor, MonotonicNow());
     if (task == nullptr) task = PopLocal(processor);
@@ -235,12 +240,9 @@ Task* Scheduler::FindRunnable(Worker& worker) {
 
 bool Scheduler::HasWorkFor(Worker& worker) {
   Processor& processor = *worker.processor;
-  if (processor.queue.next() != nullptr || !processor.batch.Empty() || processor.queue.size() > 0 ||
-      global_.size() > 0) {
-    return true;
-  }
+  if (HasLocalWork(processor) || global_.size() > 0) return true;
   const int64_t earliest = processor.timers.Earliest();
-  return (earliest != TimerQueue::kNever && earliest <= MonotonicNow()) ||
+  return (earliest != TimerQueue::kNever && earliest <= MonotonicNow()) || PollIsDue() ||
          stopping_.load(std::memory_order_relaxed);
 }
 

@@ -9,12 +9,17 @@
 #include "runtime/futex.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
+#include "runtime/tick_clock.h"
 
 namespace curg::internal {
 
 void Scheduler::Wake(Worker& worker) {
-  worker.asleep.store(0, std::memory_order_release);  // release: pairs with the acquires in Sleep()
-  FutexWake(worker.asleep);
+  // release: pairs with the acquires in Sleep(); acquire: with SleepInPoller()
+  if (worker.asleep.exchange(0, std::memory_order_acq_rel) == Worker::kAsleepInPoller) {
+    poller()->Break();
+  } else {
+    FutexWake(worker.asleep);
+  }
 }
 
 void Scheduler::WakeOne() {
@@ -54,7 +59,7 @@ void Scheduler::WakeOne() {
 // Took a task without having spun; what this worker put into its queue without waking anybody may be left.
 void Scheduler::WakeForRest(const Processor& processor) {
   if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
-  if (processor.queue.size() > 0 || processor.queue.next() != nullptr || !processor.batch.Empty()) WakeOne();
+  if (HasLocalWork(processor)) WakeOne();
 }
 
 // Found work while spinning. If more is left, the next one comes searching.
@@ -63,9 +68,11 @@ void Scheduler::EndSpin(Worker& worker) {
   // seq_cst: before the look at the queues, as others who saw us spinning did not wake anybody
   spinning_.fetch_sub(1, std::memory_order_seq_cst);
   if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
-  const bool nobody_keeps_time = timekeeper_.load(std::memory_order_seq_cst) == nullptr &&
-                                 EarliestTimer() != TimerQueue::kNever;
-  if (nobody_keeps_time || AnyWork()) WakeOne();
+  if (NobodyKeepsTime() || AnyWork()) WakeOne();
+}
+
+bool Scheduler::NobodyKeepsTime() const {
+  return timekeeper_.load(std::memory_order_seq_cst) == nullptr && EarliestTimer() != TimerQueue::kNever;
 }
 
 int64_t Scheduler::EarliestTimer() const {
@@ -91,9 +98,10 @@ void Scheduler::WakeTimekeeper(int64_t when) {
   Worker* const keeper = timekeeper_.load(std::memory_order_seq_cst);
   if (keeper == nullptr) return WakeOne();
   if (when >= timekeeper_deadline_.load(std::memory_order_seq_cst)) return;
-  uint32_t asleep = 1;
-  if (keeper->asleep.compare_exchange_strong(asleep, 2, std::memory_order_seq_cst)) {
-    FutexWake(keeper->asleep);
+  uint32_t asleep = keeper->asleep.load(std::memory_order_seq_cst);
+  while (asleep == 1 || asleep == Worker::kAsleepInPoller) {
+    if (!keeper->asleep.compare_exchange_weak(asleep, 2, std::memory_order_seq_cst)) continue;
+    return asleep == 1 ? FutexWake(keeper->asleep) : poller()->Break();
   }
 }
 
@@ -121,10 +129,56 @@ bool Scheduler::StopSleeping(Worker& worker) {
 }
 
 void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
+  // relaxed: whether it is us, nobody else changes
+  if (timekeeper_.load(std::memory_order_relaxed) == &worker) {
+    if (Poller* const poller = poller_.load(std::memory_order_seq_cst)) {  // seq_cst: see UsePoller()
+      return SleepInPoller(worker, *poller, deadline);
+    }
+  }
   // acquire: pairs with the release in Wake()
   while (worker.asleep.load(std::memory_order_acquire) == 1) {
     if (!FutexWait(worker.asleep, 1, deadline)) return;
   }
+}
+
+void Scheduler::SleepInPoller(Worker& worker, Poller& poller, int64_t deadline) {
+  uint32_t asleep = 1;
+  // acq_rel: release pairs with Wake(), which may call Break; acquire with what it wakes us for
+  if (!worker.asleep.compare_exchange_strong(asleep, Worker::kAsleepInPoller, std::memory_order_acq_rel)) return;
+  const bool found = poller.Wait(deadline);
+  asleep = Worker::kAsleepInPoller;
+  // Fails if somebody has woken us. 2: nothing more to sleep for.
+  worker.asleep.compare_exchange_strong(asleep, found ? 2 : 1, std::memory_order_acq_rel);
+}
+
+Poller& Scheduler::UsePoller(std::unique_ptr<Poller> (*make)()) {
+  if (Poller* const poller = this->poller()) return *poller;
+  std::lock_guard lock(poller_lock_);
+  if (poller_.load(std::memory_order_relaxed) == nullptr) {
+    // seq_cst: a timekeeper that does not see it yet is seen below, and wakes up to see it
+    poller_.store(make().release(), std::memory_order_seq_cst);
+    WakeTimekeeper(/*when=*/0);
+  }
+  return *poller();
+}
+
+bool Scheduler::PollIsDue() const {
+  if (poller_.load(std::memory_order_relaxed) == nullptr) return false;
+  if (timekeeper_.load(std::memory_order_relaxed) != nullptr) return false;  // it waits in it
+  return TickClock::ToNs(TickClock::Now() - polled_at_.load(std::memory_order_relaxed)) >= kPollPeriodNs;
+}
+
+// A busy worker's look at the poller, in the role of the timekeeper.
+void Scheduler::PollIfDue(Worker& worker) {
+  if (!PollIsDue()) return;
+  Worker* nobody = nullptr;
+  if (!timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst)) return;
+  polled_at_.store(TickClock::Now(), std::memory_order_relaxed);
+  Poller& poller = *this->poller();
+  if (poller.Wait(/*deadline=*/0)) poller.Dispatch();
+  timekeeper_.store(nullptr, std::memory_order_seq_cst);
+  // Who went to sleep meanwhile found the role taken, and who added a timer thought that we would see it.
+  if (idle_count_.load(std::memory_order_seq_cst) > 0 && NobodyKeepsTime()) WakeOne();
 }
 
 void Scheduler::FlushCaches(Processor& processor) {
@@ -182,11 +236,15 @@ void Scheduler::Sleep(Worker& worker) {
     timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
   }
   SleepThenFlush(worker, deadline);
+  if (worker.asleep.load(std::memory_order_acquire) != 0) StopSleeping(worker);
   if (keeper) {
+    if (Poller* const poller = this->poller()) {
+      poller->Dispatch();
+      polled_at_.store(TickClock::Now(), std::memory_order_relaxed);
+    }
     timekeeper_deadline_.store(TimerQueue::kNever, std::memory_order_seq_cst);
     timekeeper_.store(nullptr, std::memory_order_seq_cst);
   }
-  if (worker.asleep.load(std::memory_order_acquire) != 0) StopSleeping(worker);
   worker.placement.Settle();
 }
 

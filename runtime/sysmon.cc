@@ -38,7 +38,7 @@ void Sysmon::Run() {
     const bool work_waits = scheduler_.AnyWork();
     const bool waited = work_waits || scheduler_.surplus_active_.load(std::memory_order_relaxed) > 0;
     for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.workers_[i], waited, now);
-    if (work_waits) {
+    if (work_waits || scheduler_.PollIsDue()) {
       if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
         scheduler_.WakeOne();
       } else if (all_held) {
@@ -60,7 +60,13 @@ bool Sysmon::AllAsleep() const {
 // The workers' announcement that they sleep is sequentially consistent and comes after all they did.
 bool Sysmon::IsQuiet() const {
   return AllAsleep() && scheduler_.spinning_.load(std::memory_order_seq_cst) == 0 &&
-         scheduler_.EarliestTimer() == TimerQueue::kNever && !scheduler_.AnyWork() && AllAsleep();
+         scheduler_.EarliestTimer() == TimerQueue::kNever && !scheduler_.AnyWork() && !IoMayWake() &&
+         AllAsleep();
+}
+
+bool Sysmon::IoMayWake() const {
+  const Poller* const poller = scheduler_.poller();
+  return poller != nullptr && poller->MayWake();
 }
 
 uint64_t Sysmon::Epoch() const {

@@ -68,6 +68,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
 
   void Run();
   bool AllAsleep() const;
+  bool IoMayWake() const;
   void WaitForNext(int64_t now);
   void Wake();
   bool MarkHeld(int64_t now);

@@ -35,6 +35,12 @@ const char* WaitReasonName(WaitReason reason) {
       return "task group wait";
     case WaitReason::kServiceWait:
       return "service wait";
+    case WaitReason::kIoRead:
+      return "I/O read";
+    case WaitReason::kIoWrite:
+      return "I/O write";
+    case WaitReason::kIoOperation:
+      return "I/O operation";
   }
   return "unknown";
 }

@@ -24,6 +24,9 @@ enum class WaitReason : uint8_t {
   kOnce,
   kTaskGroupWait,
   kServiceWait,
+  kIoRead,
+  kIoWrite,
+  kIoOperation,
 };
 
 // The reason in words, as in a task dump: "channel receive".

@@ -65,7 +65,8 @@ class Worker {
 
   CpuPlacement placement;
 
-  // A futex: 0 awake, 1 asleep or about to be.
+  // A futex: 0 awake; 1 asleep, or about to be; 2 told to look at the timers again; kAsleepInPoller.
+  static constexpr uint32_t kAsleepInPoller = 3;
   std::atomic<uint32_t> asleep{0};
 
   // The thread, once it runs and as long as it does; for sysmon.

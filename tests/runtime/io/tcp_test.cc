@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/io/tcp.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "runtime/go.h"
+#include "tests/runtime/watchdog.h"
+
+namespace curg {
+namespace {
+
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+
+struct Connection {
+  TcpStream client;
+  TcpStream server;
+};
+
+Connection Connect() {
+  TcpListener listener = TcpListener::Listen(SocketAddress::Loopback(0)).value();
+  TcpStream client = TcpStream::Connect(listener.local_address()).value();
+  return {std::move(client), listener.Accept().value()};
+}
+
+std::string ReadAll(TcpStream& stream) {
+  std::string all;
+  char data[1000];
+  while (const size_t n = stream.Read(data).value()) all.append(data, n);
+  return all;
+}
+
+TEST(Tcp, EchoesAndSeesTheEnd) {
+  curg::Run([] {
+    auto [client, server] = Connect();
+    auto echo = Go([&server = server] {
+      char data[64];
+      while (const size_t n = server.Read(data).value()) {
+        ASSERT_TRUE(server.Write({data, n}).ok());
+      }
+      ASSERT_TRUE(server.ShutdownWrite().ok());
+    });
+    ASSERT_TRUE(client.Write("hello").ok());
+    ASSERT_TRUE(client.ShutdownWrite().ok());
+    EXPECT_EQ(ReadAll(client), "hello");
+    echo.Join();
+  });
+}
+
+// The case in which an edge-triggered reader that trusts a short read would sleep for ever: data and end come together.
+TEST(Tcp, AnEndThatCameWithTheDataIsSeen) {
+  curg::Run([] {
+    for (int i = 0; i < 200; ++i) {
+      auto [client, server] = Connect();
+      auto reader = Go([&server = server] { return ReadAll(server); });
+      if (i % 2 == 0) Yield();
+      ASSERT_TRUE(client.Write("last words").ok());
+      client.Close();
+      ASSERT_EQ(reader.Join(), "last words");
+    }
+  });
+}
+
+TEST(Tcp, WritesMoreThanTheSocketHolds) {
+  curg::Run([] {
+    auto [client, server] = Connect();
+    const std::string data(8 << 20, 'x');
+    auto writer = Go([&, &client = client] {
+      ASSERT_TRUE(client.Write(data).ok());
+      client.Close();
+    });
+    EXPECT_EQ(ReadAll(server).size(), data.size());
+    writer.Join();
+  });
+}
+
+TEST(Tcp, DeadlinesAndStopsLeaveTheStreamUsable) {
+  curg::Run([] {
+    auto [client, server] = Connect();
+    char data[16];
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(server.Read(data, Deadline::After(3ms)).status().code(), absl::StatusCode::kDeadlineExceeded);
+    }
+    std::stop_source source;
+    auto stopper = Go([&] {
+      SleepFor(3ms);
+      source.request_stop();
+    });
+    EXPECT_EQ(server.Read(data, Deadline::Never(), source.get_token()).status().code(),
+              absl::StatusCode::kCancelled);
+    ASSERT_TRUE(client.Write("still here").ok());
+    EXPECT_EQ(server.Read(data, Deadline::After(60s)).value(), 10u);
+
+    // The writer, with a full socket.
+    const std::string much(8 << 20, 'x');
+    EXPECT_EQ(client.Write(much, Deadline::After(5ms)).code(), absl::StatusCode::kDeadlineExceeded);
+    stopper.Join();
+  });
+}
+
+TEST(Tcp, ShutdownFromAnotherTaskWakesTheReader) {
+  curg::Run([] {
+    auto [client, server] = Connect();
+    auto reader = Go([&server = server] {
+      char data[16];
+      return server.Read(data).value();
+    });
+    SleepFor(2ms);
+    server.Shutdown();
+    EXPECT_EQ(reader.Join(), 0u);
+  });
+}
+
+TEST(Tcp, AResetIsAnError) {
+  curg::Run([] {
+    auto [client, server] = Connect();
+    client.Abort();
+    char data[16];
+    EXPECT_EQ(server.Read(data).status().code(), absl::StatusCode::kUnavailable);
+  });
+}
+
+TEST(Tcp, ConnectingSaysWhyNot) {
+  curg::Run([] {
+    TcpListener listener = TcpListener::Listen(SocketAddress::Loopback(0)).value();
+    const SocketAddress address = listener.local_address();
+    EXPECT_EQ(TcpListener::Listen(address).status().code(), absl::StatusCode::kFailedPrecondition);
+    listener.Close();
+    EXPECT_EQ(TcpStream::Connect(address).status().code(), absl::StatusCode::kUnavailable);
+  });
+}
+
+TEST(Tcp, ServesLocalSockets) {
+  curg::Run([] {
+    ASSERT_EQ(chdir(testing::TempDir().c_str()), 0);  // its path may be too long for a local socket's
+    const std::string path = "curg_tcp_test." + std::to_string(getpid());
+    const SocketAddress address = SocketAddress::Parse("unix:" + path).value();
+    TcpListener listener = TcpListener::Listen(address).value();
+    EXPECT_EQ(listener.local_address().ToString(), "unix:" + path);
+    TcpStream client = TcpStream::Connect(address).value();
+    TcpStream server = listener.Accept().value();
+    ASSERT_TRUE(client.Write("local").ok());
+    client.Close();
+    EXPECT_EQ(ReadAll(server), "local");
+    unlink(path.c_str());
+  });
+}
+
+TEST(Tcp, AdoptsASocketFromElsewhere) {
+  curg::Run([] {
+    int fds[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    TcpStream a = TcpStream::Adopt(fds[0]).value();
+    TcpStream b = TcpStream::Adopt(fds[1]).value();
+    auto reader = Go([&] { return ReadAll(b); });
+    SleepFor(1ms);
+    ASSERT_TRUE(a.Write("pair").ok());
+    a.Close();
+    EXPECT_EQ(reader.Join(), "pair");
+  });
+}
+
+TEST(Tcp, AcceptSaysThatThereAreNoDescriptorsAndRecovers) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  curg::Run([&] {
+    TcpListener listener = TcpListener::Listen(SocketAddress::Loopback(0)).value();
+    TcpStream client = TcpStream::Connect(listener.local_address()).value();
+    const int lowest = dup(0);
+    close(lowest);
+    const rlimit none = {.rlim_cur = static_cast<rlim_t>(lowest), .rlim_max = before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(listener.Accept().status().code(), absl::StatusCode::kResourceExhausted);
+    }
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    TcpStream server = listener.Accept(Deadline::After(60s)).value();
+    ASSERT_TRUE(client.Write("after all").ok());
+    client.Close();
+    EXPECT_EQ(ReadAll(server), "after all");
+  });
+}
+
+// With one worker, a stream that always has data must not keep the others from theirs.
+TEST(Tcp, ABusyStreamDoesNotStarveOthers) {
+  internal::Watchdog watchdog;
+  curg::Run({.workers = 1}, [] {
+    auto [client, server] = Connect();
+    auto [quiet_client, quiet_server] = Connect();
+    std::atomic<bool> done{false};
+    auto talker = Go([&done, &client = client, &server = server] {
+      char data[64];
+      while (!done) {  // never would block
+        ASSERT_TRUE(client.Write("x").ok());
+        ASSERT_EQ(server.Read(data).value(), 1u);
+      }
+    });
+    auto quiet = Go([&quiet_server = quiet_server] {
+      char data[64];
+      return quiet_server.Read(data).value();
+    });
+    Yield();
+    ASSERT_TRUE(quiet_client.Write("abc").ok());
+    EXPECT_EQ(quiet.Join(), 3u);
+    done = true;
+    talker.Join();
+  });
+}
+
+TEST(Tcp, ManyConnectionsAtOnce) {
+  internal::Watchdog watchdog;
+  curg::Run({.workers = 4}, [&] {
+    constexpr int kConnections = 200;
+    constexpr int kRounds = 50;
+    TcpListener listener = TcpListener::Listen(SocketAddress::Loopback(0)).value();
+    auto server = Go([&] {
+      std::vector<JoinHandle<void>> tasks;
+      for (int i = 0; i < kConnections; ++i) {
+        tasks.push_back(Go([stream = listener.Accept().value()]() mutable {
+          char data[256];
+          while (const size_t n = stream.Read(data).value()) ASSERT_TRUE(stream.Write({data, n}).ok());
+        }));
+      }
+      for (auto& task : tasks) task.Join();
+    });
+    std::vector<JoinHandle<void>> clients;
+    for (int i = 0; i < kConnections; ++i) {
+      clients.push_back(Go([&, i] {
+        TcpStream stream = TcpStream::Connect(listener.local_address()).value();
+        for (int round = 0; round < kRounds; ++round) {
+          const std::string sent = std::to_string(i) + ":" + std::to_string(round);
+          ASSERT_TRUE(stream.Write(sent).ok());
+          std::string got;
+          while (got.size() < sent.size()) {
+            char data[64];
+            got.append(data, stream.Read(data, Deadline::After(60s)).value());
+          }
+          ASSERT_EQ(got, sent);
+          watchdog.Progress();
+        }
+      }));
+    }
+    for (auto& client : clients) client.Join();
+    server.Join();
+  });
+}
+
+TEST(SocketAddress, ParsesAndPrints) {
+  for (const char* text : {"127.0.0.1:80", "[::1]:8080", "unix:/tmp/x", "0.0.0.0:0"}) {
+    EXPECT_EQ(SocketAddress::Parse(text).value().ToString(), text);
+  }
+  EXPECT_EQ(SocketAddress::Parse(":80").value().ToString(), "0.0.0.0:80");
+  for (const char* text : {"", "localhost:80", "127.0.0.1", "127.0.0.1:70000", "127.0.0.1:x", "[::1:80", "unix:"}) {
+    EXPECT_EQ(SocketAddress::Parse(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
+}  // namespace
+}  // namespace curg
