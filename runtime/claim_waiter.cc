@@ -37,7 +37,7 @@ struct ClaimWaiter::DeadlineTimer : Timer {
   std::atomic<bool> finished{false};
 };
 
-ClaimWaiter::ClaimWaiter() : task_(CurrentTask()) {}
+ClaimWaiter::ClaimWaiter() : task_(TaskToPark()) {}
 
 void ClaimWaiter::Wake() {
   Task* const task = task_;  // *this may be gone after the next line, unless a task sleeps

@@ -15,7 +15,10 @@ Where::Stack ClassifyWithTask(const Registers& registers, const ThreadState& thr
   if (Context::IsSwitching(registers.pc)) return Where::Stack::kSwitch;
   if (task.context.stack().Contains(registers.sp)) return Where::Stack::kTask;
   // The next task is named and its stack not reached yet, or the scheduler's is and the task not cleared yet.
-  if (thread.system_stack.Contains(registers.sp)) return Where::Stack::kSwitch;
+  if (thread.system_stack.Contains(registers.sp)) {
+    const bool called = thread.called.load(std::memory_order_relaxed) != nullptr;
+    return called ? Where::Stack::kCalled : Where::Stack::kSwitch;
+  }
   const Task* left = thread.left.load(std::memory_order_relaxed);  // relaxed: see ThreadState
   if (left != nullptr && left->context.stack().Contains(registers.sp)) return Where::Stack::kSwitch;
   return Where::Stack::kOther;
@@ -46,6 +49,11 @@ Where WhereAmI(const Registers& registers) noexcept {
   where.tag = task->tag.load(std::memory_order_relaxed);
   where.stack = ClassifyWithTask(registers, thread, *task);
   if (where.stack == Where::Stack::kTask) where.bounds = task->context.stack();
+  if (where.stack == Where::Stack::kCalled) {
+    where.bounds = thread.called.load(std::memory_order_relaxed)->stack();
+    where.task_registers = task->context.Saved();
+    where.task_bounds = task->context.stack();
+  }
   return where;
 }
 
@@ -57,6 +65,12 @@ __attribute__((noinline)) Worker* CurrentWorker() {
 __attribute__((noinline)) Task* CurrentTask() {
   asm volatile("" ::: "memory");
   return g_thread_state.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+}
+
+__attribute__((noinline)) Task* TaskToPark() {
+  asm volatile("" ::: "memory");
+  const bool has_processor = g_thread_state.worker.load(std::memory_order_relaxed) != nullptr;
+  return has_processor ? g_thread_state.current.load(std::memory_order_relaxed) : nullptr;
 }
 
 }  // namespace curg::internal

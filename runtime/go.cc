@@ -33,7 +33,7 @@ void SleepUntilMonotonic(int64_t when) {
   Sleeper sleeper;
   sleeper.fire = &Sleeper::Wake;
   sleeper.when = when;
-  sleeper.task = internal::CurrentTask();
+  sleeper.task = internal::TaskToPark();
   internal::Park(internal::WaitReason::kSleep, nullptr, &CommitSleep, &sleeper);
 }
 
@@ -41,8 +41,8 @@ void SleepUntilMonotonic(int64_t when) {
 
 void Yield() {
   internal::Worker* const worker = internal::CurrentWorker();
-  Task* const task = worker != nullptr ? worker->current() : nullptr;
-  if (task == nullptr) {
+  Task* const task = internal::TaskToPark();
+  if (task == nullptr || internal::ThisThread().called.load(std::memory_order_relaxed) != nullptr) {
     sched_yield();
   } else if (worker->scheduler.HasWorkFor(*worker)) {
     task->wait_reason = internal::WaitReason::kNone;
@@ -55,13 +55,13 @@ void Yield() {
 }
 
 void SleepFor(std::chrono::nanoseconds duration) {
-  if (internal::CurrentTask() == nullptr) return std::this_thread::sleep_for(duration);
+  if (internal::TaskToPark() == nullptr) return std::this_thread::sleep_for(duration);
   if (duration <= std::chrono::nanoseconds::zero()) return Yield();
   SleepUntilMonotonic(Deadline::After(duration).nanoseconds());
 }
 
 void SleepUntil(Deadline deadline) {
-  if (internal::CurrentTask() == nullptr) {
+  if (internal::TaskToPark() == nullptr) {
     internal::ClaimWaiter nobody;
     nobody.Wait(internal::WaitReason::kSleep, nullptr, deadline.nanoseconds());
     return;

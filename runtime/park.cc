@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/park.h"
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "runtime/check.h"
 #include "runtime/futex.h"
 #include "runtime/scheduler.h"
@@ -17,6 +20,14 @@ bool Unlock(void* arg) {
 
 std::atomic<int> g_plain_waiters{0};
 
+[[noreturn]] void WaitsOnSystemStack(const Task& task) {
+  std::fprintf(stderr,
+               "curg: task %llu \"%s\" waits for something inside OnSystemStack, where it cannot be suspended; "
+               "wait outside, or call OnSystemStack inside Blocking\n",
+               static_cast<unsigned long long>(task.id), task.name.c_str());
+  std::abort();
+}
+
 }  // namespace
 
 // seq_cst, both: between the waker's work and its going to sleep, see DeadlockWatch
@@ -26,6 +37,8 @@ void AddPlainWaiters(int count) { g_plain_waiters.fetch_add(count, std::memory_o
 void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
   Worker* const worker = CurrentWorker();
   Task* const task = worker != nullptr ? worker->current() : nullptr;
+  if (worker != nullptr && worker->thread->called.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    WaitsOnSystemStack(*task);
   CURG_CHECK(task != nullptr, "park on a task; a plain thread waits through Waiter");
   task->wait_reason = reason;
   task->wait_object = object;
@@ -36,7 +49,7 @@ void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void
 
 void Unpark(Task* task) { task->scheduler->Ready(task); }
 
-Waiter::Waiter() : task_(CurrentTask()) {}
+Waiter::Waiter() : task_(TaskToPark()) {}
 
 void Waiter::WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
   if (task_ != nullptr) return Park(reason, object, commit, arg);

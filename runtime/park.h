@@ -16,7 +16,7 @@ class Task;
 // Parks the current task: switches away from its stack; whoever runs next on this worker, another task or the
 // scheduler, first runs `commit(arg)`. From then on anyone may Unpark it, commit itself included. If
 // commit returns false, the task does not park but goes on soon. Returns when unparked.
-// Requires: a current task, not inside OnSystemStack. Blocks: the task.
+// Requires: TaskToPark(). Inside OnSystemStack it aborts, naming the task. Blocks: the task.
 void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg);
 
 // Makes a parked task runnable. Exactly one Unpark a Park. On a worker of the task's scheduler the

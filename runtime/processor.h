@@ -17,10 +17,14 @@
 
 namespace curg::internal {
 
+class Worker;
+
 struct alignas(64) Processor {
-  Processor(int index, StackPool& pool) : index(index), stacks(pool) {}
+  Processor(int index, bool surplus, StackPool& pool)
+      : index(index), surplus(surplus), stacks(pool) {}
 
   const int index;
+  const bool surplus;  // beyond the configured number, while others are held (sysmon.h)
 
   // --- Shared with thieves and wakers.
   RunQueue<> queue;
@@ -28,12 +32,20 @@ struct alignas(64) Processor {
   TimerQueue timers;
   // How many tasks it has run: if it has not moved for a while, whoever is behind this processor is held.
   std::atomic<uint32_t> tick{0};
+  // Set by sysmon when one task has run for long; cleared by the worker when it is back.
+  std::atomic<bool> held{false};
+  // Who has it. A hint for others.
+  std::atomic<Worker*> worker{nullptr};
+  // 0, or the number of the call of Blocking that its task is in: then whoever changes it to 0 has the
+  // processor (scheduler_blocking.cc).
+  std::atomic<uint64_t> blocking{0};
 
   // --- Owned by the worker that has the processor; others read the counters.
   ProcessorCounters counters;
   StackCache stacks;
   TaskCache tasks;
   TagCache tags;
+  uint64_t blocking_calls = 0;
   int64_t flush_at = 0;      // when an idle worker is to empty the caches
   uint32_t next_streak = 0;  // tasks run from the run-next slot in a row
   uint64_t id_next = 0;      // task ids at hand: [id_next, id_limit)

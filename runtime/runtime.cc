@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/caller.h"
 #include "runtime/fault_handler.h"
 #include "runtime/report_options.h"
@@ -28,6 +29,11 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
   internal::Scheduler::Config config = {.workers = *workers,
                                         .stacks_max = options.stacks_max,
                                         .stacks_cached = options.stacks_cached};
+  if (options.blocking_max < 1 || options.blocking_max > 65536) {
+    return absl::InvalidArgumentError(absl::StrCat("RuntimeOptions::blocking_max is ", options.blocking_max,
+                                                   "; choose 1 to 65536"));
+  }
+  config.blocking_max = options.blocking_max;
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
   if (!size.ok()) return size;
   absl::StatusOr<internal::ReportOptions> reports = internal::ReportOptionsFor(options);
@@ -39,7 +45,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
 }
 
 Runtime::~Runtime() {
-  const internal::Worker* const worker = internal::CurrentWorker();
+  const internal::Worker* const worker = internal::ThisThread().self;
   if (worker != nullptr && &worker->scheduler == scheduler_.get()) {
     internal::FatalMisuse("ends the runtime that it runs on; do that from outside");
   }

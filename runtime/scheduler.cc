@@ -20,8 +20,8 @@ namespace curg::internal {
 Scheduler::Scheduler(const Config& config)
     : config_(config), batches_(RegisterAsymmetricFence()), pool_(config.slot_size, config.stacks_max) {
   processors_.reserve(static_cast<size_t>(config.workers) + kSurplusMax);
-  workers_.reserve(processors_.capacity());
-  for (int i = 0; i < config.workers; ++i) AddWorker(/*surplus=*/false);
+  workers_.reserve(processors_.capacity() + static_cast<size_t>(config.blocking_max) + 1);
+  for (int i = 0; i < config.workers; ++i) AddWorker(AddProcessor(/*surplus=*/false));
 }
 
 // Abandoned tasks lose their stacks; whoever walks the slabs must not look for them.
@@ -36,33 +36,40 @@ Scheduler::~Scheduler() {
 absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config) {
   TickClock::Calibrate();
   auto scheduler = std::make_shared<Scheduler>(config);
-  for (auto& worker : scheduler->workers_) {
+  for (size_t i = 0; i < scheduler->workers_.size(); ++i) {
     try {
-      scheduler->StartThread(*worker);
+      scheduler->StartThread(*scheduler->workers_[i]);
     } catch (const std::system_error& error) {
-      const size_t started = scheduler->threads_.size();
       scheduler->Stop(/*grace_ns=*/1'000'000'000);
-      return absl::ResourceExhaustedError(absl::StrCat("the system refused worker thread ", started + 1,
+      return absl::ResourceExhaustedError(absl::StrCat("the system refused worker thread ", i + 1,
                                                        " of ", config.workers, ": ", error.what()));
     }
   }
   return scheduler;
 }
 
-Worker& Scheduler::AddWorker(bool surplus) {
+Processor& Scheduler::AddProcessor(bool surplus) {
   const size_t index = processors_.size();
-  processors_.push_back(std::make_unique<Processor>(static_cast<int>(index), pool_));
-  workers_.push_back(
-      std::make_unique<Worker>(*this, processors_.back().get(), config_.kind, surplus));
-  workers_.back()->random = 0x9e3779b9u * static_cast<uint32_t>(index + 1);
+  processors_.push_back(std::make_unique<Processor>(static_cast<int>(index), surplus, pool_));
   count_.store(index + 1, std::memory_order_release);  // release: pairs with count()
-  return *workers_.back();
+  return *processors_.back();
+}
+
+Worker& Scheduler::AddWorker(Processor& processor) {
+  const size_t index = workers_.size();
+  workers_.push_back(std::make_unique<Worker>(*this, &processor, config_.kind));
+  Worker& worker = *workers_.back();
+  worker.random = 0x9e3779b9u * static_cast<uint32_t>(index + 1);
+  processor.worker.store(&worker, std::memory_order_release);  // release: pairs with Sysmon's looks
+  worker_count_.store(index + 1, std::memory_order_release);  // release: pairs with worker_count()
+  return worker;
 }
 
 void Scheduler::StartThread(Worker& worker) {
   running_.fetch_add(1, std::memory_order_relaxed);
   try {
-    threads_.emplace_back([this, &worker] {
+    if (worker.os_thread.joinable()) worker.os_thread.join();  // it has ended: a spare's
+    worker.os_thread = std::thread([this, &worker] {
       worker.Run();
       // release: pairs with the acquire in Stop(). The last use of the scheduler by this thread.
       running_.fetch_sub(1, std::memory_order_release);
@@ -71,7 +78,7 @@ void Scheduler::StartThread(Worker& worker) {
     running_.fetch_sub(1, std::memory_order_relaxed);
     throw;
   }
-  pthread_setname_np(threads_.back().native_handle(),
+  pthread_setname_np(worker.os_thread.native_handle(),
                      config_.kind == ThreadKind::kService ? "curg-service" : "curg-worker");
 }
 
@@ -94,10 +101,15 @@ int Scheduler::Stop(int64_t grace_ns) {
     Worker* worker;
     {
       std::lock_guard lock(idle_lock_);
-      worker = idle_;
-      if (worker == nullptr) break;
-      idle_ = worker->idle_next;
-      idle_count_.fetch_sub(1, std::memory_order_relaxed);
+      if (idle_ != nullptr) {
+        worker = std::exchange(idle_, idle_->idle_next);
+        idle_count_.fetch_sub(1, std::memory_order_relaxed);
+      } else if (spares_ != nullptr) {
+        worker = std::exchange(spares_, spares_->idle_next);
+        worker->is_spare = false;
+      } else {
+        break;
+      }
     }
     Wake(*worker);
   }
@@ -115,14 +127,14 @@ int Scheduler::Stop(int64_t grace_ns) {
     usleep(50);
   }
   const int held = running_.load(std::memory_order_acquire);
-  for (std::thread& thread : threads_) {
+  for (auto& worker : workers_) {
+    if (!worker->os_thread.joinable()) continue;
     if (held == 0) {
-      thread.join();
+      worker->os_thread.join();
     } else {
-      thread.detach();
+      worker->os_thread.detach();
     }
   }
-  threads_.clear();
   return held;
 }
 
@@ -138,9 +150,9 @@ bool Scheduler::StartSurplus() {
       return true;
     }
   }
-  if (count() < workers_.capacity()) {
+  if (count() < processors_.capacity() && worker_count() < workers_.capacity()) {
     try {
-      StartThread(AddWorker(/*surplus=*/true));
+      StartThread(AddWorker(AddProcessor(/*surplus=*/true)));
       return true;
     } catch (const std::system_error&) {
       // Its processor stays empty; the next attempt takes the next one.
@@ -152,7 +164,7 @@ bool Scheduler::StartSurplus() {
 }
 
 void Scheduler::ComeBack(Worker& worker) {
-  if (worker.held.exchange(false, std::memory_order_relaxed)) {
+  if (worker.processor->held.exchange(false, std::memory_order_relaxed)) {
     held_count_.fetch_sub(1, std::memory_order_relaxed);
   }
 }

@@ -20,6 +20,10 @@
 // Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other is
 // woken; the last spinning worker that finds work wakes one more (EndSpin), so that load spreads.
 //
+// A processor whose task is in Blocking has a worker that will not use it until the task is back. What is
+// queued there others can steal, as anywhere; to take the processor itself is one compare-and-swap
+// (scheduler_blocking.cc).
+//
 // Timers. One sleeping worker at most is the *timekeeper*: it sleeps only until the earliest timer of
 // all processors. Whoever adds an earlier one wakes it.
 //
@@ -35,6 +39,7 @@
 // are awake run on in one task, sysmon sends somebody (PollIsDue).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -50,6 +55,7 @@
 #include "runtime/processor.h"
 #include "runtime/stack_pool.h"
 #include "runtime/task.h"
+#include "runtime/wait_limits.h"
 #include "runtime/worker.h"
 
 namespace curg {
@@ -60,11 +66,13 @@ namespace curg::internal {
 
 class Sysmon;
 
-// Hears when workers that were asleep are awake.
+// Hears when workers that were asleep are awake, and when work waits while tasks are in Blocking.
 class AwakeListener {
  public:
   // On the worker. Blocks: nothing.
   virtual void OnWorkerAwake() = 0;
+  // On any thread. It is to call RetakeBlocked soon, and again and again until that says no. Blocks: nothing.
+  virtual void OnBlockedWork() = 0;
 
  protected:
   ~AwakeListener() = default;
@@ -78,6 +86,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
     size_t slot_size = kDefaultStackSize;
     size_t stacks_max = 0;
     size_t stacks_cached = 1024;
+    int blocking_max = 512;
   };
 
   // Starts the workers. RESOURCE_EXHAUSTED: the kernel refuses threads.
@@ -137,6 +146,18 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   Task* PickNext(Worker& worker);
   void FinishTask(Worker& worker, Task* task);
   void BindStack(Processor& processor, Task* task);
+
+  // --- For Blocking (blocking.h), by the task that `worker` runs.
+  // Waits until there may be one more call. Blocks: the task.
+  WaitStatus AwaitBlockingSlot(const WaitLimits& limits);
+  bool HasBlockingSlot() const {
+    return detached_.load(std::memory_order_relaxed) < config_.blocking_max;  // relaxed: the bound is kept elsewhere
+  }
+  // Gives the processor up. `site` is where in the program; calls from there that were long give it away at once.
+  void EnterBlocking(Worker& worker, uintptr_t site);
+  // Regains it, or another: `task` may be on another worker when this returns. Blocks: the task.
+  void LeaveBlocking(Worker& worker, Task& task, uintptr_t site);
+
   // Whether anything else wants to run on `worker`.
   bool HasWorkFor(Worker& worker);
 
@@ -158,6 +179,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr int64_t kPollPeriodNs = 100'000;
   // How long the caches of an idle worker's processor keep what they have.
   static constexpr int64_t kCacheIdleNs = 1'000'000'000;
+  // How long a spare worker waits for a processor before its thread ends.
+  static constexpr int64_t kSpareIdleNs = 5'000'000'000;
 
   // What a worker looks at before its own queue, once in so many tasks: on the system stack only.
   struct Due {
@@ -182,22 +205,45 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void WakeOne();
   void WakeForRest(const Processor& processor);
   void EndSpin(Worker& worker);
-  void Sleep(Worker& worker);
+  bool Sleep(Worker& worker);
   bool StopSleeping(Worker& worker);
   void SleepUntil(Worker& worker, int64_t deadline);
   void SleepInPoller(Worker& worker, Poller& poller, int64_t deadline);
   bool PollIsDue() const;
   void PollIfDue(Worker& worker);
-  void SleepThenFlush(Worker& worker, int64_t deadline);
+  bool BecomeKeeper(Worker& worker);
+  int64_t FlushTime(Worker& worker);
   void FlushCaches(Processor& processor);
   void Wake(Worker& worker);
   void WakeTimekeeper(int64_t when);
 
-  // Processors and workers there are; only grows.
+  // --- Blocking.
+  // Takes processors from calls that were there at the last look; `seen` is the caller's, between looks. Sysmon
+  // only. True: there is one that may have to be taken, soon.
+  bool RetakeBlocked(std::vector<uint64_t>& seen);
+  bool NeedsRetake();
+  bool HandOver(Processor& processor, uint64_t call, bool may_start);
+  void AddIdle(Worker& spare, Processor& processor);
+  Processor* TakeIdle();
+  Processor* TakeBlocked();
+  void Assign(Worker& worker, Processor& processor);
+  bool BecomeSpare(Worker& worker);
+  bool WaitAsSpare(Worker& worker);
+  bool StartSpare(Processor& processor);
+  bool WaitsForProcessor(const Processor& processor) const;
+  void CallForRetake();
+  void EndDetached();
+
+  // Processors there are; only grows.
   size_t count() const {
-    return count_.load(std::memory_order_acquire);  // acquire: pairs with AddWorker()
+    return count_.load(std::memory_order_acquire);  // acquire: pairs with AddProcessor()
   }
-  Worker& AddWorker(bool surplus);
+  // Workers there are, those included whose threads have ended; only grows.
+  size_t worker_count() const {
+    return worker_count_.load(std::memory_order_acquire);  // acquire: pairs with AddWorker()
+  }
+  Processor& AddProcessor(bool surplus);
+  Worker& AddWorker(Processor& processor);
   void StartThread(Worker& worker);
   bool StartSurplus();
   void ComeBack(Worker& worker);
@@ -217,12 +263,11 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   std::mutex other_pools_lock_;
   std::map<size_t, std::unique_ptr<StackPool>> other_pools_;  // guarded by other_pools_lock_
 
-  // Reserved for the most there can be, so that growing moves nothing that others read. Both have
-  // count() elements, and processors_[i] is that of workers_[i].
-  std::vector<std::unique_ptr<Processor>> processors_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  // Reserved for the most there can be, so that growing moves nothing that others read.
+  std::vector<std::unique_ptr<Processor>> processors_;  // count() elements
+  std::vector<std::unique_ptr<Worker>> workers_;        // worker_count() elements
   std::atomic<size_t> count_{0};
-  std::vector<std::thread> threads_;
+  std::atomic<size_t> worker_count_{0};
   std::atomic<AwakeListener*> awake_listener_{nullptr};
 
   std::mutex poller_lock_;  // for making it
@@ -243,7 +288,21 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   std::atomic<int64_t> timekeeper_deadline_{TimerQueue::kNever};
 
   alignas(64) SpinLock idle_lock_;
-  Worker* idle_ = nullptr;  // guarded by idle_lock_; last in, first out: its caches are warm
+  // All guarded by idle_lock_; last in, first out: its caches are warm.
+  Worker* idle_ = nullptr;    // asleep, with a processor
+  Worker* spares_ = nullptr;  // asleep, without one
+  Worker* ended_ = nullptr;   // spares whose threads have ended, or are about to
+
+  // --- Blocking; scheduler_blocking.cc.
+  struct GateWaiter;
+  alignas(64) std::atomic<bool> any_blocked_{false};  // some processor's task may be in Blocking
+  std::atomic<bool> retake_called_{false};            // the listener was told, and has not done yet
+  std::atomic<int> detached_{0};                      // tasks in Blocking whose processor was taken
+  std::atomic<int> gate_waiting_{0};                  // length of the queue below
+  SpinLock gate_lock_;
+  GateWaiter* gate_first_ = nullptr;  // guarded by gate_lock_
+  GateWaiter* gate_last_ = nullptr;   // guarded by gate_lock_
+  std::array<std::atomic<bool>, 256> long_sites_{};   // by hash of the call site: the last call was long
 
   // What plain threads and other schedulers' workers do here, see ProcessorCounters. Relaxed, all.
   alignas(64) std::atomic<uint64_t> spawned_outside_{0};

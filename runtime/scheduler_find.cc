@@ -192,7 +192,7 @@ Task* Scheduler::PickNext(Worker& worker) {
   Processor& processor = *worker.processor;
   const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
   const Due due = DueAt(processor, tick);
-  if (due.global || due.timers || worker.surplus || worker.held.load(std::memory_order_relaxed) ||
+  if (due.global || due.timers || processor.surplus || processor.held.load(std::memory_order_relaxed) ||
       stopping_.load(std::memory_order_relaxed)) {
     return nullptr;
   }
@@ -205,9 +205,16 @@ Task* Scheduler::PickNext(Worker& worker) {
 
 Task* Scheduler::FindRunnable(Worker& worker) {
   while (!stopping_.load(std::memory_order_relaxed)) {
-    if (worker.held.load(std::memory_order_relaxed)) [[unlikely]] ComeBack(worker);
-    if (worker.surplus && MustRetire()) [[unlikely]] Retire(worker);
+    if (worker.processor == nullptr) [[unlikely]] {
+      if (BecomeSpare(worker) && !WaitAsSpare(worker)) return nullptr;
+      continue;
+    }
     Processor& processor = *worker.processor;
+    if (processor.held.load(std::memory_order_relaxed)) [[unlikely]] ComeBack(worker);
+    if (processor.surplus && MustRetire()) [[unlikely]] {
+      Retire(worker);
+      continue;
+    }
     const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
     processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
     const Due due = DueAt(processor, tick);
@@ -229,7 +236,7 @@ Task* Scheduler::FindRunnable(Worker& worker) {
       }
       return task;
     }
-    Sleep(worker);
+    if (!Sleep(worker)) return nullptr;
     // acquire: pairs with the release in SetAwakeListener()
     if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
       listener->OnWorkerAwake();

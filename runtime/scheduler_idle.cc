@@ -54,6 +54,11 @@ void Scheduler::WakeOne() {
     // Nobody slept. But whoever goes to sleep just now, or submits, may have relied on us: look again.
     spinning_.fetch_sub(1, std::memory_order_seq_cst);
   }
+  // seq_cst: EnterBlocking() sets it, then looks for work; RetakeBlocked() clears it, then looks for calls
+  if (any_blocked_.load(std::memory_order_seq_cst) &&
+      idle_count_.load(std::memory_order_seq_cst) == 0) [[unlikely]] {
+    CallForRetake();
+  }
 }
 
 // Took a task without having spun; what this worker put into its queue without waking anybody may be left.
@@ -67,7 +72,10 @@ void Scheduler::EndSpin(Worker& worker) {
   worker.spinning = false;
   // seq_cst: before the look at the queues, as others who saw us spinning did not wake anybody
   spinning_.fetch_sub(1, std::memory_order_seq_cst);
-  if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
+  if (idle_count_.load(std::memory_order_seq_cst) == 0) {
+    if (any_blocked_.load(std::memory_order_seq_cst) && AnyWork()) CallForRetake();
+    return;
+  }
   if (NobodyKeepsTime() || AnyWork()) WakeOne();
 }
 
@@ -105,9 +113,10 @@ void Scheduler::WakeTimekeeper(int64_t when) {
   }
 }
 
-// Takes a worker that woke by itself out of the idle list, to search. False: somebody else had
-// taken it out, and has woken it.
+// For a worker that woke by itself: takes it out of the idle list, to search, or waits for whoever did that,
+// and wakes it. False: its processor was taken, none came instead, and its thread is to end.
 bool Scheduler::StopSleeping(Worker& worker) {
+  bool spare;
   {
     std::lock_guard lock(idle_lock_);
     Worker** link = &idle_;
@@ -120,12 +129,14 @@ bool Scheduler::StopSleeping(Worker& worker) {
       spinning_.fetch_add(1, std::memory_order_seq_cst);
       return true;
     }
+    spare = worker.is_spare;
   }
+  if (spare) return WaitAsSpare(worker);
   // acquire: pairs with the release in Wake(), after which `spinning` is ours again
   for (uint32_t asleep; (asleep = worker.asleep.load(std::memory_order_acquire)) != 0;) {
     FutexWait(worker.asleep, asleep);
   }
-  return false;
+  return true;
 }
 
 void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
@@ -187,32 +198,38 @@ void Scheduler::FlushCaches(Processor& processor) {
   processor.tags.Clear();
 }
 
-// Once a second at most a worker that has nothing to do gives back what its processor's caches hold: at once,
-// or after having slept until then. It is in the idle list meanwhile, which makes no difference to it.
-void Scheduler::SleepThenFlush(Worker& worker, int64_t deadline) {
+// Once a second at most a worker that has nothing to do gives back what its processor's caches hold. When it
+// is to wake up for that; kNever: there is nothing, or not any more.
+int64_t Scheduler::FlushTime(Worker& worker) {
   Processor& processor = *worker.processor;
-  if (!processor.stacks.Empty() || !processor.tasks.Empty()) {
-    const int64_t now = MonotonicNow();
-    if (processor.flush_at == 0) processor.flush_at = now + kCacheIdleNs;
-    if (now < processor.flush_at && processor.flush_at < deadline) SleepUntil(worker, processor.flush_at);
-    if (worker.asleep.load(std::memory_order_acquire) != 1) return;
-    if (MonotonicNow() >= processor.flush_at) {
-      FlushCaches(processor);
-      worker.thread->meter->ReleaseIfOff();
-      processor.flush_at = 0;
-      // acquire: pairs with the release in SetAwakeListener()
-      if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
-        listener->OnWorkerAwake();  // sysmon: there is memory to look at
-      }
-    }
+  if (processor.stacks.Empty() && processor.tasks.Empty()) return TimerQueue::kNever;
+  const int64_t now = MonotonicNow();
+  if (processor.flush_at == 0) processor.flush_at = now + kCacheIdleNs;
+  if (now < processor.flush_at) return processor.flush_at;
+  FlushCaches(processor);
+  worker.thread->meter->ReleaseIfOff();
+  processor.flush_at = 0;
+  // acquire: pairs with the release in SetAwakeListener()
+  if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {
+    listener->OnWorkerAwake();  // sysmon: there is memory to look at
   }
-  SleepUntil(worker, deadline);
+  return TimerQueue::kNever;
 }
 
-void Scheduler::Sleep(Worker& worker) {
+// For a worker that goes to sleep: one whose processor was taken already must not, see TakeIdle().
+bool Scheduler::BecomeKeeper(Worker& worker) {
+  std::lock_guard lock(idle_lock_);
+  Worker* nobody = nullptr;
+  return !worker.is_spare && timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst);
+}
+
+// False: the thread is to end.
+bool Scheduler::Sleep(Worker& worker) {
   worker.placement.NoteSleep();
+  const int64_t flush_at = FlushTime(worker);
+  worker.processor->counters.sleeps.Add();
   worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
-  // Once in the list, `spinning` is for whoever wakes us to set.
+  // Once in the list, `spinning` is for whoever wakes us to set, and the processor may be taken.
   const bool was_spinning = std::exchange(worker.spinning, false);
   {
     std::lock_guard lock(idle_lock_);
@@ -223,29 +240,31 @@ void Scheduler::Sleep(Worker& worker) {
   if (was_spinning) spinning_.fetch_sub(1, std::memory_order_seq_cst);
   // Announced; now the look that no submitter can have missed.
   if (AnyWork() || stopping_.load(std::memory_order_seq_cst)) {
-    StopSleeping(worker);
-    return;
+    return StopSleeping(worker);
   }
-  worker.processor->counters.sleeps.Add();
   int64_t deadline = TimerQueue::kNever;
-  Worker* nobody = nullptr;
-  const bool keeper = timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst);
+  const bool keeper = BecomeKeeper(worker);
   // A timer added after this loop's look finds a deadline that is later, and wakes us.
   for (int64_t earliest; keeper && (earliest = EarliestTimer()) < deadline;) {
     deadline = earliest;
     timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
   }
-  SleepThenFlush(worker, deadline);
-  if (worker.asleep.load(std::memory_order_acquire) != 0) StopSleeping(worker);
+  SleepUntil(worker, std::min(deadline, flush_at));
+  if (worker.asleep.load(std::memory_order_acquire) != 0 && !StopSleeping(worker)) return false;
   if (keeper) {
+    // Its processor was taken: what is ready goes to others, and so do the timers.
+    const bool deprived = worker.processor == nullptr;
+    if (deprived) worker.thread->worker.store(nullptr, std::memory_order_relaxed);  // relaxed: see ThreadState
     if (Poller* const poller = this->poller()) {
       poller->Dispatch();
       polled_at_.store(TickClock::Now(), std::memory_order_relaxed);
     }
     timekeeper_deadline_.store(TimerQueue::kNever, std::memory_order_seq_cst);
     timekeeper_.store(nullptr, std::memory_order_seq_cst);
+    if (deprived && NobodyKeepsTime()) WakeOne();
   }
   worker.placement.Settle();
+  return true;
 }
 
 }  // namespace curg::internal

@@ -47,20 +47,29 @@ RuntimeStats Scheduler::Stats() {
     stats.run_queues.push_back(queued);
     stats.tasks_runnable += queued;
     stats.timers += processor.timers.size();
+    if (processor.blocking.load(std::memory_order_relaxed) != 0) ++stats.tasks_blocking;
+  }
+  stats.workers_blocking = AtLeastZero(detached_.load(std::memory_order_relaxed));
+  stats.tasks_blocking += stats.workers_blocking;
+  for (size_t i = 0; i < worker_count(); ++i) {
     if (workers_[i]->in_task.load(std::memory_order_relaxed)) ++stats.tasks_running;
   }
+  stats.tasks_running = AtLeastZero(static_cast<int64_t>(stats.tasks_running - stats.tasks_blocking));
   stats.spawned += spawned_outside_.load(std::memory_order_relaxed);
   const uint64_t readied = stats.wakeups + readied_outside_.load(std::memory_order_relaxed);
   stats.wakeups = AtLeastZero(static_cast<int64_t>(readied - stats.spawned));
   const auto alive = static_cast<int64_t>(stats.spawned - stats.ended);
   stats.tasks_parked =
-      AtLeastZero(alive - static_cast<int64_t>(stats.tasks_runnable + stats.tasks_running));
+      AtLeastZero(alive - static_cast<int64_t>(stats.tasks_runnable + stats.tasks_running +
+                                               stats.tasks_blocking));
 
   stats.workers = static_cast<uint64_t>(num_workers());
   // relaxed, all: numbers alone
   stats.workers_idle = AtLeastZero(idle_count_.load(std::memory_order_relaxed));
   stats.workers_spinning = AtLeastZero(spinning_.load(std::memory_order_relaxed));
   stats.workers_held = AtLeastZero(held_count_.load(std::memory_order_relaxed));
+  stats.blocking_queue = AtLeastZero(gate_waiting_.load(std::memory_order_relaxed));
+  stats.threads = AtLeastZero(running_.load(std::memory_order_relaxed));
   stats.workers_surplus = AtLeastZero(surplus_active_.load(std::memory_order_relaxed));
 
   AddStacks(pool_.stats(), stats);

@@ -73,16 +73,19 @@ int64_t SliceWatch::Period(int64_t period_ns) const {
   return std::clamp<int64_t>(threshold_ns_ / 2, 1'000'000, period_ns);
 }
 
-void SliceWatch::Look(size_t index, const Worker& worker, bool work_waits, int64_t now) {
+void SliceWatch::Look(size_t index, Processor& processor, bool work_waits, int64_t now) {
+  // acquire: pairs with Scheduler::Assign()
+  const Worker& worker = *processor.worker.load(std::memory_order_acquire);
   if (threshold_ns_ == 0 || IsDying()) return;
   if (slices_.size() <= index) slices_.resize(index + 1);
   Slice& slice = slices_[index];
   // relaxed, all: hints
-  const uint32_t tick = worker.processor->tick.load(std::memory_order_relaxed);
+  const uint32_t tick = processor.tick.load(std::memory_order_relaxed);
   const pid_t tid = worker.tid.load(std::memory_order_relaxed);
   const bool ended = slice.tick != tick || !worker.in_task.load(std::memory_order_relaxed) ||
-                     worker.asleep.load(std::memory_order_relaxed) != 0;
-  if (question_ != 0 && asked_ == index) Collect(slice, worker, now);
+                     worker.asleep.load(std::memory_order_relaxed) != 0 ||
+                     processor.blocking.load(std::memory_order_relaxed) != 0;
+  if (question_ != 0 && asked_ == index) Collect(slice, processor, now);
   if (ended) {
     if (tid != 0) slice = {.tick = tick, .since = now, .cpu = ThreadCpuTime(tid)};
     return;
@@ -94,9 +97,9 @@ void SliceWatch::Look(size_t index, const Worker& worker, bool work_waits, int64
     ++unreported_;
     slice.done = true;
   } else if (sleeps) {
-    ReportUndisturbed(slice, worker, now);
+    ReportUndisturbed(slice, processor, now);
   } else if (question_ == 0) {
-    question_ = SliceProbe::Instance().Ask(tid, &worker.processor->tick, tick);
+    question_ = SliceProbe::Instance().Ask(tid, &processor.tick, tick);
     asked_ = index;
     asked_at_ = now;
     asked_cpu_ = ThreadCpuTime(tid);
@@ -124,7 +127,8 @@ bool SliceWatch::IsSilent(const Worker& worker, int64_t now) const {
 }
 
 // Takes the answer if there is one, or gives up waiting for it.
-void SliceWatch::Collect(Slice& slice, const Worker& worker, int64_t now) {
+void SliceWatch::Collect(Slice& slice, Processor& processor, int64_t now) {
+  const Worker& worker = *processor.worker.load(std::memory_order_acquire);
   SliceProbe& probe = SliceProbe::Instance();
   if (const SliceAnswer* answer = probe.Poll(question_)) {
     slice.done = true;
@@ -138,8 +142,8 @@ void SliceWatch::Collect(Slice& slice, const Worker& worker, int64_t now) {
     question_ = 0;
   } else if (IsSilent(worker, now) && probe.GiveUp(question_)) {
     question_ = 0;
-    if (worker.processor->tick.load(std::memory_order_relaxed) == slice.tick) {
-      ReportUndisturbed(slice, worker, now);  // it blocks the signal, say
+    if (processor.tick.load(std::memory_order_relaxed) == slice.tick) {
+      ReportUndisturbed(slice, processor, now);  // it blocks the signal, say
     }
   }
 }
@@ -159,8 +163,10 @@ void SliceWatch::Report(const Slice& slice, const SliceAnswer& answer, int64_t n
 
 // Of a thread that is left alone. The slice may end meanwhile; then what was read is thrown away, which the
 // thread sanitizer cannot know.
-void SliceWatch::ReportUndisturbed(Slice& slice, const Worker& worker, int64_t now) {
+void SliceWatch::ReportUndisturbed(Slice& slice, Processor& processor, int64_t now) {
+  const Worker& worker = *processor.worker.load(std::memory_order_acquire);
   const ThreadState* const state = worker.thread_state.load(std::memory_order_acquire);  // acquire: Run()
+  if (state == nullptr) return;
   const Task* const task = state->current.load(std::memory_order_relaxed);
   // acquire: pairs with the release in Worker::Prepare()
   if (task == nullptr || task->state.load(std::memory_order_acquire) != TaskState::kRunning) return;
@@ -182,7 +188,7 @@ void SliceWatch::ReportUndisturbed(Slice& slice, const Worker& worker, int64_t n
     ShowStack(pcs, WalkStack(*registers, bounds, pcs), &report.task);
   }
   // release, by a read-modify-write that changes nothing: what was read above stays before the second look
-  if (worker.processor->tick.fetch_add(0, std::memory_order_acq_rel) != slice.tick ||
+  if (processor.tick.fetch_add(0, std::memory_order_acq_rel) != slice.tick ||
       !worker.in_task.load(std::memory_order_relaxed)) {
     return;
   }

@@ -36,9 +36,9 @@ class SliceWatch {
   SliceWatch& operator=(const SliceWatch&) = delete;
   ~SliceWatch();
 
-  // Looks at worker number `index`; `work_waits` says whether any work waits for a worker,
+  // Looks at processor number `index`; `work_waits` says whether any work waits for a worker,
   // whichever. Blocks: the thread, microseconds; the reporter.
-  void Look(size_t index, const Worker& worker, bool work_waits, int64_t now);
+  void Look(size_t index, Processor& processor, bool work_waits, int64_t now);
 
   // Whether a thread was asked that has not answered.
   bool pending() const { return question_ != 0; }
@@ -57,10 +57,10 @@ class SliceWatch {
 
   bool IsLong(const Slice& slice, const Worker& worker, int64_t now, bool* sleeps);
   bool MayReport(int64_t now);
-  void Collect(Slice& slice, const Worker& worker, int64_t now);
+  void Collect(Slice& slice, Processor& processor, int64_t now);
   bool IsSilent(const Worker& worker, int64_t now) const;
   void Report(const Slice& slice, const SliceAnswer& answer, int64_t now);
-  void ReportUndisturbed(Slice& slice, const Worker& worker, int64_t now);
+  void ReportUndisturbed(Slice& slice, Processor& processor, int64_t now);
   void Deliver(LongSliceReport& report, int64_t now);
 
   const int64_t threshold_ns_;
@@ -68,9 +68,9 @@ class SliceWatch {
   const int reports_a_minute_;
   std::vector<Slice> slices_;
   uint32_t question_ = 0;      // to SliceProbe; 0: none
-  size_t asked_ = 0;           // the worker it was put to
+  size_t asked_ = 0;           // the processor it was put to
   int64_t asked_at_ = 0;
-  int64_t asked_cpu_ = 0;      // that worker's CPU time then
+  int64_t asked_cpu_ = 0;      // its worker's CPU time then
   std::vector<int64_t> sent_;  // when reports were made, in the last minute
   uint64_t unreported_ = 0;
 };

@@ -7,8 +7,8 @@
 namespace curg {
 
 RuntimeStats ReadStats() {
-  internal::Worker* const worker = internal::CurrentWorker();
-  return worker != nullptr ? worker->scheduler.Stats() : RuntimeStats();
+  const internal::Task* const task = internal::CurrentTask();
+  return task != nullptr ? task->scheduler->Stats() : RuntimeStats();
 }
 
 }  // namespace curg

@@ -33,22 +33,49 @@ void Sysmon::Wake() {
 void Sysmon::Run() {
   while (!stopping_.load(std::memory_order_seq_cst)) {
     const int64_t now = MonotonicNow();
-    const bool all_held = MarkHeld(now);
-    FireOverdueTimers(now);
-    const bool work_waits = scheduler_.AnyWork();
-    const bool waited = work_waits || scheduler_.surplus_active_.load(std::memory_order_relaxed) > 0;
-    for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.workers_[i], waited, now);
-    if (work_waits || scheduler_.PollIsDue()) {
-      if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
-        scheduler_.WakeOne();
-      } else if (all_held) {
-        scheduler_.StartSurplus();
-      }
-    }
-    Trim(now);
-    deadlocks_.Look(now);
-    WaitForNext(now);
+    const bool retake = LookAtBlocked();
+    if (now >= next_look_) Look(now);
+    WaitForNext(now, retake);
   }
+}
+
+void Sysmon::Look(int64_t now) {
+  next_look_ = now + slices_.Period(kPeriodNs);
+  const bool all_held = MarkHeld(now);
+  FireOverdueTimers(now);
+  const bool work_waits = scheduler_.AnyWork();
+  const bool waited = work_waits || scheduler_.surplus_active_.load(std::memory_order_relaxed) > 0;
+  for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.processors_[i], waited, now);
+  if (work_waits || scheduler_.PollIsDue()) {
+    if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
+      scheduler_.WakeOne();
+    } else if (all_held) {
+      scheduler_.StartSurplus();
+    }
+  }
+  Trim(now);
+  deadlocks_.Look(now);
+}
+
+// True: it is to look again soon.
+bool Sysmon::LookAtBlocked() {
+  const bool needed = scheduler_.RetakeBlocked(blocked_);
+  // seq_cst, all: with Scheduler::CallForRetake()
+  if (!scheduler_.retake_called_.load(std::memory_order_seq_cst)) {
+    retake_looks_ = retake_quiet_looks_ = 0;
+    return false;
+  }
+  ++retake_looks_;
+  retake_quiet_looks_ = needed ? 0 : retake_quiet_looks_ + 1;
+  if (retake_quiet_looks_ < kRetakeQuietLooks) return true;
+  scheduler_.retake_called_.store(false, std::memory_order_seq_cst);
+  if (!scheduler_.NeedsRetake()) return false;
+  scheduler_.retake_called_.store(true, std::memory_order_seq_cst);
+  return true;
+}
+
+size_t Sysmon::WorkerThreads() const {
+  return static_cast<size_t>(scheduler_.running_.load(std::memory_order_relaxed));
 }
 
 bool Sysmon::AllAsleep() const {
@@ -60,6 +87,7 @@ bool Sysmon::AllAsleep() const {
 // The workers' announcement that they sleep is sequentially consistent and comes after all they did.
 bool Sysmon::IsQuiet() const {
   return AllAsleep() && scheduler_.spinning_.load(std::memory_order_seq_cst) == 0 &&
+         scheduler_.detached_.load(std::memory_order_seq_cst) == 0 &&
          scheduler_.EarliestTimer() == TimerQueue::kNever && !scheduler_.AnyWork() && !IoMayWake() &&
          AllAsleep();
 }
@@ -77,10 +105,12 @@ uint64_t Sysmon::Epoch() const {
   return ticks;
 }
 
-void Sysmon::WaitForNext(int64_t now) {
+// `retake`: it looks at calls of Blocking.
+void Sysmon::WaitForNext(int64_t now, bool retake) {
   if (!AllAsleep()) more_to_trim_ = true;
-  const bool rest = !more_to_trim_ && !slices_.pending();
-  int64_t deadline = now + slices_.Period(kPeriodNs);
+  const bool rest = !retake && !more_to_trim_ && !slices_.pending();
+  int64_t deadline = next_look_;
+  if (retake) deadline = now + (retake_looks_ < kRetakeLooks ? kRetakeNs : kRetakeLateNs);
   if (rest) {
     resting_.store(true, std::memory_order_seq_cst);
     deadline = deadlocks_.next_look();
@@ -89,7 +119,8 @@ void Sysmon::WaitForNext(int64_t now) {
   ClaimWaiter waiter;
   lock_.lock();
   // seq_cst: with OnWorkerAwake(), and with Stop()
-  if (stopping_.load(std::memory_order_seq_cst) || (rest && !AllAsleep())) {
+  if (stopping_.load(std::memory_order_seq_cst) || (rest && !AllAsleep()) ||
+      (!retake && scheduler_.retake_called_.load(std::memory_order_seq_cst))) {
     lock_.unlock();
   } else {
     waiter_ = &waiter;
@@ -100,7 +131,10 @@ void Sysmon::WaitForNext(int64_t now) {
       woken = false;
     }
   }
-  if (rest) resting_.store(false, std::memory_order_relaxed);
+  if (rest) {
+    resting_.store(false, std::memory_order_relaxed);
+    next_look_ = 0;
+  }
   if (rest && woken) {
     // Whoever woke us uses some; the look that counts is the first one after all sleep again.
     more_to_trim_ = true;
@@ -109,10 +143,12 @@ void Sysmon::WaitForNext(int64_t now) {
 }
 
 bool Sysmon::IsHeld(size_t index, int64_t now) {
-  const Worker& worker = *scheduler_.workers_[index];
-  const uint32_t tick = scheduler_.processors_[index]->tick.load(std::memory_order_relaxed);
+  const Processor& processor = *scheduler_.processors_[index];
+  const uint32_t tick = processor.tick.load(std::memory_order_relaxed);
   Seen& seen = seen_[index];
-  if (seen.tick != tick || worker.asleep.load(std::memory_order_relaxed) != 0) {
+  // acquire: pairs with Scheduler::Assign()
+  const Worker* const worker = processor.worker.load(std::memory_order_acquire);
+  if (seen.tick != tick || worker->asleep.load(std::memory_order_relaxed) != 0) {
     seen = {.tick = tick, .since = now};
   }
   return now - seen.since >= kHeldNs;
@@ -123,11 +159,12 @@ bool Sysmon::MarkHeld(int64_t now) {
   seen_.resize(scheduler_.count(), {.tick = 0, .since = now});
   bool all_held = true;
   for (size_t i = 0; i < seen_.size(); ++i) {
-    Worker& worker = *scheduler_.workers_[i];
+    Processor& processor = *scheduler_.processors_[i];
     if (!IsHeld(i, now)) {
-      const bool retired = worker.surplus && worker.asleep.load(std::memory_order_relaxed) != 0;
+      const Worker* const worker = processor.worker.load(std::memory_order_acquire);
+      const bool retired = processor.surplus && worker->asleep.load(std::memory_order_relaxed) != 0;
       if (!retired) all_held = false;
-    } else if (!worker.held.exchange(true, std::memory_order_relaxed)) {
+    } else if (!processor.held.exchange(true, std::memory_order_relaxed)) {
       scheduler_.held_count_.fetch_add(1, std::memory_order_relaxed);
     }
   }

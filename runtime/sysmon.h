@@ -7,15 +7,16 @@
 //   When all are held and work waits, one more worker is started (at most Scheduler::kSurplusMax); it takes
 //   what is queued on the held processors, run-next slots included. Held workers that come back make a
 //   surplus worker retire.
+//   A processor whose task is in Blocking goes to a spare worker if the same call was there at the last look. While
+//   work waits for it, looks come every 20 us, later every 100 (scheduler_blocking.cc).
 //   Timers of held processors that are overdue are fired from here.
 //   Tasks that keep their worker for long are reported (slice_watch.h), and so are deadlocks
 //   (deadlock_watch.h).
 //   Memory of stacks and task records that nobody used for a second goes back to the kernel.
 //
 // When all workers sleep it sleeps too, with a distant deadline at most, after one last look at the
-// memory; the first worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but for
-// retaking processors: a task that runs uses its
-// processor without locks, so it cannot be taken from it.
+// memory; the first worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but that the processor
+// of a task that runs cannot be taken: it is used without locks.
 #pragma once
 
 #include <atomic>
@@ -49,10 +50,13 @@ class Sysmon final : public AwakeListener, public QuietSource {
     if (resting_.load(std::memory_order_seq_cst)) Wake();
   }
 
+  // Thread-safe.
+  void OnBlockedWork() override { Wake(); }
+
   // QuietSource.
   bool IsQuiet() const override;
   uint64_t Epoch() const override;
-  size_t WorkerThreads() const override { return scheduler_.count(); }
+  size_t WorkerThreads() const override;
   const Scheduler* scheduler() const override { return &scheduler_; }
 
  private:
@@ -60,6 +64,11 @@ class Sysmon final : public AwakeListener, public QuietSource {
   static constexpr int64_t kHeldNs = 10'000'000;
   static constexpr int64_t kPeriodNs = 10'000'000;
   static constexpr int64_t kTrimPeriodNs = 1'000'000'000;
+  // Between looks at calls of Blocking while work waits: at first, and after kRetakeLooks of them.
+  static constexpr int64_t kRetakeNs = 20'000;
+  static constexpr int64_t kRetakeLateNs = 100'000;
+  static constexpr int kRetakeLooks = 50;
+  static constexpr int kRetakeQuietLooks = 8;  // in a row with nothing to do, before it rests
 
   struct Seen {
     uint32_t tick = 0;
@@ -67,9 +76,11 @@ class Sysmon final : public AwakeListener, public QuietSource {
   };
 
   void Run();
+  void Look(int64_t now);
+  bool LookAtBlocked();
   bool AllAsleep() const;
   bool IoMayWake() const;
-  void WaitForNext(int64_t now);
+  void WaitForNext(int64_t now, bool retake);
   void Wake();
   bool MarkHeld(int64_t now);
   bool IsHeld(size_t index, int64_t now);
@@ -88,6 +99,10 @@ class Sysmon final : public AwakeListener, public QuietSource {
   std::vector<Seen> seen_;
   SliceWatch slices_;
   DeadlockWatch deadlocks_;
+  std::vector<uint64_t> blocked_;  // the calls of Blocking seen last, by processor
+  int retake_looks_ = 0;
+  int retake_quiet_looks_ = 0;
+  int64_t next_look_ = 0;
   int64_t next_trim_ = 0;
   bool more_to_trim_ = true;
 };

@@ -24,6 +24,7 @@ enum class TaskState : uint8_t {
   kNew,       // being made by its spawner
   kRunnable,  // in exactly one run queue
   kRunning,   // current on exactly one worker
+  kBlocking,  // in Blocking: current on a thread, which may have no processor
   kParked,    // waits; exactly one Unpark will come
   kEnded,     // its stack is gone; the record waits for the handle
 };
@@ -56,6 +57,11 @@ class alignas(64) Task {
 
   // --- Written by its own thread at a switch, while somebody wants to know (cpu_meter.h).
   std::atomic<int64_t> cpu_ns{0};
+
+  // --- Written by its own thread in Blocking, for dumps. Odd while it is in Blocking; then `blocking_at` is where:
+  // what was on its stack then stays there. Look at the number before and after reading.
+  std::atomic<uint32_t> blocking_calls{0};
+  Registers blocking_at;
 
   // --- The task's own; rarely set.
   TaskLocals* locals = nullptr;     // task_locals.h

@@ -9,10 +9,12 @@
 namespace curg::internal {
 
 Stretch CurrentStretch() {
-  const Worker* const worker = CurrentWorker();
-  if (worker == nullptr) return {.thread = &ThisThread()};
+  const ThreadState& thread = ThisThread();
+  if (thread.self == nullptr) return {.thread = &thread};
+  const bool blocking = thread.worker.load(std::memory_order_relaxed) == nullptr;
+  if (blocking) return {.thread = &thread, .tick = thread.self->blocking_tick};
   // relaxed: written by this thread, when it last took a task
-  return {.thread = &ThisThread(), .tick = worker->processor->tick.load(std::memory_order_relaxed)};
+  return {.thread = &thread, .tick = thread.self->processor->tick.load(std::memory_order_relaxed)};
 }
 
 void ThreadBoundMisuse() {

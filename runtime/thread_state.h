@@ -11,6 +11,7 @@
 
 namespace curg::internal {
 
+class Context;
 class CpuMeter;
 class Task;
 class Worker;
@@ -20,7 +21,9 @@ class Worker;
 struct ThreadState {
   std::atomic<Task*> current{nullptr};
   std::atomic<Task*> left{nullptr};            // whose stack this thread was on before the current one's
-  std::atomic<Worker*> worker{nullptr};
+  std::atomic<Worker*> worker{nullptr};        // null for a plain thread, and while its task is in Blocking
+  std::atomic<const Context*> called{nullptr}; // the flow on the system stack, in OnSystemStack
+  Worker* self = nullptr;                      // the worker this thread is, also while in Blocking
   CpuMeter* meter = nullptr;                   // of a worker; the thread's own alone
   std::atomic<const Tag*> plain_tag{nullptr};  // of a thread that runs no task
   StackBounds system_stack;                    // empty: unknown
@@ -33,10 +36,14 @@ struct ThreadState {
 // Async-signal-safe.
 ThreadState& ThisThread();
 
-// The worker this thread is, and the task it runs; null for a plain thread. As ThisThread: asked anew
-// after everything that can park.
+// The worker this thread is, and the task it runs; null for a plain thread. A worker whose task is in
+// Blocking has no processor to use, and counts as none. As ThisThread: asked anew after everything that
+// can park.
 // Async-signal-safe.
 Worker* CurrentWorker();
 Task* CurrentTask();
+
+// The task that a wait here parks. Null where the thread itself waits: on a plain thread, and in Blocking.
+Task* TaskToPark();
 
 }  // namespace curg::internal

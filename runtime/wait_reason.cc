@@ -33,6 +33,8 @@ const char* WaitReasonName(WaitReason reason) {
       return "once";
     case WaitReason::kTaskGroupWait:
       return "task group wait";
+    case WaitReason::kBlockingSlot:
+      return "blocking slot";
     case WaitReason::kServiceWait:
       return "service wait";
     case WaitReason::kIoRead:

@@ -23,6 +23,7 @@ enum class WaitReason : uint8_t {
   kBarrierWait,
   kOnce,
   kTaskGroupWait,
+  kBlockingSlot,
   kServiceWait,
   kIoRead,
   kIoWrite,

@@ -105,6 +105,52 @@ CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void
   static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
 }
 
+CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg) {
+  after_switch = {.commit = commit, .arg = arg, .task = &task};
+  task.exceptions = *exceptions;
+  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(&task, task.tag.load(std::memory_order_relaxed));
+  *exceptions = {};
+  void* const resumer = Context::Switch(task.context, system, this);
+  static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
+}
+
+namespace {
+
+struct SystemCall {
+  void (*call)(void* arg);
+  void* arg;
+  Worker* worker;
+  Task* task;
+};
+
+// Before and after, a handler takes the system stack for a switch that goes on (WhereAmI).
+__attribute__((noinline)) void RunSystemCall(const SystemCall& call) {
+  ThreadState& thread = *call.worker->thread;
+  thread.called.store(&call.worker->called, std::memory_order_relaxed);  // relaxed: see ThreadState
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  call.call(call.arg);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.called.store(nullptr, std::memory_order_relaxed);
+}
+
+CURG_NO_TSAN void SystemCallMain(void* word) {
+  const SystemCall& call = *static_cast<SystemCall*>(word);
+  RunSystemCall(call);
+  Context::Switch(call.worker->called, call.task->context, nullptr, /*last=*/true);
+}
+
+}  // namespace
+
+CURG_NO_TSAN void Worker::CallOnSystemStack(Task& task, void (*call)(void* arg), void* arg) {
+  // What the scheduler's loop keeps below its stack pointer, and some more, is left alone.
+  constexpr uintptr_t kGap = 512;
+  const uintptr_t used_from = reinterpret_cast<uintptr_t>(system.hot());
+  called.Start({system.stack().low, (used_from - kGap) & ~uintptr_t{63}}, /*colour=*/0, &SystemCallMain);
+  SystemCall message = {.call = call, .arg = arg, .worker = this, .task = &task};
+  Context::Switch(task.context, called, &message);
+  called.Finish();
+}
+
 void Worker::FinishSwitch() {
   const AfterSwitch after = after_switch;
   if (after.task == nullptr) return;
@@ -135,6 +181,7 @@ void Worker::Execute(Task* task) {
 void Worker::Run() {
   ScopedKnownThread known(kind);
   thread = &ThisThread();
+  thread->self = this;
   thread->worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
   CpuMeter meter;
   thread->meter = &meter;
@@ -145,6 +192,9 @@ void Worker::Run() {
   while (Task* task = scheduler.FindRunnable(*this)) Execute(task);
   thread->meter = nullptr;
   thread->worker.store(nullptr, std::memory_order_relaxed);
+  thread->self = nullptr;
+  tid.store(0, std::memory_order_relaxed);
+  thread_state.store(nullptr, std::memory_order_relaxed);
 }
 
 }  // namespace curg::internal

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Worker: a thread that runs tasks (Go's m).
+// Worker: a thread that runs tasks (Go's m). To run them it needs a processor; without one it is a *spare*, or its
+// task is in Blocking.
 #pragma once
 
 #include <atomic>
@@ -20,8 +21,8 @@ struct Processor;
 // Owner only, except where it says otherwise: the thread itself.
 class Worker {
  public:
-  Worker(Scheduler& scheduler, Processor* processor, ThreadKind kind, bool surplus)
-      : scheduler(scheduler), processor(processor), kind(kind), surplus(surplus) {}
+  Worker(Scheduler& scheduler, Processor* processor, ThreadKind kind)
+      : scheduler(scheduler), processor(processor), kind(kind) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -44,10 +45,17 @@ class Worker {
   // this worker. `last`: it will not be resumed.
   void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last = false);
 
+  // As SwitchAway, without a processor: to the system stack.
+  void LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg);
+
+  // Calls call(arg), which must not throw, on the system stack; the current task stays what it is.
+  void CallOnSystemStack(Task& task, void (*call)(void* arg), void* arg);
+
   // On the new stack, after every switch.
   void FinishSwitch();
 
   Scheduler& scheduler;
+  // Null for a spare. While it is in the idle list or among the spares, others may change it under the lock.
   Processor* processor;
   const ThreadKind kind;
   Context system;                 // the scheduler loop, on the thread's own stack
@@ -55,10 +63,14 @@ class Worker {
   // The thread's; asked for once, and never kept in a task.
   ExceptionState* exceptions = nullptr;
   ThreadState* thread = nullptr;
-  const bool surplus;             // beyond the configured number, while others are held (sysmon.h)
   bool spinning = false;          // counted in Scheduler's number of spinning workers
   uint32_t random = 0;            // state of the victim choice
   Worker* idle_next = nullptr;    // guarded by the idle list's lock, or by the surplus list's
+  bool is_spare = false;          // guarded by the idle list's lock
+  Context called;                 // what OnSystemStack runs, below `system`
+  uint64_t blocking_call = 0;     // number of the call of Blocking its task is in
+  uint32_t blocking_tick = 0;     // the processor's tick at its beginning
+  uint64_t handed_over_at = 0;    // TickClock; 0: it did not give the processor away at once
 
   // Whether a task has the thread, and may never come back; Stop reads it. Relaxed: a flag alone.
   std::atomic<bool> in_task{false};
@@ -73,8 +85,7 @@ class Worker {
   std::atomic<pid_t> tid{0};
   std::atomic<const ThreadState*> thread_state{nullptr};
 
-  // Set by sysmon when the worker has run one task for long; cleared by the worker when it is back.
-  std::atomic<bool> held{false};
+  std::thread os_thread;  // started and joined by sysmon, or before it starts and after it has stopped
 
  private:
   void Execute(Task* task);

@@ -22,6 +22,8 @@ const char* StateName(TaskState state) {
       return "runnable";
     case TaskState::kRunning:
       return "running";
+    case TaskState::kBlocking:
+      return "blocking";
     case TaskState::kParked:
       return "parked";
     case TaskState::kEnded:
