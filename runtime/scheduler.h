@@ -233,6 +233,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool WaitsForProcessor(const Processor& processor) const;
   void CallForRetake();
   void EndDetached();
+  void AdmitNext();
 
   // Processors there are; only grows.
   size_t count() const {

@@ -77,7 +77,12 @@ WaitStatus Scheduler::AwaitBlockingSlot(const WaitLimits& limits) {
 // A call that had lost its processor is over.
 void Scheduler::EndDetached() {
   detached_.fetch_sub(1, std::memory_order_seq_cst);
-  if (gate_waiting_.load(std::memory_order_seq_cst) == 0) return;
+  if (gate_waiting_.load(std::memory_order_seq_cst) > 0) AdmitNext();
+}
+
+// Each call that ends lets one of those in who wait, whether or not it had lost its processor: who was let in
+// may not lose it, either.
+void Scheduler::AdmitNext() {
   GateWaiter* claimed = nullptr;
   {
     std::lock_guard lock(gate_lock_);
@@ -121,6 +126,7 @@ void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
     const uint32_t tick = processor->tick.load(std::memory_order_relaxed);
     processor->tick.store(tick + 1, std::memory_order_relaxed);  // a slice begins
     worker.thread->worker.store(&worker, std::memory_order_relaxed);
+    if (gate_waiting_.load(std::memory_order_relaxed) > 0) [[unlikely]] AdmitNext();  // relaxed: this one's turn
     return;
   }
   const bool was_short = worker.handed_over_at != 0 &&
