@@ -168,8 +168,8 @@ void Scheduler::Assign(Worker& worker, Processor& processor) {
 bool Scheduler::WaitsForProcessor(const Processor& processor) const {
   if (processor.queue.size() > 0 || processor.queue.next() != nullptr || !processor.batch.Empty()) return true;
   if (global_.size() > 0) return true;
-  return processor.timers.Earliest() != TimerQueue::kNever &&
-         timekeeper_.load(std::memory_order_seq_cst) == nullptr;
+  if (timekeeper_.load(std::memory_order_seq_cst) != nullptr) return false;
+  return processor.timers.Earliest() != TimerQueue::kNever || poller() != nullptr;
 }
 
 // ---- Taking processors.
@@ -201,7 +201,11 @@ Processor* Scheduler::TakeIdle() {
       spares_ = &worker;
     }
   }
-  if (keeper != nullptr) Wake(*keeper);  // to keep time no longer
+  if (keeper != nullptr) {
+    Wake(*keeper);  // to keep time no longer
+  } else if (NobodyKeepsTime()) {
+    WakeOne();  // the one without a processor was about to
+  }
   return processor;
 }
 
@@ -229,10 +233,8 @@ void Scheduler::AddIdle(Worker& spare, Processor& processor) {
   }
   idle_count_.fetch_add(1, std::memory_order_seq_cst);
   // Announced; now the look that no submitter can have missed.
-  if (AnyWork() || (EarliestTimer() != TimerQueue::kNever &&
-                    timekeeper_.load(std::memory_order_seq_cst) == nullptr)) {
-    WakeOne();
-  }
+  const bool nobody_polls = poller() != nullptr && timekeeper_.load(std::memory_order_seq_cst) == nullptr;
+  if (AnyWork() || NobodyKeepsTime() || nobody_polls) WakeOne();
 }
 
 // Takes `processor` from the call of that number, for a spare worker. False: the call is over, there are as many
