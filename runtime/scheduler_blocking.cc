@@ -166,8 +166,7 @@ void Scheduler::Assign(Worker& worker, Processor& processor) {
 
 // Whether anything may need this processor that its worker, in Blocking, does not run.
 bool Scheduler::WaitsForProcessor(const Processor& processor) const {
-  if (processor.queue.size() > 0 || processor.queue.next() != nullptr || !processor.batch.Empty()) return true;
-  if (global_.size() > 0) return true;
+  if (HasLocalWork(processor) || global_.size() > 0) return true;
   if (timekeeper_.load(std::memory_order_seq_cst) != nullptr) return false;
   return processor.timers.Earliest() != TimerQueue::kNever || poller() != nullptr;
 }
