@@ -29,16 +29,18 @@ class SpinLock {
   void unlock() { held_.store(false, std::memory_order_release); }  // release: pairs with try_lock()
 
  private:
-  static constexpr int kSpins = 64;  // a few cache-line transfers; longer only means preempted
+  static constexpr int kLooks = 7;  // some microseconds; longer only means preempted
 
+  // Each pause is twice as long as the one before: a look takes the cache line from the holder, who
+  // is likely to want it again soon.
   void LockSlowly() {
-    for (int spins = 0;; ++spins) {
+    for (int look = 0;; ++look) {
       if (!held_.load(std::memory_order_relaxed) && try_lock()) return;  // relaxed: only a hint
-      if (spins < kSpins) {
-        __builtin_ia32_pause();
-      } else {
+      if (look >= kLooks) {
         sched_yield();
+        continue;
       }
+      for (int i = 0; i < 1 << look; ++i) __builtin_ia32_pause();
     }
   }
 

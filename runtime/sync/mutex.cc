@@ -33,9 +33,9 @@ WaitStatus Mutex::LockUntil(Deadline deadline, const std::stop_token& stop) {
 
 WaitStatus Mutex::LockSlowly(const WaitLimits& limits) {
   CheckNotOwner();
-  if (SpinToLock()) return WaitStatus::kOk;
   int64_t since = 0;
   for (bool woken = false;; woken = true) {
+    if (SpinToLock(woken)) return WaitStatus::kOk;
     internal::ClaimWaiter waiter;
     WaitNode node(waiter);
     const int64_t now = internal::MonotonicNow();
@@ -50,19 +50,21 @@ WaitStatus Mutex::LockSlowly(const WaitLimits& limits) {
   }
 }
 
-// For a holder that runs on another worker and is about to unlock.
-bool Mutex::SpinToLock() {
-  if (!internal::OthersMayRun()) return false;
-  int turns = 0;
-  while (turns < kSpins) {
+// It may be free, with others on their way to it. Else for a holder that runs on another worker and
+// is about to unlock: looks more and more rarely, as each look takes the word's cache line from the
+// holder, who meanwhile locks and unlocks it undisturbed. One who was woken answers for kWoken.
+bool Mutex::SpinToLock(bool woken) {
+  const uint32_t answered = woken ? kWoken : 0;
+  for (int look = 0; look < kLooks; ++look) {
     uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
     // acquire: pairs with the release of the last unlock
     if ((state & kLocked) == 0 &&
-        state_.compare_exchange_strong(state, state | kLocked, std::memory_order_acquire,
-                                       std::memory_order_relaxed)) {
+        state_.compare_exchange_strong(state, (state & ~answered) | kLocked,
+                                       std::memory_order_acquire, std::memory_order_relaxed)) {
       return true;
     }
-    SpinTurn(turns);
+    if (look == 0 && !internal::OthersMayRun()) return false;
+    internal::SpinLonger(look);
   }
   return false;
 }
@@ -126,7 +128,7 @@ void Mutex::UnlockSlowly() {
   uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: we hold it
   while (true) {
     if ((state & kLocked) == 0) internal::FatalMisuse("unlocks a Mutex that is not locked");
-    if ((state & kWaiters) == 0 || (state & kWoken) != 0) {  // nobody to wake
+    if (!HasToWake(state)) {
       // release: pairs with the acquire of the next to lock; the last access
       if (state_.compare_exchange_strong(state, state & ~kLocked, std::memory_order_release,
                                          std::memory_order_relaxed)) {

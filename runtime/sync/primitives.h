@@ -14,6 +14,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <cstdint>
 
 #include "runtime/caller.h"
 #include "runtime/claim_waiter.h"
@@ -34,6 +35,17 @@ inline void SpinTurn(int& turns) {
   } else {
     sched_yield();
   }
+}
+
+// `value`, of which the compiler does not know that it equals something else.
+inline uint32_t Opaque(uint32_t value) {
+  asm("" : "+r"(value));
+  return value;
+}
+
+// The pause after the `look`th look (from 0) at what somebody else holds: each four times as long.
+inline void SpinLonger(int look) {
+  for (int i = 0; i < 1 << 2 * look; ++i) __builtin_ia32_pause();
 }
 
 }  // namespace curg::internal

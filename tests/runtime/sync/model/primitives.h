@@ -74,6 +74,10 @@ class Atomic {
   Mortal life_;
 };
 
+inline uint32_t Opaque(uint32_t value) { return value; }
+
+inline void SpinLonger(int /*look*/) { model::SpinStep(); }
+
 inline void SpinTurn(int& turns) {
   ++turns;
   model::SpinStep();
