@@ -29,6 +29,7 @@ struct ShadowStack {
 ShadowStack g_stacks[2];
 const CodeRegions* g_regions = nullptr;
 StepTally g_tallies[CodeRegions::kCount];
+void (*g_work)(int round) = nullptr;
 int g_rounds = 0;
 uintptr_t g_last_pc = 0;
 uintptr_t g_last_sp = 0;
@@ -97,24 +98,6 @@ void OnTrap(int, siginfo_t*, void* arg) {
   }
 }
 
-// All kinds; regular expressions and zlib are long: one search or compression is half a million
-// steps.
-void SomeWork(int i) {
-  SortWork(1);
-  PrintWork(3);
-  StreamWork(3);
-  CopyWork(20);
-  AllocateWork(60);
-  MathWork(3);
-  ClockWork(5);
-  RealignedWork(2);
-  RecursiveWork(1);
-  ExceptionWork(1 + i % 2);
-  CryptoWork(3);
-  AssemblyWork(10);
-  if (i % 4 == 0) ZlibWork(1);
-}
-
 // The second flow: some work, then back, for as long as it is asked.
 void SecondFlow(fcontext::transfer_t transfer) {
   for (int i = 0;; ++i) {
@@ -138,7 +121,7 @@ void FirstFlow(fcontext::transfer_t from) {
       fcontext::make_fcontext(reinterpret_cast<void*>(second.bounds.high), size, &SecondFlow);
   other = fcontext::jump_fcontext(other.fctx, nullptr);
   for (int i = 0; i < g_rounds; ++i) {
-    SomeWork(i);
+    g_work(i);
     other = fcontext::jump_fcontext(other.fctx, nullptr);
   }
   other = fcontext::ontop_fcontext(other.fctx, nullptr, &OnTop);
@@ -177,9 +160,10 @@ void RunStepped() {
 
 }  // namespace
 
-std::vector<StepTally> SingleStepMixedWork(int rounds) {
+std::vector<StepTally> SingleStep(void (*work)(int round), int rounds) {
   const CodeRegions regions;
   g_regions = &regions;
+  g_work = work;
   g_rounds = rounds;
   RunStepped();
   return {g_tallies, g_tallies + CodeRegions::kCount};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs mixed work one instruction at a time on fcontext stacks, switching between two of them;
+// Runs some work one instruction at a time on fcontext stacks, switching between two of them;
 // walks the stack before every single instruction, and compares with a shadow stack that is kept by
 // watching calls and returns.
 #pragma once
@@ -19,11 +19,11 @@ struct StepTally {
   uintptr_t first_wrong = 0;
 };
 
-// What became of the steps, by the region of their instruction. About half a million steps and two
-// seconds a round.
+// Calls `work(0)` to `work(rounds - 1)`, with a switch to the other stack and back after each. Gives
+// what became of the steps, by the region of their instruction. A million takes ten seconds.
 // Requires: RefreshUnwindTables. Once a process; no other threads. Not under the address or thread
 // sanitizer, whose runtimes defer signals and have no place for these switches.
-std::vector<StepTally> SingleStepMixedWork(int rounds);
+std::vector<StepTally> SingleStep(void (*work)(int round), int rounds);
 
 StepTally SumOf(const std::vector<StepTally>& tallies);
 

@@ -1,0 +1,3 @@
+module curg/tests/benchmark/peers/profilers/go
+
+go 1.19
