@@ -61,7 +61,8 @@ bool Known(const std::string& name) {
 }
 
 int RunChild(const std::string& what) {
-  if (what == "idle") return RunIdleChild();
+  if (what == "idle") return RunIdleChild(true);
+  if (what == "never") return RunIdleChild(false);
   return RunStartChild(what.substr(what.find(':') + 1));
 }
 

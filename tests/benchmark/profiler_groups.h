@@ -16,7 +16,7 @@ struct ProfilerBenchmarkOptions {
 // The value of --child: what a process does that this program starts as a helper of its own; each
 // prints one number a line.
 int RunStartChild(const std::string& argument);
-int RunIdleChild();
+int RunIdleChild(bool profile);
 
 using ProfilerGroup = void(const ProfilerBenchmarkOptions& options, ProfilerReport& report);
 

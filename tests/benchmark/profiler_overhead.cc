@@ -17,7 +17,6 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "profiler/cpu_profiler.h"
 #include "runtime/go.h"
 #include "tests/benchmark/peers/profilers/matrix_product.h"
@@ -111,36 +110,41 @@ void Report(const char* load, const Overhead& overhead, ProfilerReport& report) 
 
 constexpr int64_t kRoundTrips = 150'000;
 
-// Whether a profile that is over has left something behind: in a process of its own, before the
-// first one and after it in turn is not to be had, so many short processes stand for it.
-void MeasureOff(bool quick, ProfilerReport& report) {
+// What the children of that kind printed.
+Spread RunChildren(const char* kind, int children) {
   std::vector<double> ratios;
-  for (int i = 0; i < (quick ? 3 : 15); ++i) {
-    const ProgramResult child = RunProgram({"/proc/self/exe", "--child=idle"});
-    for (const auto line : absl::StrSplit(child.out, '\n', absl::SkipEmpty())) {
-      double ratio = 0;
-      if (absl::SimpleAtod(line, &ratio)) ratios.push_back(ratio);
-    }
+  for (int i = 0; i < children; ++i) {
+    double ratio = 0;
+    if (absl::SimpleAtod(RunProgram({"/proc/self/exe", kind}).out, &ratio)) ratios.push_back(ratio);
   }
-  if (ratios.empty()) return report.AddMissing("overhead while off", "%", Bound::None(), "no child");
-  const Spread spread = SpreadOf(ratios);
-  const bool none = spread.low <= 0 || spread.median < 0.5;
-  report.AddWithVerdict("channels: overhead while off again", spread.median, "%", "none measurable",
-                        none,
-                        absl::StrCat(none ? "yes" : "NO", " (95 %: ", std::round(spread.low * 100) / 100,
-                                     " to ", std::round(spread.high * 100) / 100, ")"));
+  return ratios.empty() ? Spread() : SpreadOf(ratios);
+}
+
+// Whether a profile that is over has left something behind: processes that run the load, take a
+// profile, and run the load again, beside others that take none.
+void MeasureOff(bool quick, ProfilerReport& report) {
+  const int children = quick ? 3 : 15;
+  const Spread without = RunChildren("--child=never", children);
+  const Spread with = RunChildren("--child=idle", children);
+  const bool none = with.low <= without.high;
+  report.AddWithVerdict(
+      "channels: overhead while off again", with.median - without.median, "%", "none measurable",
+      none, absl::StrCat(none ? "yes" : "NO", " (95 %: ", std::round(with.low * 100) / 100, " to ",
+                         std::round(with.high * 100) / 100, "; never on: ",
+                         std::round(without.low * 100) / 100, " to ",
+                         std::round(without.high * 100) / 100, ")"));
 }
 
 }  // namespace
 
-int RunIdleChild() {
-  curg::Run({.workers = 1}, [] {
+int RunIdleChild(bool profile) {
+  curg::Run({.workers = 1}, [profile] {
     const auto load = [] { ChannelRoundTrips(kRoundTrips / 3); };
     load();
     std::vector<double> before;
     std::vector<double> after;
     for (int i = 0; i < 7; ++i) before.push_back(Time(0, load));
-    (void)StartCpuProfile()->Stop();
+    if (profile) (void)StartCpuProfile()->Stop();
     for (int i = 0; i < 7; ++i) after.push_back(Time(0, load));
     std::nth_element(before.begin(), before.begin() + 3, before.end());
     std::nth_element(after.begin(), after.begin() + 3, after.end());

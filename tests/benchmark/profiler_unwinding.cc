@@ -29,11 +29,30 @@ double Percent(uint64_t part, uint64_t whole) {
   return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
+// About as many instructions of each kind.
+void EqualShares(int) {
+  using namespace internal;  // NOLINT(google-build-using-namespace)
+  SortWork(10);
+  PrintWork(40);
+  RegexWork(6);
+  StreamWork(30);
+  CopyWork(250);
+  AllocateWork(500);
+  MathWork(150);
+  ClockWork(400);
+  RealignedWork(30);
+  RecursiveWork(25);
+  ExceptionWork(1);
+  ZlibWork(1);
+  CryptoWork(30);
+  AssemblyWork(100);
+}
+
 void MeasureSteps(bool quick, ProfilerReport& report) {
   internal::MixedWork(1);  // whatever is done once in a process
   (void)internal::RefreshUnwindTables();
   const std::vector<internal::StepTally> tallies =
-      internal::SingleStep([](int) { internal::MixedWork(1); }, quick ? 1 : 3);
+      internal::SingleStep(&EqualShares, quick ? 1 : 3);
   internal::StepTally sum;
   internal::StepTally outside;  // of throws
   std::string parts;
@@ -57,6 +76,8 @@ void MeasureSteps(bool quick, ProfilerReport& report) {
              Bound::AtLeast(99.9));
   report.Add("  outside of libgcc's throws", Percent(outside.exact, outside.steps), "%",
              Bound::AtLeast(99.99));
+  const internal::StepTally& throws = tallies[CodeRegions::kExceptions];
+  report.Add("  within libgcc's throws", Percent(throws.exact, throws.steps), "%", Bound::None());
   report.Add("  to the root", Percent(sum.rooted, sum.steps), "%", Bound::AtLeast(99.9));
   report.Note(absl::StrCat("Single steps by the leaf's code: ", parts, "."));
 }

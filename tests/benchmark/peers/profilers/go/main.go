@@ -44,18 +44,17 @@ func varint(data []byte) (uint64, []byte) {
 	return 0, nil
 }
 
-// fields calls visit with every length-delimited field of a protocol buffer message.
-func fields(data []byte, visit func(number uint64, content []byte)) {
+// fields calls visit with every field of a protocol buffer message: a number, or bytes.
+func fields(data []byte, visit func(field, number uint64, content []byte)) {
 	for len(data) > 0 {
-		var key, size uint64
+		var key, number uint64
 		key, data = varint(data)
-		switch key & 7 {
-		case 2:
-			size, data = varint(data)
-			visit(key>>3, data[:size])
-			data = data[size:]
-		default:
-			_, data = varint(data)
+		number, data = varint(data)
+		if key&7 == 2 {
+			visit(key>>3, 0, data[:number])
+			data = data[number:]
+		} else {
+			visit(key>>3, number, nil)
 		}
 	}
 }
@@ -68,17 +67,17 @@ func credited(profile *bytes.Buffer) time.Duration {
 	}
 	data, _ := io.ReadAll(unzipped)
 	var sum uint64
-	fields(data, func(number uint64, sample []byte) {
-		if number != 2 {
+	fields(data, func(field, _ uint64, sample []byte) {
+		if field != 2 {
 			return
 		}
-		fields(sample, func(number uint64, values []byte) {
-			if number == 2 {
-				_, values = varint(values)
-				ns, _ := varint(values)
-				sum += ns
+		var last uint64 // two values, which Go does not pack
+		fields(sample, func(field, value uint64, _ []byte) {
+			if field == 2 {
+				last = value
 			}
 		})
+		sum += last
 	})
 	return time.Duration(sum)
 }
