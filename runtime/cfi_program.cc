@@ -249,7 +249,7 @@ void CfiProgram::Remember() {
     failed_ = true;
     return;
   }
-  remembered_[remembered_count_++] = rule_;
+  remembered_[remembered_count_++].rule = rule_;
 }
 
 void CfiProgram::Recall() {
@@ -257,14 +257,15 @@ void CfiProgram::Recall() {
     failed_ = true;
     return;
   }
-  rule_ = remembered_[--remembered_count_];
+  rule_ = remembered_[--remembered_count_].rule;
 }
 
 bool FindFrameRule(const EhFrame& module, uintptr_t pc, FrameRule* rule) noexcept {
   const FrameEntryIndex index(module);
   const uint8_t* fde = index.Find(pc);
   FrameEntry entry;
-  if (fde == nullptr || !ParseFrameEntry(module, fde, &entry)) return false;
+  SharedEntry shared;
+  if (fde == nullptr || !ParseFrameEntry(module, fde, &entry, &shared)) return false;
   if (pc < entry.pc_begin || pc >= entry.pc_end) return false;
   CfiProgram program(entry);
   uintptr_t begin = 0;

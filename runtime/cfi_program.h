@@ -55,7 +55,12 @@ class CfiProgram {
   uintptr_t location_;
   FrameRule rule_;
   FrameRule initial_;
-  FrameRule remembered_[kRememberMax];
+  // Not initialised: there is one program for each of a module's functions.
+  union Remembered {
+    Remembered() noexcept {}
+    FrameRule rule;
+  };
+  Remembered remembered_[kRememberMax];
   int remembered_count_ = 0;
   bool failed_ = false;
 };

@@ -8,18 +8,7 @@ void DwarfReader::Fail() noexcept {
   at_ = end_;
 }
 
-uint64_t DwarfReader::Fixed(int bytes) noexcept {
-  if (left() < static_cast<size_t>(bytes)) {
-    Fail();
-    return 0;
-  }
-  uint64_t value = 0;
-  for (int i = 0; i < bytes; ++i) value |= uint64_t{at_[i]} << (8 * i);
-  at_ += bytes;
-  return value;
-}
-
-uint64_t DwarfReader::Uleb() noexcept {
+uint64_t DwarfReader::LongUleb() noexcept {
   uint64_t value = 0;
   for (int shift = 0; !done(); shift += 7) {
     const uint8_t byte = *at_++;

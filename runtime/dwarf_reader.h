@@ -36,11 +36,12 @@ class DwarfReader {
   size_t left() const { return static_cast<size_t>(end_ - at_); }
   void Fail() noexcept;
 
-  uint8_t U8() noexcept { return static_cast<uint8_t>(Fixed(1)); }
-  uint16_t U16() noexcept { return static_cast<uint16_t>(Fixed(2)); }
-  uint32_t U32() noexcept { return static_cast<uint32_t>(Fixed(4)); }
-  uint64_t U64() noexcept { return Fixed(8); }
-  uint64_t Uleb() noexcept;
+  uint8_t U8() noexcept { return Fixed<uint8_t>(); }
+  uint16_t U16() noexcept { return Fixed<uint16_t>(); }
+  uint32_t U32() noexcept { return Fixed<uint32_t>(); }
+  uint64_t U64() noexcept { return Fixed<uint64_t>(); }
+  // Nearly all are of one byte.
+  uint64_t Uleb() noexcept { return !done() && *at_ < 0x80 ? *at_++ : LongUleb(); }
   int64_t Sleb() noexcept;
   void Skip(uint64_t bytes) noexcept;
 
@@ -50,7 +51,18 @@ class DwarfReader {
 
  private:
   // Little endian, as the machine is.
-  uint64_t Fixed(int bytes) noexcept;
+  template <typename T>
+  T Fixed() noexcept {
+    T value = 0;
+    if (left() < sizeof(T)) {
+      Fail();
+    } else {
+      __builtin_memcpy(&value, at_, sizeof(T));
+      at_ += sizeof(T);
+    }
+    return value;
+  }
+  uint64_t LongUleb() noexcept;
 
   const uint8_t* at_;
   const uint8_t* end_;

@@ -62,8 +62,9 @@ bool ReadAugmentation(const uint8_t* letters, DwarfReader& reader, Augmentation*
   return !data.failed();
 }
 
-bool ParseCie(const EhFrame& module, const uint8_t* cie, FrameEntry* entry,
-              Augmentation* augmentation) {
+bool ParseCie(const EhFrame& module, const uint8_t* cie, SharedEntry* shared) {
+  shared->at = nullptr;
+  FrameEntry* const entry = &shared->common;
   Record record;
   if (!ReadRecord(module, cie, &record) || record.id != 0) return false;
   DwarfReader reader(record.id_at + 4, record.end);
@@ -77,26 +78,32 @@ bool ParseCie(const EhFrame& module, const uint8_t* cie, FrameEntry* entry,
   entry->data_align = reader.Sleb();
   const uint64_t return_address = version == 1 ? reader.U8() : reader.Uleb();
   if (return_address != kDwarfReturnAddress) return false;
-  if (!ReadAugmentation(letters, reader, augmentation)) return false;
+  Augmentation augmentation;
+  if (!ReadAugmentation(letters, reader, &augmentation)) return false;
+  entry->signal_frame = augmentation.signal_frame;
+  entry->pointer_encoding = augmentation.pointer_encoding;
   entry->initial = reader.at();
   entry->initial_end = record.end;
-  return !reader.failed() && entry->code_align != 0;
+  if (reader.failed() || entry->code_align == 0) return false;
+  shared->has_data = augmentation.has_data;
+  shared->at = cie;
+  return true;
 }
 
 }  // namespace
 
-bool ParseFrameEntry(const EhFrame& module, const uint8_t* fde, FrameEntry* entry) noexcept {
+bool ParseFrameEntry(const EhFrame& module, const uint8_t* fde, FrameEntry* entry,
+                     SharedEntry* shared) noexcept {
   Record record;
   if (!ReadRecord(module, fde, &record) || record.id == 0) return false;
   if (record.id > static_cast<size_t>(record.id_at - module.low)) return false;
-  Augmentation augmentation;
-  if (!ParseCie(module, record.id_at - record.id, entry, &augmentation)) return false;
+  const uint8_t* const cie = record.id_at - record.id;
+  if (shared->at != cie && !ParseCie(module, cie, shared)) return false;
+  *entry = shared->common;
   DwarfReader reader(record.id_at + 4, record.end);
-  entry->pc_begin = reader.Pointer(augmentation.pointer_encoding);
-  entry->pc_end = entry->pc_begin + reader.Pointer(augmentation.pointer_encoding & 0x0f);
-  if (augmentation.has_data) reader.Skip(reader.Uleb());
-  entry->signal_frame = augmentation.signal_frame;
-  entry->pointer_encoding = augmentation.pointer_encoding;
+  entry->pc_begin = reader.Pointer(entry->pointer_encoding);
+  entry->pc_end = entry->pc_begin + reader.Pointer(entry->pointer_encoding & 0x0f);
+  if (shared->has_data) reader.Skip(reader.Uleb());
   entry->program = reader.at();
   entry->program_end = record.end;
   return !reader.failed() && entry->pc_begin < entry->pc_end;

@@ -35,9 +35,18 @@ struct FrameEntry {
   uint8_t pointer_encoding = 0;  // of DW_CFA_set_loc
 };
 
+// What many entries share (a CIE), as parsed last.
+struct SharedEntry {
+  const uint8_t* at = nullptr;  // null: none yet
+  FrameEntry common;            // without what is the entry's own
+  bool has_data = false;        // its entries have augmentation data
+};
+
 // Parses the FDE at `fde`, which lies in `module`. False: malformed, or of a kind that no x86-64
-// toolchain emits.
-bool ParseFrameEntry(const EhFrame& module, const uint8_t* fde, FrameEntry* entry) noexcept;
+// toolchain emits. `shared` is looked at and replaced: one for each module, to be given with all of
+// its entries.
+bool ParseFrameEntry(const EhFrame& module, const uint8_t* fde, FrameEntry* entry,
+                     SharedEntry* shared) noexcept;
 
 // The linker's index of the FDEs, sorted by program counter. Empty when the module has none, or one
 // in another form than every linker writes (4-byte offsets relative to the header).

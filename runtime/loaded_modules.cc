@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 // Called straight through the address that the loader filled in at start. Bound lazily, the first
 // call would run the loader's symbol lookup inside the signal handler.
@@ -45,6 +46,61 @@ const uint8_t* BuildIdInNotes(const uint8_t* at, size_t size, size_t alignment) 
   return nullptr;
 }
 
+// A module's name for itself, or the last part of the path it was loaded from.
+std::string_view NameOf(const link_map& map) {
+  const std::string_view path = map.l_name;
+  return path.substr(path.rfind('/') + 1);
+}
+
+// Calls `visit` with every string of that kind in the dynamic section: DT_NEEDED, DT_SONAME.
+void VisitDynamicStrings(const link_map& map, ElfW(Sxword) kind,
+                         absl::FunctionRef<void(std::string_view)> visit) {
+  const char* strings = nullptr;
+  for (const ElfW(Dyn)* entry = map.l_ld; entry->d_tag != DT_NULL; ++entry) {
+    if (entry->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(entry->d_un.d_ptr);
+  }
+  // The loader relocates the pointer where it can write, which is everywhere but in the vdso.
+  if (reinterpret_cast<uintptr_t>(strings) < map.l_addr) return;
+  for (const ElfW(Dyn)* entry = map.l_ld; entry->d_tag != DT_NULL; ++entry) {
+    if (entry->d_tag == kind) visit(strings + entry->d_un.d_val);
+  }
+}
+
+bool IsNamed(const link_map& map, std::string_view name) {
+  bool named = NameOf(map) == name;
+  VisitDynamicStrings(map, DT_SONAME, [&](std::string_view own) { named = named || own == name; });
+  return named;
+}
+
+// The modules that stay for as long as the process: the program, what it was linked with, what those
+// were linked with, and so on; and the vdso. What a program needs, dlclose never unloads.
+// Requires: the loader's lock is held.
+std::vector<const void*> FindPermanent() {
+  std::vector<const void*> permanent = {_r_debug.r_map};
+  for (size_t i = 0; i < permanent.size(); ++i) {
+    VisitDynamicStrings(
+        *static_cast<const link_map*>(permanent[i]), DT_NEEDED, [&](std::string_view needed) {
+          for (const link_map* map = _r_debug.r_map; map != nullptr; map = map->l_next) {
+            if (!IsNamed(*map, needed)) continue;
+            if (std::find(permanent.begin(), permanent.end(), map) == permanent.end()) {
+              permanent.push_back(map);
+            }
+            return;
+          }
+        });
+  }
+  for (const link_map* map = _r_debug.r_map; map != nullptr; map = map->l_next) {
+    if (NameOf(*map) == "linux-vdso.so.1") permanent.push_back(map);
+  }
+  return permanent;
+}
+
+bool IsPermanent(const void* map) {
+  static const std::vector<const void*>* const permanent =
+      new std::vector<const void*>(FindPermanent());  // found once: it never changes
+  return std::find(permanent->begin(), permanent->end(), map) != permanent->end();
+}
+
 // What the program headers tell.
 struct Segments {
   LoadedModule module;
@@ -71,7 +127,6 @@ Segments ReadSegments(const dl_phdr_info& info) {
             [](const auto& a, const auto& b) { return a.begin < b.begin; });
   ModuleMark& mark = segments.module.mark;
   if (mark.at != nullptr) mark.value = ReadMark(mark.at);
-  segments.module.permanent = info.dlpi_name == nullptr || info.dlpi_name[0] == 0;
   return segments;
 }
 
@@ -94,6 +149,7 @@ void VisitOne(const dl_phdr_info& info, Visit& state) {
     state.settled = false;
     return;
   }
+  module.permanent = IsPermanent(module.identity.link_map);
   state.visit(module);
 }
 

@@ -54,7 +54,7 @@ struct LoadedModule {
   };
   ModuleIdentity identity;
   ModuleMark mark;
-  bool permanent = false;  // the program itself: never unloaded
+  bool permanent = false;  // never unloaded: the program, the vdso, and what the program was linked with
   std::vector<Text> text;  // its readable and executable segments, ascending; never empty
 };
 

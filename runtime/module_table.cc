@@ -36,6 +36,8 @@ class ModuleTableBuilder {
   // Functions are aligned to 16 bytes, and what fills the gaps is never executed: a row that ends
   // there may as well go on.
   static constexpr uintptr_t kPadding = 16;
+  // More than compilers make on average: then the rows are written once, and where they stay.
+  static constexpr size_t kRowsForEntry = 16;
   // Side rules come in runs of the same few.
   static constexpr size_t kSideSearch = 64;
 
@@ -84,9 +86,12 @@ void ModuleTableBuilder::AppendModule(const LoadedModule& module) {
   const EhFrame eh_frame = module.identity.eh_frame();
   const FrameEntryIndex index(eh_frame);
   uintptr_t covered = table_->begin_;
+  // Address space, not memory: what is not written to is never there.
+  table_->rows_.reserve(1 + kRowsForEntry * index.size());
+  SharedEntry shared;
   for (size_t i = 0; i < index.size(); ++i) {
     FrameEntry entry;
-    if (!ParseFrameEntry(eh_frame, index[i], &entry)) continue;
+    if (!ParseFrameEntry(eh_frame, index[i], &entry, &shared)) continue;
     AppendGap(module, covered, entry.pc_begin);
     AppendEntry(entry);
     covered = std::max(covered, entry.pc_end);
@@ -131,7 +136,6 @@ std::unique_ptr<const ModuleTable> ModuleTable::FromRules(const std::vector<Plac
 }
 
 void ModuleTable::Seal() {
-  rows_.shrink_to_fit();
   side_.shrink_to_fit();
   const size_t bucket_count = (size_ >> kBucketBits) + 2;
   buckets_.reserve(bucket_count);
@@ -171,7 +175,7 @@ bool ModuleTable::IsCurrent(const ModuleIdentity& loaded) const noexcept {
 }
 
 size_t ModuleTable::memory() const {
-  return sizeof(*this) + rows_.capacity() * sizeof(UnwindRow) +
+  return sizeof(*this) + rows_.size() * sizeof(UnwindRow) +
          buckets_.capacity() * sizeof(uint32_t) + side_.capacity() * sizeof(FrameRule);
 }
 

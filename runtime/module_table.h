@@ -8,7 +8,7 @@
 //   side_     what does not fit in a row
 //
 // 8 bytes a row, one row for about 50 bytes of text: libc, libstdc++, abseil and a test, 3.8 MB of
-// text together, take 0.67 MB and 7 ms.
+// text together, take 0.67 MB and 4 ms; a compiler with 160 MB of it 25 MB and 100 ms.
 #pragma once
 
 #include <cstddef>
@@ -43,6 +43,10 @@ class ModuleTable {
   uintptr_t begin() const noexcept { return begin_; }
   uintptr_t end() const noexcept { return begin_ + size_; }
 
+  // Whether the module can never be unloaded, so that what is at its place is always this.
+  // Async-signal-safe.
+  bool permanent() const noexcept { return permanent_; }
+
   // Whether this was compiled from the module that is loaded at its place now, as `loaded` says
   // what FindModule finds there. Never for a table FromRules.
   // Async-signal-safe.
@@ -70,18 +74,20 @@ class ModuleTable {
   ModuleTable() = default;
   void Seal();
 
+  // What a lookup needs, in one cache line; of the vectors below the elements: no library code runs
+  // in a handler.
   uintptr_t begin_ = 0;
   uintptr_t size_ = 0;
-  ModuleIdentity identity_;
-  ModuleMark mark_;
-  bool permanent_ = false;
-  std::vector<UnwindRow> rows_;
-  std::vector<uint32_t> buckets_;
-  std::vector<FrameRule> side_;
-  // The vectors' elements, for the handler: no library code runs there.
   const UnwindRow* row_data_ = nullptr;
   const uint32_t* bucket_data_ = nullptr;
   const FrameRule* side_data_ = nullptr;
+  bool permanent_ = false;
+
+  ModuleIdentity identity_;
+  ModuleMark mark_;
+  std::vector<UnwindRow> rows_;
+  std::vector<uint32_t> buckets_;
+  std::vector<FrameRule> side_;
 };
 
 }  // namespace curg::internal

@@ -99,10 +99,11 @@ const ModuleTable* UnwindReader::FindTable(uintptr_t pc, ModuleIdentity* identit
   for (const ModuleTable* table : confirmed_) {
     if (table != nullptr && table->Contains(pc)) return table;
   }
-  *loaded = FindModule(pc, identity);
-  if (!*loaded || index_ == nullptr) return nullptr;
-  const ModuleTable* table = index_->Find(pc);
-  if (table == nullptr || !table->IsCurrent(*identity)) return nullptr;
+  const ModuleTable* table = index_ == nullptr ? nullptr : index_->Find(pc);
+  if (table == nullptr || !table->permanent()) {
+    *loaded = FindModule(pc, identity);
+    if (!*loaded || table == nullptr || !table->IsCurrent(*identity)) return nullptr;
+  }
   confirmed_[confirmed_next_] = table;
   confirmed_next_ = (confirmed_next_ + 1) % kConfirmedMax;
   return table;

@@ -114,8 +114,8 @@ class UnwindReader {
   };
 
   // How to leave the frame whose instruction has a byte at `pc`. By the module's table, if the
-  // module is still the one it was compiled from, which is asked once a walk; else by its
-  // .eh_frame.
+  // module is still the one it was compiled from, which is asked once a walk, unless it cannot be
+  // unloaded; else by its .eh_frame.
   Found Find(uintptr_t pc) noexcept;
 
  private:

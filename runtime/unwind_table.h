@@ -13,7 +13,7 @@ namespace curg::internal {
 
 // Compiles the tables of every module loaded now that has none yet, drops those of modules that are
 // gone, and publishes the result. Cheap (microseconds) when nothing changed since the last call;
-// about 7 ms the first time for 4 MB of text, with the dynamic loader's lock held.
+// about 4 ms the first time for 4 MB of text, with the dynamic loader's lock held.
 // A module without a table is still walked through, at ten times the cost of a frame; but the ends
 // of tasks (Boost.Context's assembly) are known only from here.
 // kResourceExhausted: no memory; the tables there were stay.

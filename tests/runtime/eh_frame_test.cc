@@ -62,12 +62,17 @@ class FakeModule {
 
 constexpr size_t kCie = 128;
 
+bool Parse(const FakeModule& module, const uint8_t* fde, FrameEntry* entry) {
+  SharedEntry shared;
+  return ParseFrameEntry(module.view(), fde, entry, &shared);
+}
+
 TEST(EhFrame, ParsesAnEntry) {
   FakeModule module;
   module.PutCie(kCie);
   module.PutFde(256, kCie, 1024, 64);
   FrameEntry entry;
-  ASSERT_TRUE(ParseFrameEntry(module.view(), module.at(256), &entry));
+  ASSERT_TRUE(Parse(module, module.at(256), &entry));
   EXPECT_EQ(entry.pc_begin, module.base() + 1024);
   EXPECT_EQ(entry.pc_end, module.base() + 1088);
   EXPECT_EQ(entry.code_align, 1u);
@@ -82,7 +87,7 @@ TEST(EhFrame, SeesSignalFrames) {
   module.PutCie(kCie, "S");
   module.PutFde(256, kCie, 1024, 64);
   FrameEntry entry;
-  ASSERT_TRUE(ParseFrameEntry(module.view(), module.at(256), &entry));
+  ASSERT_TRUE(Parse(module, module.at(256), &entry));
   EXPECT_TRUE(entry.signal_frame);
 }
 
@@ -91,20 +96,20 @@ TEST(EhFrame, RefusesWhatDoesNotParse) {
   module.PutCie(kCie);
   module.PutFde(256, kCie, 1024, 64);
   FrameEntry entry;
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(kCie), &entry)) << "a CIE";
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(512), &entry)) << "zeros: the terminator";
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(0) - 64, &entry)) << "outside";
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(0) + 5000, &entry)) << "outside";
+  EXPECT_FALSE(Parse(module, module.at(kCie), &entry)) << "a CIE";
+  EXPECT_FALSE(Parse(module, module.at(512), &entry)) << "zeros: the terminator";
+  EXPECT_FALSE(Parse(module, module.at(0) - 64, &entry)) << "outside";
+  EXPECT_FALSE(Parse(module, module.at(0) + 5000, &entry)) << "outside";
   module.Put32(256, 100000);
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(256), &entry)) << "longer than the module";
+  EXPECT_FALSE(Parse(module, module.at(256), &entry)) << "longer than the module";
   module.Put32(256, 20);
   module.Put32(260, 100000);
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(256), &entry)) << "CIE before the module";
+  EXPECT_FALSE(Parse(module, module.at(256), &entry)) << "CIE before the module";
   module.PutFde(256, kCie, 1024, 0);
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(256), &entry)) << "an empty function";
+  EXPECT_FALSE(Parse(module, module.at(256), &entry)) << "an empty function";
   module.PutFde(256, kCie, 1024, 64);
   *module.at(kCie + 8) = 4;
-  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(256), &entry)) << "an unknown version";
+  EXPECT_FALSE(Parse(module, module.at(256), &entry)) << "an unknown version";
 }
 
 TEST(EhFrame, FindsByProgramCounter) {
@@ -144,6 +149,28 @@ TEST(EhFrame, AnIndexOfAnotherFormIsEmpty) {
   EXPECT_EQ(FrameEntryIndex(module.view()).size(), 0u);
 }
 
+TEST(EhFrame, WhatIsSharedIsThatOfTheEntry) {
+  FakeModule module;
+  module.PutCie(kCie);
+  module.PutCie(kCie + 64, "S");
+  module.PutFde(256, kCie, 1024, 64);
+  module.PutFde(288, kCie + 64, 1088, 64);
+  SharedEntry shared;
+  FrameEntry entry;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(ParseFrameEntry(module.view(), module.at(256), &entry, &shared));
+    EXPECT_FALSE(entry.signal_frame);
+    ASSERT_TRUE(ParseFrameEntry(module.view(), module.at(288), &entry, &shared));
+    EXPECT_TRUE(entry.signal_frame);
+    EXPECT_EQ(entry.pc_begin, module.base() + 1088);
+  }
+  // One that does not parse leaves nothing behind.
+  module.Put(kCie + 64 + 8, {9});
+  shared = {};
+  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(288), &entry, &shared));
+  EXPECT_FALSE(ParseFrameEntry(module.view(), module.at(288), &entry, &shared));
+}
+
 TEST(EhFrame, EveryEntryOfEveryModuleParsesAndRuns) {
   LoaderGeneration generation;
   size_t entries = 0;
@@ -151,10 +178,11 @@ TEST(EhFrame, EveryEntryOfEveryModuleParsesAndRuns) {
   VisitLoadedModules(&generation, [&](const LoadedModule& module) {
     const EhFrame view = module.identity.eh_frame();
     const FrameEntryIndex index(view);
+    SharedEntry shared;
     for (size_t i = 0; i < index.size(); ++i) {
       FrameEntry entry;
       ++entries;
-      if (!ParseFrameEntry(view, index[i], &entry)) {
+      if (!ParseFrameEntry(view, index[i], &entry, &shared)) {
         ++failures;
         continue;
       }

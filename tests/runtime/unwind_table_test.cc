@@ -117,6 +117,24 @@ TEST(UnwindTable, FollowsLoadingAndUnloading) {
             own_table);
 }
 
+TEST(LoadedModules, WhatTheProgramWasLinkedWithStays) {
+  LoadedPlugin plugin("unwind_plugin_a.so");
+  const auto is_permanent = [](uintptr_t address) {
+    ModuleIdentity identity;
+    EXPECT_TRUE(FindModule(address, &identity));
+    bool permanent = false;
+    LoaderGeneration generation;
+    VisitLoadedModules(&generation, [&](const LoadedModule& module) {
+      if (module.identity == identity) permanent = module.permanent;
+    });
+    return permanent;
+  };
+  EXPECT_TRUE(is_permanent(reinterpret_cast<uintptr_t>(&HasTable)));
+  EXPECT_TRUE(is_permanent(reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "qsort"))));
+  EXPECT_TRUE(is_permanent(reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "__cxa_throw"))));
+  EXPECT_FALSE(is_permanent(plugin.address()));
+}
+
 TEST(UnwindTable, AnotherModuleInTheSamePlaceIsNotWalkedByTheOldTable) {
   ModuleIdentity last;
   int indistinguishable = 0;
