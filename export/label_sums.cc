@@ -32,7 +32,7 @@ std::vector<LabelSum> SumByLabel(const CpuProfile& profile,
   for (const CpuProfileEntry& entry : profile.entries) {
     LabelSum& sum = by_values[{ValuesOf(entry, keys), entry.kind}];
     sum.samples += entry.samples;
-    sum.periods += entry.periods;
+    sum.weight += entry.weight;
   }
   std::vector<LabelSum> sums;
   for (auto& [key, sum] : by_values) {
@@ -40,7 +40,7 @@ std::vector<LabelSum> SumByLabel(const CpuProfile& profile,
     sums.push_back(std::move(sum));
   }
   std::stable_sort(sums.begin(), sums.end(),
-                   [](const LabelSum& a, const LabelSum& b) { return a.periods > b.periods; });
+                   [](const LabelSum& a, const LabelSum& b) { return a.weight > b.weight; });
   return sums;
 }
 

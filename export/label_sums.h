@@ -3,7 +3,7 @@
 // What a CPU profile adds up to, by label.
 //
 //   for (const curg::LabelSum& sum : curg::SumByLabel(profile, {"endpoint"})) {
-//     if (sum.values[0] == "/search") search_ns += sum.periods * profile.period_ns;
+//     if (sum.values[0] == "/search") search_ns += sum.weight;
 //   }
 #pragma once
 
@@ -22,7 +22,7 @@ struct LabelSum {
   std::vector<std::optional<std::string>> values;
   SampleKind kind = SampleKind::kTask;
   int64_t samples = 0;
-  int64_t periods = 0;  // periods * period_ns is CPU time
+  int64_t weight = 0;  // CPU time in nanoseconds, or what else the profile's unit says
 
   // Whether any of the labels is set.
   bool Labelled() const;

@@ -198,8 +198,8 @@ class Locations {
 // Samples of equal stack and labels are one.
 class Samples {
  public:
-  Samples(pb::Profile& message, Strings& strings, Locations& locations, int64_t period_ns)
-      : message_(message), strings_(strings), locations_(locations), period_ns_(period_ns) {}
+  Samples(pb::Profile& message, Strings& strings, Locations& locations)
+      : message_(message), strings_(strings), locations_(locations) {}
 
   void Add(const CpuProfileEntry& entry) {
     Key key;
@@ -220,23 +220,23 @@ class Samples {
     }
     Values& values = values_[std::move(key)];
     values.samples += entry.samples;
-    values.periods += entry.periods;
+    values.weight += entry.weight;
   }
 
   // Writes them to the message, in an order that equal profiles share.
   void Finish() {
     std::vector<std::pair<Key, Values>> sorted(values_.begin(), values_.end());
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
-      return std::tuple(b.second.periods, b.second.samples,
+      return std::tuple(b.second.weight, b.second.samples,
                         std::tie(a.first.stack, a.first.labels)) <
-             std::tuple(a.second.periods, a.second.samples,
+             std::tuple(a.second.weight, a.second.samples,
                         std::tie(b.first.stack, b.first.labels));
     });
     for (const auto& [key, values] : sorted) {
       pb::Sample* sample = message_.add_sample();
       for (uint64_t location : key.stack) sample->add_location_id(location);
       sample->add_value(values.samples);
-      sample->add_value(values.periods * period_ns_);
+      sample->add_value(values.weight);
       for (size_t i = 0; i < key.labels.size(); i += 2) {
         pb::Label* label = sample->add_label();
         label->set_key(key.labels[i]);
@@ -258,13 +258,12 @@ class Samples {
   };
   struct Values {
     int64_t samples = 0;
-    int64_t periods = 0;
+    int64_t weight = 0;
   };
 
   pb::Profile& message_;
   Strings& strings_;
   Locations& locations_;
-  const int64_t period_ns_;
   absl::flat_hash_map<Key, Values> values_;
 };
 
@@ -275,10 +274,10 @@ void SetType(Strings& strings, std::string_view type, std::string_view unit, pb:
 
 void SetHeader(const CpuProfile& profile, Strings& strings, pb::Profile& message) {
   SetType(strings, "samples", "count", message.add_sample_type());
-  SetType(strings, "cpu", "nanoseconds", message.add_sample_type());
+  SetType(strings, profile.event, profile.unit, message.add_sample_type());
   SetType(strings, "cpu", "nanoseconds", message.mutable_period_type());
   message.set_period(profile.period_ns);
-  message.set_default_sample_type(strings.Index("cpu"));
+  message.set_default_sample_type(strings.Index(profile.event));
   message.set_time_nanos(absl::ToUnixNanos(profile.start));
   message.set_duration_nanos(absl::ToInt64Nanoseconds(profile.duration));
   for (const std::string& line : QualityReport(profile)) {
@@ -296,7 +295,7 @@ perftools::profiles::Profile BuildProfile(const CpuProfile& profile, FrameSource
   Mappings mappings(message, strings);
   mappings.AddAll(profile.mappings, options.program);
   Locations locations(message, strings, mappings, frames);
-  Samples samples(message, strings, locations, profile.period_ns);
+  Samples samples(message, strings, locations);
   for (const CpuProfileEntry& entry : profile.entries) samples.Add(entry);
   samples.Finish();
   mappings.Finish();

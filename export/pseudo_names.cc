@@ -24,7 +24,8 @@ bool EndsIn(const CpuProfileEntry& entry, PseudoFrame frame) {
 std::string_view PseudoName(uintptr_t address) {
   static const std::pair<PseudoFrame, std::string_view> kNames[] = {
       {&TaskSwitch, "curg::TaskSwitch"},         {&LostSamples, "curg::LostSamples"},
-      {&OverflowBucket, "curg::OverflowBucket"}, {&TruncatedStack, "curg::TruncatedStack"},
+      {&OverflowBucket, "curg::OverflowBucket"}, {&NotSampled, "curg::NotSampled"},
+      {&TruncatedStack, "curg::TruncatedStack"},
       {&BrokenStack, "curg::BrokenStack"},       {&UnknownStack, "curg::UnknownStack"},
       {&ForeignThread, kForeignThreadName},
   };
@@ -44,6 +45,8 @@ std::string_view RootName(const CpuProfileEntry& entry) {
       return HasFrames(entry) ? std::string_view() : "curg::LostSamples";
     case SampleKind::kOverflow:
       return HasFrames(entry) ? std::string_view() : "curg::OverflowBucket";
+    case SampleKind::kNotSampled:
+      return HasFrames(entry) ? std::string_view() : "curg::NotSampled";
     case SampleKind::kTask:
       break;
   }

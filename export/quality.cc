@@ -10,12 +10,26 @@ namespace {
 
 double Percent(double part, double whole) { return whole <= 0 ? 0 : 100 * part / whole; }
 
-absl::Duration Time(const CpuProfile& profile, int64_t periods) {
-  return absl::Nanoseconds(periods * profile.period_ns);
-}
-
 std::string Round(absl::Duration duration) {
   return absl::FormatDuration(absl::Trunc(duration, absl::Milliseconds(1)));
+}
+
+// A weight in words: "1.25s", "12000 cycles".
+std::string Amount(const CpuProfile& profile, int64_t weight) {
+  if (profile.unit == "nanoseconds") return Round(absl::Nanoseconds(weight));
+  return absl::StrCat(weight, " ", profile.event);
+}
+
+std::string CpuTimeLine(const CpuProfile& profile, const CpuProfileTotals& totals) {
+  const CpuProfileQuality& quality = profile.quality;
+  if (profile.unit != "nanoseconds") {
+    return absl::StrFormat("%s: %d, in %s of CPU time", profile.event, totals.weight,
+                           Round(quality.cpu_time));
+  }
+  return absl::StrFormat("cpu time: %s credited of %s used (%.1f%%)", Amount(profile, totals.weight),
+                         Round(quality.cpu_time),
+                         Percent(1e-9 * static_cast<double>(totals.weight),
+                                 absl::ToDoubleSeconds(quality.cpu_time)));
 }
 
 }  // namespace
@@ -24,22 +38,25 @@ CpuProfileTotals TotalsOf(const CpuProfile& profile) {
   CpuProfileTotals totals;
   for (const CpuProfileEntry& entry : profile.entries) {
     totals.samples += entry.samples;
-    totals.periods += entry.periods;
+    totals.weight += entry.weight;
     switch (entry.kind) {
       case SampleKind::kTask:
-        totals.task_periods += entry.periods;
+        totals.task_weight += entry.weight;
         break;
       case SampleKind::kRuntime:
-        totals.runtime_periods += entry.periods;
+        totals.runtime_weight += entry.weight;
         break;
       case SampleKind::kForeign:
-        totals.foreign_periods += entry.periods;
+        totals.foreign_weight += entry.weight;
         break;
       case SampleKind::kLost:
-        totals.lost_periods += entry.periods;
+        totals.lost_weight += entry.weight;
         break;
       case SampleKind::kOverflow:
-        totals.overflow_periods += entry.periods;
+        totals.overflow_weight += entry.weight;
+        break;
+      case SampleKind::kNotSampled:
+        totals.not_sampled_weight += entry.weight;
         break;
     }
   }
@@ -51,13 +68,13 @@ std::vector<std::string> QualityWarnings(const CpuProfile& profile) {
   const CpuProfileTotals totals = TotalsOf(profile);
   std::vector<std::string> lines;
   // A handful of periods may well pass between two samples.
-  if (totals.samples == 0 && quality.cpu_time > Time(profile, 10)) {
+  if (totals.samples == 0 && quality.cpu_time > 10 * absl::Nanoseconds(profile.period_ns)) {
     lines.push_back(absl::StrCat("nothing was recorded, although the program used ",
                                  Round(quality.cpu_time), " of CPU time"));
   }
   if (quality.lost_samples > 0) {
     lines.push_back(absl::StrCat("lost: ", quality.lost_samples, " samples (",
-                                 Round(Time(profile, quality.lost_periods)),
+                                 Amount(profile, quality.lost_weight),
                                  ") found no room in a prof buffer"));
   }
   if (quality.overflow_samples > 0) {
@@ -92,23 +109,27 @@ std::vector<std::string> QualityReport(const CpuProfile& profile) {
                                     absl::FormatDuration(absl::Nanoseconds(profile.period_ns)),
                                     1e9 / static_cast<double>(profile.period_ns)));
   }
-  lines.push_back(absl::StrFormat("samples: %d, for %d periods (overruns: %d)", totals.samples,
-                                  totals.periods, quality.overruns));
-  const absl::Duration sampled = Time(profile, totals.periods);
-  lines.push_back(absl::StrFormat(
-      "cpu time: %s sampled of %s used (%.1f%%)", Round(sampled), Round(quality.cpu_time),
-      Percent(absl::ToDoubleSeconds(sampled), absl::ToDoubleSeconds(quality.cpu_time))));
+  lines.push_back(absl::StrFormat("samples: %d (overruns: %d)", totals.samples, quality.overruns));
+  lines.push_back(CpuTimeLine(profile, totals));
   if (quality.cpu_time > absl::ZeroDuration()) {
     lines.push_back(absl::StrFormat(
         "achieved rate: %.1f samples a second of CPU time",
         static_cast<double>(totals.samples) / absl::ToDoubleSeconds(quality.cpu_time)));
   }
-  const double all = static_cast<double>(totals.periods);
+  const double all = static_cast<double>(totals.weight);
   lines.push_back(absl::StrFormat("shares: tasks %.1f%%, runtime %.1f%%, foreign threads %.1f%%",
-                                  Percent(static_cast<double>(totals.task_periods), all),
-                                  Percent(static_cast<double>(totals.runtime_periods), all),
-                                  Percent(static_cast<double>(totals.foreign_periods), all)));
+                                  Percent(static_cast<double>(totals.task_weight), all),
+                                  Percent(static_cast<double>(totals.runtime_weight), all),
+                                  Percent(static_cast<double>(totals.foreign_weight), all)));
   lines.push_back(absl::StrCat("threads: ", quality.threads));
+  if (quality.filtered_weight > 0) {
+    lines.push_back(absl::StrCat("left out by the filter: ", Amount(profile, quality.filtered_weight)));
+  }
+  if (quality.counted_weight > 0) {
+    lines.push_back(absl::StrCat("counted, but carried by no signal: ",
+                                 Amount(profile, quality.counted_weight), ", of it without a stack: ",
+                                 Amount(profile, totals.not_sampled_weight)));
+  }
   if (quality.switches > 0) {
     lines.push_back(absl::StrCat("in a task switch: ", quality.switches, " samples"));
   }

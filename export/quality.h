@@ -14,12 +14,13 @@ namespace curg {
 // What the entries add up to, by whose time it is.
 struct CpuProfileTotals {
   int64_t samples = 0;
-  int64_t periods = 0;
-  int64_t task_periods = 0;
-  int64_t runtime_periods = 0;
-  int64_t foreign_periods = 0;
-  int64_t lost_periods = 0;      // SampleKind::kLost
-  int64_t overflow_periods = 0;  // SampleKind::kOverflow
+  int64_t weight = 0;
+  int64_t task_weight = 0;
+  int64_t runtime_weight = 0;
+  int64_t foreign_weight = 0;
+  int64_t lost_weight = 0;      // SampleKind::kLost
+  int64_t overflow_weight = 0;  // SampleKind::kOverflow
+  int64_t not_sampled_weight = 0;  // SampleKind::kNotSampled
 };
 CpuProfileTotals TotalsOf(const CpuProfile& profile);
 

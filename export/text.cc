@@ -39,13 +39,12 @@ std::string PercentText(int64_t part, int64_t whole) {
   return absl::StrFormat("%.1f%%", 100 * share);
 }
 
-// In the unit that suits the table's total, so that a column reads well: "1.25s", "340ms".
-std::string Time(const CpuProfile& profile, int64_t periods, int64_t total_periods) {
-  const double period_s = static_cast<double>(profile.period_ns) * 1e-9;
-  const double seconds = static_cast<double>(periods) * period_s;
-  if (static_cast<double>(total_periods) * period_s < 1)
-    return absl::StrFormat("%.0fms", seconds * 1e3);
-  return absl::StrFormat("%.2fs", seconds);
+// In the unit that suits the table's total, so that a column reads well: "1.25s", "340ms", "12.3M".
+std::string Time(const CpuProfile& profile, int64_t weight, int64_t total_weight) {
+  const auto amount = static_cast<double>(weight);
+  if (profile.unit != "nanoseconds") return absl::StrFormat("%.1fM", amount * 1e-6);
+  if (total_weight < 1'000'000'000) return absl::StrFormat("%.0fms", amount * 1e-6);
+  return absl::StrFormat("%.2fs", amount * 1e-9);
 }
 
 // A label's value as a cell: unquoted where it cannot be mistaken.
@@ -58,8 +57,9 @@ std::string Cell(std::string_view value) {
 
 std::string Title(const std::string& what, const CpuProfile& profile,
                   const CpuProfileTotals& totals) {
-  return absl::StrFormat("%s (%s of CPU time, %d samples)\n", what,
-                         Time(profile, totals.periods, totals.periods), totals.samples);
+  return absl::StrFormat("%s (%s of %s, %d samples)\n", what,
+                         Time(profile, totals.weight, totals.weight),
+                         profile.event == "cpu" ? "CPU time" : profile.event, totals.samples);
 }
 
 // Appends what a reader of the table above must know.
@@ -88,19 +88,21 @@ std::string KindName(SampleKind kind) {
       return "(lost)";
     case SampleKind::kOverflow:
       return "(prof map overflow)";
+    case SampleKind::kNotSampled:
+      return "(not sampled)";
   }
   return "(unknown)";
 }
 
 struct LabelRow {
   std::vector<std::string> cells;  // one a key, or one in all: a kind's name
-  int64_t periods = 0;
+  int64_t weight = 0;
   bool labelled = false;
 };
 
 LabelRow LabelRowOf(const LabelSum& sum, size_t cell_width) {
   LabelRow row;
-  row.periods = sum.periods;
+  row.weight = sum.weight;
   row.labelled = sum.Labelled();
   if (!row.labelled) row.cells = {KindName(sum.kind)};
   for (const std::optional<std::string>& value : sum.values) {
@@ -118,12 +120,12 @@ std::vector<LabelRow> LabelRows(const CpuProfile& profile,
   for (const LabelSum& sum : SumByLabel(profile, keys)) {
     LabelRow row = LabelRowOf(sum, cell_width);
     auto [it, is_new] = by_cells.try_emplace(row.cells, row);
-    if (!is_new) it->second.periods += row.periods;
+    if (!is_new) it->second.weight += row.weight;
   }
   std::vector<LabelRow> rows;
   for (auto& [cells, row] : by_cells) rows.push_back(std::move(row));
   std::stable_sort(rows.begin(), rows.end(), [](const LabelRow& a, const LabelRow& b) {
-    return std::pair(a.labelled, a.periods) > std::pair(b.labelled, b.periods);
+    return std::pair(a.labelled, a.weight) > std::pair(b.labelled, b.weight);
   });
   return rows;
 }
@@ -135,16 +137,16 @@ void Fold(std::vector<LabelRow>& rows, size_t rows_max) {
   if (labelled <= rows_max) return;
   LabelRow more;
   more.cells = {absl::StrFormat("(%d more)", labelled - rows_max)};
-  for (size_t i = rows_max; i < labelled; ++i) more.periods += rows[i].periods;
+  for (size_t i = rows_max; i < labelled; ++i) more.weight += rows[i].weight;
   rows.erase(rows.begin() + static_cast<ptrdiff_t>(rows_max),
              rows.begin() + static_cast<ptrdiff_t>(labelled));
   rows.insert(rows.begin() + static_cast<ptrdiff_t>(rows_max), more);
 }
 
-std::string Bar(int64_t periods, int64_t largest, size_t width) {
-  if (periods == 0 || largest == 0) return "";
+std::string Bar(int64_t weight, int64_t largest, size_t width) {
+  if (weight == 0 || largest == 0) return "";
   const double columns =
-      static_cast<double>(periods) / static_cast<double>(largest) * static_cast<double>(width);
+      static_cast<double>(weight) / static_cast<double>(largest) * static_cast<double>(width);
   return std::string(std::max<size_t>(1, static_cast<size_t>(std::lround(columns))), '#');
 }
 
@@ -184,10 +186,10 @@ std::vector<FunctionRow> FunctionRows(const CpuProfile& profile, FrameSource& fr
   absl::flat_hash_set<std::string> seen;
   for (const CpuProfileEntry& entry : profile.entries) {
     const std::vector<std::string> names = NamesOf(entry, frames);
-    if (!names.empty()) by_name[names.front()].flat += entry.periods;
+    if (!names.empty()) by_name[names.front()].flat += entry.weight;
     seen.clear();
     for (const std::string& name : names) {
-      if (seen.insert(name).second) by_name[name].cum += entry.periods;
+      if (seen.insert(name).second) by_name[name].cum += entry.weight;
     }
   }
   std::vector<FunctionRow> rows;
@@ -224,15 +226,15 @@ std::string CpuByLabel(const CpuProfile& profile, const std::vector<std::string_
   Table table(std::move(columns));
   int64_t largest = 0;
   for (LabelRow& row : rows) {
-    largest = std::max(largest, row.periods);
+    largest = std::max(largest, row.weight);
     row.cells.resize(keys.size());
-    row.cells.push_back(Time(profile, row.periods, totals.periods));
-    row.cells.push_back(PercentText(row.periods, totals.periods));
+    row.cells.push_back(Time(profile, row.weight, totals.weight));
+    row.cells.push_back(PercentText(row.weight, totals.weight));
     table.AddRow(row.cells);
   }
   const size_t used = table.WidthBeforeLast();
   const size_t room = used < width ? std::min(kBarMax, width - used) : 0;
-  for (size_t i = 0; i < rows.size(); ++i) table.SetLast(i, Bar(rows[i].periods, largest, room));
+  for (size_t i = 0; i < rows.size(); ++i) table.SetLast(i, Bar(rows[i].weight, largest, room));
 
   std::string out =
       Title(absl::StrCat("CPU by ", absl::StrJoin(names, ", ")), profile, totals) + table.Render();
@@ -256,10 +258,10 @@ std::string TopFunctions(const CpuProfile& profile, FrameSource& frames,
   int64_t sum = 0;
   for (size_t i = 0; i < shown; ++i) {
     sum += rows[i].flat;
-    table.AddRow({Time(profile, rows[i].flat, totals.periods),
-                  PercentText(rows[i].flat, totals.periods), PercentText(sum, totals.periods),
-                  Time(profile, rows[i].cum, totals.periods),
-                  PercentText(rows[i].cum, totals.periods)});
+    table.AddRow({Time(profile, rows[i].flat, totals.weight),
+                  PercentText(rows[i].flat, totals.weight), PercentText(sum, totals.weight),
+                  Time(profile, rows[i].cum, totals.weight),
+                  PercentText(rows[i].cum, totals.weight)});
   }
   const size_t width = std::max(options.width, table.WidthBeforeLast() + kNameMin);
   const size_t room = width - table.WidthBeforeLast();

@@ -20,6 +20,7 @@ enum class SampleKind : uint8_t {
   kForeign,   // a thread the runtime does not know
   kLost,      // samples that found no room; the stack is the pseudo frame curg::LostSamples
   kOverflow,  // samples whose (stack, tag) exceeded the bounded map: curg::OverflowBucket
+  kNotSampled,  // counted, but no sample says where: curg::NotSampled; the tag where that is known
 };
 
 // Counts of one (stack, tag, kind).
@@ -31,7 +32,7 @@ struct CpuProfileEntry {
   SampleKind kind = SampleKind::kTask;
   bool truncated = false;  // deeper than recorded: the root is missing
   int64_t samples = 0;     // signals
-  int64_t periods = 0;     // signals and their overruns: periods * period_ns is CPU time
+  int64_t weight = 0;      // CPU time in nanoseconds, or what else the profile's unit says
 };
 
 // An executable mapping of the process while it was profiled.
@@ -49,10 +50,13 @@ struct CpuProfileQuality {
   std::string engine;              // "posix-cpu-timer"
   std::vector<std::string> notes;  // fallbacks and refusals, one sentence each
   int64_t samples = 0;             // recorded signals
-  int64_t periods = 0;             // recorded signals and their overruns
   int64_t overruns = 0;            // periods that had no signal of their own
   int64_t lost_samples = 0;        // signals that found no room
-  int64_t lost_periods = 0;        // the time those stand for
+  int64_t lost_weight = 0;         // the time those stand for
+  int64_t filtered_weight = 0;     // of others, which this profile was not asked for
+  // What no signal carried, but the threads' counters said: given to the samples around it, or, where
+  // there were none, to curg::NotSampled.
+  int64_t counted_weight = 0;
   int64_t stale_signals = 0;       // signals of timers that were gone already; ignored
   int64_t overflow_samples = 0;    // signals counted in the map's overflow bucket
   int64_t truncated = 0;           // stacks deeper than recorded
@@ -68,7 +72,9 @@ struct CpuProfileQuality {
 
 // Thread-compatible, as any value.
 struct CpuProfile {
-  int64_t period_ns = 0;
+  std::string event = "cpu";         // what weights count ...
+  std::string unit = "nanoseconds";  // ... and in what
+  int64_t period_ns = 0;             // CPU time between samples, at the highest rate there was
   absl::Time start;
   absl::Duration duration;  // wall clock
   std::vector<CpuProfileEntry> entries;

@@ -3,65 +3,46 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <iterator>
+#include <list>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "profiler/prof_consumer.h"
 #include "profiler/prof_writer.h"
 #include "runtime/service.h"
 
 namespace curg {
 namespace {
 
-// Who has the one profile there can be. The lock is held for a few instructions, never across a
-// wait.
-struct Holder {
-  std::mutex mutex;
-  // guarded by mutex
-  bool active = false;
-  std::string name;
-  absl::Time since;
-  pid_t process = 0;  // that started the first profile
-};
-
-Holder& TheHolder() {
-  static Holder* const holder = new Holder;
-  return *holder;
-}
-
-absl::Status Claim(std::string name) {
-  Holder& holder = TheHolder();
-  const std::lock_guard lock(holder.mutex);
-  if (holder.process == 0) holder.process = getpid();
-  if (holder.process != getpid()) {
-    return absl::FailedPreconditionError(
-        "a forked child cannot be profiled: the profiler's threads did not come along; start the "
-        "profile in a program of its own (exec)");
-  }
-  if (holder.active) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "a CPU profile is running already: ", holder.name, " started it at ",
-        absl::FormatTime(absl::RFC3339_sec, holder.since, absl::LocalTimeZone()), ", ",
-        absl::FormatDuration(absl::Trunc(absl::Now() - holder.since, absl::Milliseconds(1))),
-        " ago; stop that one first"));
-  }
-  holder.active = true;
-  holder.name = std::move(name);
-  holder.since = absl::Now();
-  return absl::OkStatus();
-}
-
-void Release() {
-  Holder& holder = TheHolder();
-  const std::lock_guard lock(holder.mutex);
-  holder.active = false;
-}
+// The process that profiled first. Its forked children have none of the profiler's threads.
+std::atomic<pid_t> profiled_process{0};
 
 bool InForkedChild() {
-  Holder& holder = TheHolder();
-  return holder.process != getpid();  // written once, before any session existed
+  pid_t process = 0;
+  const pid_t self = getpid();
+  // relaxed: one word
+  return !profiled_process.compare_exchange_strong(process, self, std::memory_order_relaxed) &&
+         process != self;
+}
+
+// Who profiles.
+struct Holder {
+  std::string name;
+  absl::Time since;
+};
+struct Holders {
+  std::mutex mutex;
+  std::list<Holder> all;  // guarded by mutex, which is held for a few instructions
+};
+
+Holders& TheHolders() {
+  static Holders* const holders = new Holders;
+  return *holders;
 }
 
 absl::Status CheckRange(const char* name, int value, int max) {
@@ -76,45 +57,54 @@ absl::Status CheckOptions(const CpuProfileOptions& options) {
   return status;
 }
 
-internal::ProfWriter::Options WriterOptions(const CpuProfileOptions& options) {
+internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options) {
   return {.sampler = {.period_ns = 1'000'000'000 / options.rate_hz,
-                      .depth_max = static_cast<size_t>(options.depth_max)},
-          .map_bytes_max = options.map_bytes_max};
+                      .depth_max = static_cast<size_t>(options.depth_max),
+                      .engine = options.engine},
+          .map_bytes_max = options.map_bytes_max,
+          .filter = options.filter};
 }
 
 }  // namespace
 
-// The writer and the service task that runs it. The service worker runs no user tasks, so that
-// whatever those do, the profile starts, drains and stops.
+// One consumer of the process's sampler. Starting and stopping are done by the service worker, which
+// runs no user tasks: so that whatever those do, the profile starts, drains and stops.
 class CpuProfileSession::Running {
  public:
-  explicit Running(const CpuProfileOptions& options) : writer_(WriterOptions(options)) {}
+  Running(const CpuProfileOptions& options, std::string name)
+      : consumer_(ConsumerOptions(options)) {
+    Holders& holders = TheHolders();
+    const std::lock_guard lock(holders.mutex);
+    holders.all.push_back({std::move(name), absl::Now()});
+    holder_ = std::prev(holders.all.end());
+  }
+  ~Running() {
+    Holders& holders = TheHolders();
+    const std::lock_guard lock(holders.mutex);
+    holders.all.erase(holder_);
+  }
 
   absl::Status Start() try {
-    absl::Status status =
-        internal::GoService("profile start", [this] { return writer_.Start(); }).Join();
-    if (status.ok()) StartWriter();
-    return status;
+    return internal::GoService("profile start", [this] { return Writer().Add(consumer_); }).Join();
   } catch (const absl::BadStatusOrAccess& refused) {
     return refused.status();
   }
 
   CpuProfile Stop() {
-    writer_.RequestStop();
-    return task_.Join();
+    JoinHandle<CpuProfile> task;
+    try {
+      task = internal::GoService("profile stop", [this] { return Writer().Remove(consumer_); });
+    } catch (const absl::BadStatusOrAccess&) {
+      return Writer().Remove(consumer_);  // no task for it: do it here
+    }
+    return task.Join();
   }
 
  private:
-  void StartWriter() try {
-    task_ = internal::GoService("profile writer", [this] { return writer_.Run(); });
-  } catch (...) {
-    writer_.RequestStop();
-    writer_.Run();  // no task for it: disarm the timers here
-    throw;
-  }
+  static internal::ProfWriter& Writer() { return internal::ProfWriter::Get(); }
 
-  internal::ProfWriter writer_;
-  JoinHandle<CpuProfile> task_;
+  internal::ProfConsumer consumer_;
+  std::list<Holder>::iterator holder_;
 };
 
 CpuProfileSession::CpuProfileSession(std::unique_ptr<Running> running)
@@ -144,24 +134,35 @@ CpuProfile CpuProfileSession::Stop() {
     profile.quality.notes.push_back("The profile is the parent's; this is a forked child.");
     return profile;
   }
-  profile = running->Stop();
-  Release();
-  return profile;
+  return running->Stop();
 }
 
 absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions& options,
                                                   CallSite caller) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
-  const std::string name =
-      options.holder.empty() ? absl::StrCat(caller.file, ":", caller.line) : options.holder;
-  if (absl::Status status = Claim(name); !status.ok()) return status;
-
-  auto running = std::make_unique<CpuProfileSession::Running>(options);
-  if (absl::Status status = running->Start(); !status.ok()) {
-    Release();
-    return status;
+  if (InForkedChild()) {
+    return absl::FailedPreconditionError(
+        "a forked child cannot be profiled: the profiler's threads did not come along; start the "
+        "profile in a program of its own (exec)");
   }
+  auto running = std::make_unique<CpuProfileSession::Running>(
+      options,
+      options.holder.empty() ? absl::StrCat(caller.file, ":", caller.line) : options.holder);
+  if (absl::Status status = running->Start(); !status.ok()) return status;
   return CpuProfileSession(std::move(running));
+}
+
+std::vector<std::string> RunningCpuProfiles() {
+  Holders& holders = TheHolders();
+  const std::lock_guard lock(holders.mutex);
+  std::vector<std::string> lines;
+  for (const Holder& holder : holders.all) {
+    lines.push_back(absl::StrCat(
+        holder.name, " since ",
+        absl::FormatTime(absl::RFC3339_sec, holder.since, absl::LocalTimeZone()), ", ",
+        absl::FormatDuration(absl::Trunc(absl::Now() - holder.since, absl::Milliseconds(1)))));
+  }
+  return lines;
 }
 
 }  // namespace curg

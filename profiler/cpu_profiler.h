@@ -8,16 +8,21 @@
 //   curg::CpuProfile profile = session->Stop();   // export/ writes it as a file
 //
 // Every thread of the process is sampled by its own CPU timer, whether the runtime knows it or not;
-// the samples of tasks carry the tag (labels) of the task that was current. profiler/README.md
-// tells the life of a sample.
+// the samples of tasks carry the tag (labels) of the task that was current. Any number of profiles
+// may be taken at once, each with its own start, stop, rate and filter: they share one sampler.
+// profiler/README.md tells the life of a sample.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "profiler/cpu_engine.h"
 #include "profiler/cpu_profile.h"
+#include "runtime/tag.h"
 
 namespace curg {
 
@@ -25,9 +30,9 @@ struct CpuProfileOptions {
   static constexpr int kRateHzMax = 10'000;
   static constexpr int kDepthMax = 1024;
 
-  // Samples a second of CPU, 1 to kRateHzMax. The kernel looks at CPU timers only in its tick (100
-  // to 1000 times a second); above that one sample stands for several periods, and totals stay
-  // right.
+  // Samples a second of CPU, 1 to kRateHzMax; more while another profile asks for more. The kernel
+  // looks at CPU timers only in its tick (100 to 1000 times a second); above that one sample stands
+  // for several periods, and totals stay right.
   int rate_hz = 100;
   // Frames recorded a stack, 1 to kDepthMax; deeper ones end in the pseudo frame
   // curg::TruncatedStack.
@@ -35,8 +40,14 @@ struct CpuProfileOptions {
   // Memory for distinct (stack, tag) pairs, in bytes; samples of more are counted in one entry,
   // curg::OverflowBucket.
   size_t map_bytes_max = 32 << 20;
-  // Who profiles, for the error that somebody else gets meanwhile; empty: the caller's file and
-  // line.
+  // How to sample; anything but kAuto forces it, and is an error where the kernel refuses it or
+  // another profile uses another one.
+  CpuEngine engine = CpuEngine::kAuto;
+  // Which samples to keep, by their tag (null: of tasks and threads without one); empty: all. Called
+  // by the writer, on a thread of the runtime's: it must be quick, must not park or throw, and must
+  // always say the same of one tag. labels/label_filter.h makes such filters from labels.
+  std::function<bool(const Tag*)> filter = nullptr;
+  // Who profiles, for the list of who does; empty: the caller's file and line.
   std::string holder = "";
 };
 
@@ -76,8 +87,10 @@ class CpuProfileSession {
 // Starts profiling the CPU time of the whole process. Works from tasks and from plain threads, with
 // or without a runtime.
 // Errors: INVALID_ARGUMENT: an option is out of its range, which the message names.
-//         FAILED_PRECONDITION: a profile is running; the message says who started it, and when. Or
-//         this is a forked child, where the profiler's threads do not exist.
+//         FAILED_PRECONDITION: a profile with another engine is running. Or this is a forked child,
+//         where the profiler's threads do not exist.
+//         PERMISSION_DENIED, UNAVAILABLE, UNIMPLEMENTED: the kernel refuses the engine that was
+//         asked for; the message says why and what would help.
 //         Others: the kernel refuses the signal handler.
 // A thread whose timer the kernel refuses is no error, but counted and noted in the profile's
 // quality. From the first start on, the process has a SIGPROF handler for good; SIGPROF that are
@@ -86,5 +99,9 @@ class CpuProfileSession {
 // milliseconds.
 absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions& options = {},
                                                   CallSite caller = CallSite::Here());
+
+// Who profiles now, and since when: one line each, the longest first.
+// Thread-safe. Not async-signal-safe. Blocks: nothing.
+std::vector<std::string> RunningCpuProfiles();
 
 }  // namespace curg

@@ -72,7 +72,46 @@ clockid_t ThreadCpuClock(pid_t tid) {
 
 timespec Timespec(int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'000}; }
 
+class CpuTimer final : public SampleSource {
+ public:
+  CpuTimer(pid_t tid, int timer) : tid_(tid), timer_(timer), made_at_(ThreadCpuNs(tid).value_or(0)) {}
+  ~CpuTimer() override { syscall(SYS_timer_delete, timer_); }
+
+  void Start(int64_t first, int64_t period) override {
+    const itimerspec when = {.it_interval = Timespec(period), .it_value = Timespec(first)};
+    // ESRCH: the thread has just ended, and will not need it.
+    const bool started =
+        syscall(SYS_timer_settime, timer_, 0, &when, nullptr) == 0 || errno == ESRCH;
+    CURG_CHECK(started, "start timers with times above zero");
+  }
+
+  std::optional<int64_t> Count() override {
+    const std::optional<int64_t> now = ThreadCpuNs(tid_);
+    // Another thread may have the id by now.
+    if (!now.has_value() || *now < made_at_) return std::nullopt;
+    return *now - made_at_;
+  }
+
+  bool ThreadGone() override {
+    itimerspec left = {};
+    if (syscall(SYS_timer_gettime, timer_, &left) != 0) return true;
+    // A live one has at least a nanosecond left.
+    return left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0;
+  }
+
+ private:
+  const pid_t tid_;
+  const int timer_;  // the kernel's id
+  const int64_t made_at_;
+};
+
 }  // namespace
+
+std::optional<int64_t> ThreadCpuNs(pid_t tid) {
+  timespec now = {};
+  if (clock_gettime(ThreadCpuClock(tid), &now) != 0) return std::nullopt;
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 absl::Status InstallSigprof() {
   KernelSigaction now = {};
@@ -89,14 +128,16 @@ absl::Status InstallSigprof() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<CpuTimer> CreateCpuTimer(pid_t tid, uint64_t ticket) {
+absl::StatusOr<std::unique_ptr<SampleSource>> NewCpuTimer(pid_t tid, uint64_t ticket) {
   sigevent event = {};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGPROF;
   event.sigev_value.sival_ptr = reinterpret_cast<void*>(ticket);
   event._sigev_un._tid = tid;
-  CpuTimer timer = -1;
-  if (syscall(SYS_timer_create, ThreadCpuClock(tid), &event, &timer) == 0) return timer;
+  int timer = -1;
+  if (syscall(SYS_timer_create, ThreadCpuClock(tid), &event, &timer) == 0) {
+    return std::make_unique<CpuTimer>(tid, timer);
+  }
   const std::string what = absl::StrCat("timer_create: ", std::strerror(errno));
   if (errno == EAGAIN) {
     return absl::ResourceExhaustedError(absl::StrCat(
@@ -105,23 +146,5 @@ absl::StatusOr<CpuTimer> CreateCpuTimer(pid_t tid, uint64_t ticket) {
   if (errno == EINVAL || errno == ESRCH) return absl::NotFoundError(what);
   return absl::InternalError(what);
 }
-
-void StartCpuTimer(CpuTimer timer, CountFrom from, int64_t first_ns, int64_t period_ns) {
-  const int flags = from == CountFrom::kBirth ? TIMER_ABSTIME : 0;
-  const itimerspec when = {.it_interval = Timespec(period_ns), .it_value = Timespec(first_ns)};
-  // ESRCH: the thread has just ended, and will not need it.
-  const bool started =
-      syscall(SYS_timer_settime, timer, flags, &when, nullptr) == 0 || errno == ESRCH;
-  CURG_CHECK(started, "start only timers that CreateCpuTimer made, with times above zero");
-}
-
-bool CpuTimerThreadGone(CpuTimer timer) {
-  itimerspec left = {};
-  if (syscall(SYS_timer_gettime, timer, &left) != 0) return true;
-  // A live one has at least a nanosecond left.
-  return left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0;
-}
-
-void DeleteCpuTimer(CpuTimer timer) { syscall(SYS_timer_delete, timer); }
 
 }  // namespace curg::internal

@@ -19,7 +19,7 @@ ProfMap::~ProfMap() {
   for (const Tag* tag : tags_) tag->Unref();
 }
 
-void ProfMap::Add(const Key& key, int64_t samples, int64_t periods) {
+void ProfMap::Add(const Key& key, int64_t samples, int64_t weight) {
   CpuProfileEntry* entry = &overflow_;
   if (const auto it = index_.find(key); it != index_.end()) {
     entry = &entries_[*it];
@@ -27,7 +27,7 @@ void ProfMap::Add(const Key& key, int64_t samples, int64_t periods) {
     entry = &Insert(key);
   }
   entry->samples += samples;
-  entry->periods += periods;
+  entry->weight += weight;
 }
 
 CpuProfileEntry& ProfMap::Insert(const Key& key) {
@@ -59,11 +59,11 @@ std::vector<CpuProfileEntry> ProfMap::Take() {
   bytes_ = 0;
   if (overflow_.samples != 0) {
     entries.push_back(overflow_);
-    overflow_.samples = overflow_.periods = 0;
+    overflow_.samples = overflow_.weight = 0;
   }
   std::stable_sort(
       entries.begin(), entries.end(),
-      [](const CpuProfileEntry& a, const CpuProfileEntry& b) { return a.periods > b.periods; });
+      [](const CpuProfileEntry& a, const CpuProfileEntry& b) { return a.weight > b.weight; });
   return entries;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ProfMap: (stack, tag, kind) -> how many samples and periods. Chapter 5 of the life of a sample
+// ProfMap: (stack, tag, kind) -> how many samples, and their weight. Chapter 5 of the life of a sample
 // (profiler/README.md). Bounded: what is distinct beyond the bound goes into one overflow entry.
 #pragma once
 
@@ -34,14 +34,14 @@ class ProfMap {
 
   // Counts samples of one key. The map takes a reference on a tag when it first meets it, and no
   // other; it does not take over the caller's.
-  void Add(const Key& key, int64_t samples, int64_t periods);
+  void Add(const Key& key, int64_t samples, int64_t weight);
 
   // Samples in the overflow entry.
   int64_t overflow_samples() const { return overflow_.samples; }
   size_t size() const { return entries_.size(); }
   size_t bytes() const { return bytes_; }
 
-  // Moves all entries out, those with most periods first, the overflow entry, if any, among them;
+  // Moves all entries out, the heaviest first, the overflow entry, if any, among them;
   // each has a reference on its tag. The map is empty afterwards.
   std::vector<CpuProfileEntry> Take();
 

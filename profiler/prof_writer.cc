@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/prof_writer.h"
 
-#include <time.h>
-
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "profiler/pseudo_frames.h"
-#include "profiler/sample_tagger.h"
-#include "profiler/sigprof.h"
+#include "profiler/perf_event.h"
 #include "runtime/deadline.h"
+#include "runtime/service.h"
 #include "runtime/unwind_table.h"
 
 namespace curg::internal {
@@ -21,23 +18,25 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::nanoseconds kLookPeriod = std::chrono::milliseconds(100);
 
-// User and system time of the whole process.
-absl::Duration ProcessCpu() {
-  timespec now = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return absl::DurationFromTimespec(now);
+// What `consumers` need between them.
+SamplerOptions Wanted(std::span<ProfConsumer* const> consumers) {
+  SamplerOptions wanted = consumers.front()->options().sampler;
+  for (const ProfConsumer* consumer : consumers) {
+    const SamplerOptions& options = consumer->options().sampler;
+    wanted.period_ns = std::min(wanted.period_ns, options.period_ns);
+    wanted.depth_max = std::max(wanted.depth_max, options.depth_max);
+    if (options.engine != CpuEngine::kAuto) wanted.engine = options.engine;
+  }
+  return wanted;
 }
 
 }  // namespace
 
-std::chrono::nanoseconds DrainPeriod(int64_t rate_hz, size_t depth_max, size_t ring_bytes) {
-  // CPU timers fire in the kernel's tick, which no kernel has more often than this.
-  constexpr int64_t kTickHzMax = 1000;
-  const int64_t records_per_second = std::min(rate_hz, kTickHzMax);
+std::chrono::nanoseconds DrainPeriod(int64_t signal_hz, size_t depth_max, size_t ring_bytes) {
   const size_t record_bytes = (ProfBuf::kHeaderWords + depth_max) * sizeof(uint64_t);
   const double quarter = static_cast<double>(ring_bytes) / 4 / static_cast<double>(record_bytes);
   const std::chrono::nanoseconds fill(
-      static_cast<int64_t>(1e9 * quarter / static_cast<double>(records_per_second)));
+      static_cast<int64_t>(1e9 * quarter / static_cast<double>(signal_hz)));
   return std::clamp<std::chrono::nanoseconds>(fill, std::chrono::milliseconds(1), kLookPeriod);
 }
 
@@ -65,174 +64,140 @@ bool StopRequest::WaitUntil(Clock::time_point deadline) {
   return made;
 }
 
-ProfWriter::ProfWriter(const Options& options) : options_(options), map_(options.map_bytes_max) {
-  quality_.engine = "posix-cpu-timer";
+ProfWriter& ProfWriter::Get() {
+  static ProfWriter* const writer = new ProfWriter;
+  return *writer;
 }
 
-absl::Status ProfWriter::Start() {
+absl::Status ProfWriter::Add(ProfConsumer& consumer) {
+  const std::lock_guard lock(mutex_);
   if (absl::Status status = RefreshUnwindTables(); !status.ok()) {
-    quality_.notes.push_back(absl::StrCat("Stacks are incomplete: ", status.ToString()));
+    consumer.Note(absl::StrCat("Stacks are incomplete: ", status.ToString()));
   }
-  mappings_.Capture();
-  stale_start_ = StaleSigprofs();
-  start_ = absl::Now();
-  cpu_start_ = ProcessCpu();
-  return Sampler::Get().Start(options_.sampler);
+  if (absl::Status status = StartOrJoin(consumer); !status.ok()) return status;
+  consumer.Begin();
+  consumer.NotePeriod(Sampler::Get().options().period_ns);
+  return absl::OkStatus();
 }
 
-CpuProfile ProfWriter::Run() {
-  const int64_t rate_hz = 1'000'000'000 / options_.sampler.period_ns;
-  const std::chrono::nanoseconds period =
-      DrainPeriod(rate_hz, options_.sampler.depth_max, Sampler::kOtherBufferBytes);
+absl::Status ProfWriter::StartOrJoin(ProfConsumer& consumer) {
+  Sampler& sampler = Sampler::Get();
+  if (delivery_.consumers().empty()) {
+    if (absl::Status status = sampler.Start(consumer.options().sampler); !status.ok()) return status;
+    delivery_.Add(&consumer);
+    try {
+      StartLoop();
+    } catch (...) {
+      sampler.Stop();
+      DrainAll(/*level=*/true);
+      delivery_.Remove(&consumer);
+      throw;
+    }
+    return absl::OkStatus();
+  }
+  const CpuEngine asked = consumer.options().sampler.engine;
+  const CpuEngine used = sampler.options().engine;
+  if (asked == CpuEngine::kAuto ? !CountsTime(used) : asked != used) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("other profiles are being taken by ", EngineName(used),
+                     ", and all share one engine; stop those first to use ", EngineName(asked)));
+  }
+  sampler.ScanThreads();
+  DrainAll(/*level=*/true);  // what was before is not the new one's
+  delivery_.Add(&consumer);
+  Adjust();
+  return absl::OkStatus();
+}
+
+CpuProfile ProfWriter::Remove(ProfConsumer& consumer) {
+  JoinHandle<void> ended;
+  CpuProfile profile;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool last = delivery_.consumers().size() == 1;
+    if (last) Sampler::Get().Stop();
+    consumer.End();
+    DrainAll(/*level=*/true);
+    profile = consumer.Take(Sampler::Get().counts());
+    delivery_.Remove(&consumer);
+    if (last) {
+      StopLoop();
+      ended = std::move(task_);
+    } else {
+      Adjust();
+    }
+  }
+  if (ended.joinable()) ended.Join();
+  return profile;
+}
+
+// Gives the sampler what the consumers need now. Requires: the buffers were just drained.
+void ProfWriter::Adjust() {
+  Sampler& sampler = Sampler::Get();
+  const SamplerOptions now = sampler.options();
+  const SamplerOptions asked = Wanted(delivery_.consumers());
+  SamplerOptions wanted = asked;
+  wanted.engine = now.engine;
+  if (wanted.depth_max > now.depth_max ||
+      Sampler::OtherBufferBytes(wanted) > Sampler::OtherBufferBytes(now)) {
+    // Buffers are made for one depth and rate: others are needed.
+    sampler.Stop();
+    DrainAll(/*level=*/true);
+    // The handler is installed already; what else it could object to, it would have at the start.
+    sampler.Start(asked).IgnoreError();
+  } else if (wanted.period_ns != now.period_ns) {
+    sampler.SetPeriod(wanted.period_ns);
+  } else {
+    return;
+  }
+  for (ProfConsumer* consumer : delivery_.consumers()) consumer->NotePeriod(wanted.period_ns);
+  StopLoop();  // it may be asleep for longer than buffers now take to fill
+  StartLoop();
+}
+
+void ProfWriter::StartLoop() {
+  const auto loop = std::make_shared<Loop>();
+  task_ = GoService("profile writer", [this, loop] { Run(*loop); });
+  loop_ = loop;
+}
+
+void ProfWriter::StopLoop() { std::exchange(loop_, nullptr)->stop.Make(); }
+
+void ProfWriter::Run(Loop& loop) {
   Clock::time_point look = Clock::now() + kLookPeriod;
-  while (!stop_.WaitUntil(Clock::now() + period)) {
-    DrainAll();
+  const SamplerOptions options = Sampler::Get().options();
+  const std::chrono::nanoseconds period = DrainPeriod(
+      Sampler::SignalHzMax(options), options.depth_max, Sampler::OtherBufferBytes(options));
+  while (!loop.stop.WaitUntil(Clock::now() + period)) {
+    const std::lock_guard lock(mutex_);
+    if (loop_.get() != &loop) return;
+    DrainAll(/*level=*/false);
     if (Clock::now() < look) continue;
     Look();
     look = Clock::now() + kLookPeriod;
   }
-  Sampler::Get().Stop();
-  cpu_end_ = ProcessCpu();
-  DrainAll();
-  mappings_.Capture();
-  return Finish();
 }
 
 // What has changed in the process: modules and threads.
 void ProfWriter::Look() {
-  if (mappings_.Capture()) {
+  bool changed = false;
+  for (ProfConsumer* consumer : delivery_.consumers()) changed |= consumer->LookAtModules();
+  if (changed) {
     if (absl::Status status = RefreshUnwindTables(); !status.ok()) {
-      quality_.notes.push_back(absl::StrCat("Stacks are incomplete: ", status.ToString()));
+      for (ProfConsumer* consumer : delivery_.consumers()) {
+        consumer->Note(absl::StrCat("Stacks are incomplete: ", status.ToString()));
+      }
     }
   }
   Sampler::Get().ScanThreads();
 }
 
-void ProfWriter::DrainAll() {
-  Sampler::Get().FindUnknownStacks();
-  Sampler::Get().ForEachBuffer([this](ProfBuf& buffer) { Drain(buffer); });
-}
-
-void ProfWriter::Drain(ProfBuf& buffer) {
-  ProfHeader header;
-  std::span<const uintptr_t> pcs;
-  while (buffer.Read(header, pcs)) {
-    if (header.kind == SampleKind::kLost) {
-      quality_.lost_samples += header.samples;
-      quality_.lost_periods += header.periods;
-      continue;
-    }
-    if (header.tag != nullptr) header.tag->ShowAcquire();
-    AddSample(header, pcs);
-    if (header.tag != nullptr) header.tag->Unref();  // the reference that came with the record
-  }
-}
-
-void ProfWriter::AddSample(const ProfHeader& header, std::span<const uintptr_t> pcs) {
-  quality_.samples += header.samples;
-  quality_.periods += header.periods;
-  quality_.overruns += header.periods - header.samples;
-  CountShape(header.shape);
-  TagRef tag;  // keeps what the tagger says until the map has it
-  // acquire: pairs with the store of whoever set it
-  if (SampleTagger* const tagger = TheSampleTagger().load(std::memory_order_acquire)) [[unlikely]] {
-    tag = tagger->TagOf(header.tag, header.time);
-  }
-  map_.Add({.pcs = WithRoot(header, pcs),
-            .tag = tag ? tag.get() : header.tag,
-            .kind = header.kind,
-            .truncated = header.shape == StackShape::kTruncated},
-           header.samples, header.periods);
-}
-
-void ProfWriter::CountShape(StackShape shape) {
-  switch (shape) {
-    case StackShape::kWhole:
-      return;
-    case StackShape::kSwitch:
-      ++quality_.switches;
-      return;
-    case StackShape::kTruncated:
-      ++quality_.truncated;
-      return;
-    case StackShape::kNoRow:
-      ++quality_.failed_no_row;
-      break;
-    case StackShape::kBadFrame:
-      ++quality_.failed_bad_frame;
-      break;
-    case StackShape::kLeafOnly:
-      ++quality_.failed_no_bounds;
-      break;
-  }
-  ++quality_.failed_unwinds;
-}
-
-// A stack that lacks its root gets a pseudo frame there that says why.
-std::span<const uintptr_t> ProfWriter::WithRoot(const ProfHeader& header,
-                                                std::span<const uintptr_t> pcs) {
-  PseudoFrame root = nullptr;
-  switch (header.shape) {
-    case StackShape::kWhole:
-    case StackShape::kSwitch:
-      return pcs;
-    case StackShape::kTruncated:
-      root = &TruncatedStack;
-      break;
-    case StackShape::kNoRow:
-    case StackShape::kBadFrame:
-      root = &BrokenStack;
-      break;
-    case StackShape::kLeafOnly:
-      root = header.kind == SampleKind::kForeign ? &ForeignThread : &UnknownStack;
-      break;
-  }
-  stack_.assign(pcs.begin(), pcs.end());
-  stack_.push_back(PseudoCaller(root));
-  return stack_;
-}
-
-CpuProfile ProfWriter::Finish() {
-  CpuProfile profile;
-  profile.period_ns = options_.sampler.period_ns;
-  profile.start = start_;
-  profile.duration = absl::Now() - start_;
-  quality_.overflow_samples = map_.overflow_samples();
-  profile.entries = map_.Take();
-  if (quality_.lost_samples != 0) {
-    CpuProfileEntry lost;
-    lost.pcs = {PseudoLeaf(&LostSamples)};
-    lost.kind = SampleKind::kLost;
-    lost.samples = quality_.lost_samples;
-    lost.periods = quality_.lost_periods;
-    profile.entries.push_back(std::move(lost));
-  }
-  profile.mappings = mappings_.Take();
-  profile.quality = std::exchange(quality_, {});
-  NoteTrouble(profile.quality);
-  return profile;
-}
-
-void ProfWriter::NoteTrouble(CpuProfileQuality& quality) const {
-  const SamplerCounts counts = Sampler::Get().counts();
-  quality.threads = counts.threads;
-  quality.threads_refused = counts.threads_refused;
-  quality.stale_signals = StaleSigprofs() - stale_start_;
-  quality.cpu_time = cpu_end_ - cpu_start_;
-  if (counts.threads_refused != 0) {
-    quality.notes.push_back(
-        absl::StrCat(counts.threads_refused, " threads were not sampled: ", counts.refusal, "."));
-  }
-  if (!counts.scan_failure.empty()) {
-    quality.notes.push_back(absl::StrCat(
-        "Threads the runtime does not know were not sampled: ", counts.scan_failure, "."));
-  }
-  const absl::Duration period = absl::Nanoseconds(options_.sampler.period_ns);
-  if (quality.samples == 0 && quality.cpu_time > 10 * period) {
-    quality.notes.push_back(absl::StrCat("Nothing was recorded although the process used ",
-                                         absl::FormatDuration(quality.cpu_time),
-                                         " of CPU: is SIGPROF blocked, or its handler replaced?"));
-  }
+void ProfWriter::DrainAll(bool level) {
+  Sampler& sampler = Sampler::Get();
+  sampler.FindUnknownStacks();
+  sampler.ForEachThread([&](ThreadSampler& thread, bool ended) {
+    delivery_.Deliver(thread, level || ended, [&] { return sampler.CountOf(thread); });
+  });
 }
 
 }  // namespace curg::internal

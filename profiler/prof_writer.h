@@ -1,35 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ProfWriter: the writer task's work. Chapter 4 of the life of a sample (profiler/README.md).
+// ProfWriter: runs the sampler for as long as anybody profiles, and the writer task that empties the
+// prof buffers. Chapter 4 of the life of a sample (profiler/README.md).
 //
-//   prof buffers --Read--> ProfWriter --Add--> ProfMap --Take--> CpuProfile
+//   prof buffers --Read--> ProfWriter --Add--> ProfConsumer, ProfConsumer ...
 //
 // The handler never wakes the writer: waking means run queues or a system call, and a handler may
 // use neither. Instead the writer sleeps no longer than a quarter of the smallest ring takes to
 // fill at this rate and depth, and never longer than 100 ms.
+//
+// The sampler runs at the highest rate and the greatest depth that any consumer asks for. When a
+// consumer comes or goes, all threads' credit is brought level first (thread_credit.h): so what each
+// gets is exactly what was used while it was there, whatever the rate was.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <vector>
+#include <memory>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
-#include "profiler/cpu_profile.h"
-#include "profiler/mappings.h"
-#include "profiler/prof_buf.h"
-#include "profiler/prof_map.h"
+#include "profiler/prof_consumer.h"
+#include "profiler/sample_delivery.h"
 #include "profiler/sampler.h"
 #include "runtime/claim_waiter.h"
+#include "runtime/join_handle.h"
 #include "runtime/spin_lock.h"
+#include "runtime/sync/mutex.h"
 
 namespace curg::internal {
 
 // How long the writer may sleep: a quarter of a ring of `ring_bytes`, filled with records of
-// `depth_max` at `rate_hz`, but between 1 and 100 ms.
-std::chrono::nanoseconds DrainPeriod(int64_t rate_hz, size_t depth_max, size_t ring_bytes);
+// `depth_max` at `signal_hz`, but between 1 and 100 ms.
+std::chrono::nanoseconds DrainPeriod(int64_t signal_hz, size_t depth_max, size_t ring_bytes);
 
 // A request that one waits for and others make.
 class StopRequest {
@@ -46,51 +49,45 @@ class StopRequest {
   ClaimWaiter* waiter_ = nullptr;  // guarded by lock_
 };
 
-// One profile, from arming to the value. Owner only: one task or plain thread, but for RequestStop.
+// Thread-safe, from tasks and plain threads; calls wait for each other.
 class ProfWriter {
  public:
-  struct Options {
-    SamplerOptions sampler;
-    size_t map_bytes_max = 32 << 20;
-  };
+  // The process's one. Never destroyed.
+  static ProfWriter& Get();
 
-  explicit ProfWriter(const Options& options);
+  // Begins to deliver samples to `consumer`; the first one compiles the unwind tables and arms the
+  // timers. Errors: the kernel refuses the handler or the engine that was asked for
+  // (UNAVAILABLE, PERMISSION_DENIED ...), or another one is in use (FAILED_PRECONDITION).
+  // Blocks: the thread, for milliseconds. Throws what starting a task throws; nothing runs then.
+  absl::Status Add(ProfConsumer& consumer);
 
-  // Compiles the unwind tables and arms the timers. Blocks: the thread, for milliseconds.
-  absl::Status Start();
-
-  // Drains the buffers until a stop is requested, then disarms the timers, drains what is left, and
-  // returns the profile, which holds every record that was written.
-  // Requires: Start. Blocks: the task (or the plain thread).
-  CpuProfile Run();
-
-  // Lets Run end. Thread-safe. Blocks: nothing.
-  void RequestStop() { stop_.Make(); }
-
-  // Takes the records of one buffer into the profile. Run does it with every buffer there is.
-  void Drain(ProfBuf& buffer);
-
-  // The profile of what was drained so far; the writer is empty afterwards. Run ends with it.
-  CpuProfile Finish();
+  // Delivers what was sampled up to now, and no more. The last one to go disarms the timers; when
+  // that returns, no handler is at work and the writer task has ended.
+  // Blocks: the task or the plain thread.
+  CpuProfile Remove(ProfConsumer& consumer);
 
  private:
-  void DrainAll();
-  void Look();
-  void CountShape(StackShape shape);
-  void AddSample(const ProfHeader& header, std::span<const uintptr_t> pcs);
-  std::span<const uintptr_t> WithRoot(const ProfHeader& header, std::span<const uintptr_t> pcs);
-  void NoteTrouble(CpuProfileQuality& quality) const;
+  struct Loop {
+    StopRequest stop;
+  };
 
-  const Options options_;
-  StopRequest stop_;
-  ProfMap map_;
-  MappingRecorder mappings_;
-  CpuProfileQuality quality_;
-  std::vector<uintptr_t> stack_;  // scratch of WithRoot
-  absl::Time start_ = absl::InfinitePast();
-  absl::Duration cpu_start_;
-  absl::Duration cpu_end_;
-  int64_t stale_start_ = 0;
+  ProfWriter() = default;
+
+  // All of these: with mutex_ held.
+  absl::Status StartOrJoin(ProfConsumer& consumer);
+  void Adjust();
+  void StartLoop();
+  void StopLoop();
+  void DrainAll(bool level);
+  void Look();
+
+  void Run(Loop& loop);
+
+  Mutex mutex_;
+  // guarded by mutex_
+  SampleDelivery delivery_;
+  std::shared_ptr<Loop> loop_;  // null: nobody profiles
+  JoinHandle<void> task_;
 };
 
 }  // namespace curg::internal

@@ -11,6 +11,7 @@ namespace curg {
 CURG_PSEUDO_FRAME(TaskSwitch)
 CURG_PSEUDO_FRAME(LostSamples)
 CURG_PSEUDO_FRAME(OverflowBucket)
+CURG_PSEUDO_FRAME(NotSampled)
 CURG_PSEUDO_FRAME(TruncatedStack)
 CURG_PSEUDO_FRAME(BrokenStack)
 CURG_PSEUDO_FRAME(UnknownStack)

@@ -2,16 +2,22 @@
 #include "profiler/sampler.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <span>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "profiler/cpu_timer.h"
+#include "profiler/perf_event.h"
 #include "profiler/proc_self.h"
+#include "profiler/sigprof.h"
 #include "runtime/check.h"
 
 namespace curg::internal {
@@ -42,7 +48,23 @@ int64_t RandomFirst(uint64_t& state, int64_t period_ns) {
   return 1 + static_cast<int64_t>(x % static_cast<uint64_t>(period_ns));
 }
 
+// The upper half of the descriptors is the program's, whatever the number of threads.
+int DescriptorsMax() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 512;
+  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur / 2, 1 << 20));
+}
+
 }  // namespace
+
+int64_t Sampler::SignalHzMax(const SamplerOptions& options) {
+  const int64_t hz = 1'000'000'000 / options.period_ns;
+  return options.engine == CpuEngine::kTimer ? std::min(hz, kSlowHz) : hz;
+}
+
+size_t Sampler::OtherBufferBytes(const SamplerOptions& options) {
+  return SignalHzMax(options) > kSlowHz ? kWorkerBufferBytes : kOtherBufferBytes;
+}
 
 Sampler& Sampler::Get() {
   static Sampler* const sampler = new Sampler;
@@ -57,6 +79,9 @@ absl::Status Sampler::Start(const SamplerOptions& options) {
     CURG_CHECK(!running_, "stop the sampler before starting it again");
     options_ = options;
     counts_ = {};
+    armed_by_.clear();
+    if (absl::Status status = ChooseEngine(); !status.ok()) return status;
+    counts_.chosen = options_.engine;
     running_ = true;
     scanned_ = false;
     observing = std::exchange(observing_, true);
@@ -82,10 +107,34 @@ void Sampler::Stop() {
 
 SamplerCounts Sampler::counts() const {
   const std::lock_guard lock(mutex_);
-  return counts_;
+  SamplerCounts counts = counts_;
+  const bool one = armed_by_.size() <= 1;
+  counts.engine = one ? EngineName(options_.engine) : "";
+  for (const auto& [engine, threads] : armed_by_) {
+    if (one) break;
+    absl::StrAppend(&counts.engine, counts.engine.empty() ? "" : ", ", EngineName(engine), " (",
+                    threads, " threads)");
+  }
+  return counts;
+}
+
+SamplerOptions Sampler::options() const {
+  const std::lock_guard lock(mutex_);
+  return options_;
+}
+
+void Sampler::SetPeriod(int64_t period_ns) {
+  const std::lock_guard lock(mutex_);
+  options_.period_ns = period_ns;
+  for (auto& [tid, thread] : threads_) {
+    if (thread.sampler == nullptr) continue;
+    Credit(CountFrom::kNow, *thread.sampler);
+    thread.sampler->source->Start(RandomFirst(random_state_, period_ns), period_ns);
+  }
 }
 
 void Sampler::OnThreadBegin(KnownThread& thread) {
+  if (thread.tid == gettid()) LearnThreadId();
   const std::lock_guard lock(mutex_);
   if (running_) ArmKnown(thread);
 }
@@ -111,11 +160,11 @@ void Sampler::ArmKnown(const KnownThread& thread) {
     threads_.erase(it);
   }
   Arm(thread.tid, /*known=*/true, CountFrom::kNow,
-      thread.kind == ThreadKind::kWorker ? kWorkerBufferBytes : kOtherBufferBytes);
+      thread.kind == ThreadKind::kWorker ? kWorkerBufferBytes : OtherBufferBytes(options_));
 }
 
 void Sampler::ArmForeign(pid_t tid, CountFrom from) {
-  Arm(tid, /*known=*/false, from, kOtherBufferBytes);
+  Arm(tid, /*known=*/false, from, OtherBufferBytes(options_));
 }
 
 void Sampler::Arm(pid_t tid, bool known, CountFrom from, size_t buffer_bytes) {
@@ -125,6 +174,7 @@ void Sampler::Arm(pid_t tid, bool known, CountFrom from, size_t buffer_bytes) {
   threads_[tid] = thread;
   if (status.ok()) {
     ++counts_.threads;
+    ++armed_by_[thread.sampler->engine];
     return;
   }
   ++counts_.threads_refused;
@@ -135,40 +185,95 @@ absl::Status Sampler::TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thr
   ThreadSampler* const sampler = AcquireRecord();
   if (sampler == nullptr) return absl::ResourceExhaustedError("more than 65536 threads");
   const uint64_t ticket = ThreadSamplerTable::Ticket(sampler->index, ++generation_);
-  const absl::StatusOr<CpuTimer> timer = CreateCpuTimer(tid, ticket);
-  if (!timer.ok()) {
+  absl::StatusOr<std::unique_ptr<SampleSource>> source = NewSource(tid, ticket, sampler->engine);
+  if (!source.ok()) {
     free_records_.push_back(sampler);
-    return timer.status();
+    return source.status();
   }
   sampler->buffer = NewBuffer(buffer_bytes, options_.depth_max);
   if (sampler->buffer == nullptr) {
-    DeleteCpuTimer(*timer);
     free_records_.push_back(sampler);
     return absl::ResourceExhaustedError("no memory for a prof buffer");
   }
   sampler->unknown_sp.store(0, std::memory_order_relaxed);  // relaxed: published below
   sampler->stack.store(0, std::memory_order_relaxed);
-  // release: pairs with the acquire in ForEachBuffer()
+  sampler->tid = tid;
+  sampler->known = thread.known;
+  sampler->source = *std::move(source);
+  sampler->final_count = std::nullopt;
+  sampler->credit = {};
+  Credit(from, *sampler);
+  // release: pairs with the acquire in ForEachThread()
   sampler->state.store(ThreadSampler::State::kArmed, std::memory_order_release);
   // seq_cst: pairs with the load in the handler. Before the timer can fire.
   sampler->armed_as.store(ticket, std::memory_order_seq_cst);
   thread.sampler = sampler;
-  thread.timer = *timer;
-  StartCpuTimer(*timer, from, RandomFirst(random_state_, options_.period_ns), options_.period_ns);
+  sampler->source->Start(RandomFirst(random_state_, options_.period_ns), options_.period_ns);
   return absl::OkStatus();
+}
+
+// With mutex_ held. Tries it on the calling thread.
+absl::Status Sampler::ChooseEngine() {
+  const CpuEngine wanted = options_.engine;
+  may_fall_back_ = wanted == CpuEngine::kAuto;
+  if (wanted == CpuEngine::kTimer) return absl::OkStatus();
+  if (wanted == CpuEngine::kAuto) options_.engine = CpuEngine::kPerf;
+  const auto tried =
+      NewPerfEvent(options_.engine, gettid(), /*ticket=*/0, options_.period_ns, DescriptorsMax());
+  if (tried.ok()) return absl::OkStatus();
+  if (!may_fall_back_) return tried.status();
+  options_.engine = CpuEngine::kTimer;
+  counts_.fallback = absl::StrCat("Sampled by timers, which the kernel looks at in its tick only: ",
+                                  tried.status().message(), ".");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<SampleSource>> Sampler::NewSource(pid_t tid, uint64_t ticket,
+                                                                 CpuEngine& engine) {
+  engine = options_.engine;
+  if (engine == CpuEngine::kTimer) return NewCpuTimer(tid, ticket);
+  absl::StatusOr<std::unique_ptr<SampleSource>> source =
+      NewPerfEvent(engine, tid, ticket, options_.period_ns,
+                   may_fall_back_ ? DescriptorsMax() : std::numeric_limits<int>::max());
+  if (source.ok() || absl::IsNotFound(source.status()) || !may_fall_back_) return source;
+  if (counts_.fallback.empty()) {
+    counts_.fallback = absl::StrCat("Some threads were sampled by timers, which the kernel looks at in "
+                                    "its tick only: ", source.status().message(), ".");
+  }
+  engine = CpuEngine::kTimer;
+  return NewCpuTimer(tid, ticket);
+}
+
+// A thread the runtime knows says what it has used when it ends, and a perf event tells it even
+// later: so their credit never needs to exceed the counter. A timer of another thread goes with it,
+// and the part of a period after the last signal is lost: made up for by the first signal, which
+// counts as a whole period although it comes, on average, after half of one.
+void Sampler::Credit(CountFrom from, ThreadSampler& sampler) const {
+  // A timer's signal may wait for the kernel's tick, which comes every 10 ms at least.
+  constexpr int64_t kLateMax = 20'000'000;
+  const int64_t period = options_.period_ns;
+  const bool timer = sampler.engine == CpuEngine::kTimer;
+  sampler.timed = CountsTime(sampler.engine);
+  sampler.period = sampler.timed ? period : 1;
+  sampler.credit.behind_max = !sampler.timed ? 0 : timer ? period + kLateMax : 2 * period;
+  sampler.credit.ahead_max = timer && !sampler.known ? period : 0;
+  if (from == CountFrom::kNow || !sampler.timed) return;
+  sampler.credit.given = -ThreadCpuNs(sampler.tid).value_or(0);
+  sampler.credit.level_next = true;
 }
 
 void Sampler::Disarm(Thread& thread) {
   ThreadSampler* const sampler = std::exchange(thread.sampler, nullptr);
   if (sampler == nullptr) return;
-  DeleteCpuTimer(thread.timer);
+  sampler->final_count = sampler->source->Count();
+  sampler->source = nullptr;
   // seq_cst: pair with the handler's; see the protocol in thread_sampler.h.
   sampler->armed_as.store(0, std::memory_order_seq_cst);
   while (sampler->handlers.load(std::memory_order_seq_cst) != 0) {
     // The thread was preempted in its handler, or runs it on another CPU.
     std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
-  // release: pairs with the acquire in ForEachBuffer()
+  // release: pairs with the acquire in ForEachThread()
   sampler->state.store(ThreadSampler::State::kEnded, std::memory_order_release);
 }
 
@@ -180,12 +285,12 @@ ThreadSampler* Sampler::AcquireRecord() {
   }
   const size_t index = records_used_.load(std::memory_order_relaxed);  // relaxed: under mutex_
   ThreadSampler* const sampler = thread_samplers.At(index);
-  // release: pairs with the acquire in ForEachBuffer()
+  // release: pairs with the acquire in ForEachThread()
   if (sampler != nullptr) records_used_.store(index + 1, std::memory_order_release);
   return sampler;
 }
 
-void Sampler::ForEachBuffer(absl::FunctionRef<void(ProfBuf&)> visit) {
+void Sampler::ForEachThread(absl::FunctionRef<void(ThreadSampler&, bool)> visit) {
   // acquire: pairs with the release in AcquireRecord()
   const size_t used = records_used_.load(std::memory_order_acquire);
   for (size_t i = 0; i < used; ++i) {
@@ -193,13 +298,19 @@ void Sampler::ForEachBuffer(absl::FunctionRef<void(ProfBuf&)> visit) {
     // acquire: pairs with the releases in TryArm() and Disarm()
     const ThreadSampler::State state = sampler.state.load(std::memory_order_acquire);
     if (state == ThreadSampler::State::kFree) continue;
-    visit(*sampler.buffer);
-    if (state != ThreadSampler::State::kEnded) continue;
+    const bool ended = state == ThreadSampler::State::kEnded;
+    visit(sampler, ended);
+    if (!ended) continue;
     DeleteBuffer(std::exchange(sampler.buffer, nullptr));
     const std::lock_guard lock(mutex_);
     sampler.state.store(ThreadSampler::State::kFree, std::memory_order_relaxed);  // relaxed: mutex_
     free_records_.push_back(&sampler);
   }
+}
+
+std::optional<int64_t> Sampler::CountOf(const ThreadSampler& thread) {
+  const std::lock_guard lock(mutex_);
+  return thread.source != nullptr ? thread.source->Count() : thread.final_count;
 }
 
 void Sampler::ScanThreads() {
@@ -240,12 +351,12 @@ bool Sampler::IsGone(pid_t tid, Thread& thread, const std::vector<pid_t>& alive)
   // A thread that ended takes far less than two scans to disappear from the kernel's list.
   constexpr int kScansToDisappear = 2;
   if (thread.scans_since_end >= 0) return ++thread.scans_since_end >= kScansToDisappear;
-  return thread.sampler != nullptr && CpuTimerThreadGone(thread.timer);
+  return thread.sampler != nullptr && thread.sampler->source->ThreadGone();
 }
 
 void Sampler::FindUnknownStacks() {
   std::vector<ProcMapping> mappings;
-  const size_t used = records_used_.load(std::memory_order_acquire);  // acquire: as ForEachBuffer
+  const size_t used = records_used_.load(std::memory_order_acquire);  // acquire: as ForEachThread
   for (size_t i = 0; i < used; ++i) {
     ThreadSampler& sampler = *thread_samplers.At(i);
     const uintptr_t sp = sampler.unknown_sp.exchange(0, std::memory_order_relaxed);

@@ -17,14 +17,18 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "profiler/cpu_timer.h"
+#include "absl/status/statusor.h"
+#include "profiler/cpu_engine.h"
+#include "profiler/sample_source.h"
 #include "profiler/thread_sampler.h"
 #include "runtime/thread_registry.h"
 
@@ -33,6 +37,7 @@ namespace curg::internal {
 struct SamplerOptions {
   int64_t period_ns = 10'000'000;
   size_t depth_max = 128;
+  CpuEngine engine = CpuEngine::kAuto;
 };
 
 // How the arming went, since Start.
@@ -40,24 +45,37 @@ struct SamplerCounts {
   int64_t threads = 0;          // armed
   int64_t threads_refused = 0;  // not armed
   std::string refusal;          // why, of the first
+  CpuEngine chosen = CpuEngine::kTimer;
+  std::string engine;           // what was used: its name, or names and on how many threads each
+  std::string fallback;         // why it is not a better one, in a sentence; empty: it is the best
   std::string scan_failure;     // why foreign threads could not be found; empty: they could
 };
+
+// From when on a thread's CPU time counts.
+enum class CountFrom : uint8_t { kNow, kBirth };
 
 class Sampler final : public ThreadObserver {
  public:
   static constexpr size_t kWorkerBufferBytes = 256 << 10;
-  static constexpr size_t kOtherBufferBytes = 32 << 10;
+  static constexpr size_t kOtherBufferBytes = 32 << 10;  // where no more than kSlowHz signals come
+  static constexpr int64_t kSlowHz = 1000;
+
+  // Signals a second of CPU that come at most; the kernel's tick bounds those of timers.
+  static int64_t SignalHzMax(const SamplerOptions& options);
+  // Bytes of the buffer of a thread that is no worker.
+  static size_t OtherBufferBytes(const SamplerOptions& options);
 
   // The process's one sampler. Never destroyed: a late signal may come at any time.
   static Sampler& Get();
 
-  // Installs the handler and arms every thread there is. Threads whose timer the kernel refuses are
-  // counted and left alone.
+  // Installs the handler, chooses the engine, and arms every thread there is. Threads that the kernel
+  // refuses are counted and left alone. Errors: those of the engine that was asked for, if the calling
+  // thread cannot have it.
   // Requires: stopped. Owner only: the profiler. Blocks: the thread.
   absl::Status Start(const SamplerOptions& options);
 
   // Arms threads that are new, and forgets those that are gone. What a new one has used since its
-  // birth is credited to its first sample.
+  // birth is credited to its first samples.
   // Owner only: the writer task. Blocks: the thread.
   void ScanThreads();
 
@@ -65,18 +83,29 @@ class Sampler final : public ThreadObserver {
   // Owner only: the writer task. Blocks: the thread.
   void FindUnknownStacks();
 
-  // Calls `visit` with each buffer that may hold records, and frees those of threads that have
-  // ended, once they are visited.
+  // Calls `visit(thread, ended)` with each thread whose buffer may hold records, and frees those of
+  // threads that have ended, once they are visited.
   // Owner only: the writer task; `visit` may read the buffer.
-  void ForEachBuffer(absl::FunctionRef<void(ProfBuf&)> visit);
+  void ForEachThread(absl::FunctionRef<void(ThreadSampler&, bool ended)> visit);
+
+  // What the thread has used since it was armed; none where nobody can know any more.
+  // Owner only: the writer task.
+  std::optional<int64_t> CountOf(const ThreadSampler& thread);
+
+  // Changes the rate of all threads, present and future.
+  // Owner only: the writer task, which has read all buffers. Blocks: the thread.
+  void SetPeriod(int64_t period_ns);
 
   // Disarms every thread. When it returns, no handler writes to any buffer, and the next
-  // ForEachBuffer finds all that was written.
+  // ForEachThread finds all that was written.
   // Owner only: the writer task. Blocks: the thread, while a handler is at work.
   void Stop();
 
   // Thread-safe.
   SamplerCounts counts() const;
+
+  // Thread-safe.
+  SamplerOptions options() const;
 
   void OnThreadBegin(KnownThread& thread) override;
   void OnThreadEnd(KnownThread& thread) override;
@@ -85,7 +114,6 @@ class Sampler final : public ThreadObserver {
   struct Thread {
     bool known = false;
     ThreadSampler* sampler = nullptr;  // null: refused, or ended
-    CpuTimer timer = -1;
     int scans_since_end = -1;  // -1: it has not ended
   };
 
@@ -95,6 +123,10 @@ class Sampler final : public ThreadObserver {
   void ArmForeign(pid_t tid, CountFrom from);
   void Arm(pid_t tid, bool known, CountFrom from, size_t buffer_bytes);
   absl::Status TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thread& thread);
+  absl::Status ChooseEngine();
+  absl::StatusOr<std::unique_ptr<SampleSource>> NewSource(pid_t tid, uint64_t ticket,
+                                                          CpuEngine& engine);
+  void Credit(CountFrom from, ThreadSampler& sampler) const;
   void Disarm(Thread& thread);
   ThreadSampler* AcquireRecord();
   void ForgetGoneThreads(const std::vector<pid_t>& alive);
@@ -105,7 +137,9 @@ class Sampler final : public ThreadObserver {
   bool running_ = false;
   bool observing_ = false;
   bool scanned_ = false;  // since Start: a thread that is new now is newly born
-  SamplerOptions options_;
+  SamplerOptions options_;      // with the engine that was chosen
+  bool may_fall_back_ = false;  // to timers, thread by thread
+  absl::flat_hash_map<CpuEngine, int64_t> armed_by_;
   SamplerCounts counts_;
   absl::flat_hash_map<pid_t, Thread> threads_;
   std::vector<ThreadSampler*> free_records_;

@@ -2,6 +2,7 @@
 #include "profiler/sigprof.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 #include <atomic>
 
@@ -18,6 +19,7 @@ namespace {
 
 CURG_INITIAL_EXEC constinit thread_local bool in_sigprof = false;
 CURG_INITIAL_EXEC constinit thread_local bool passing_on = false;
+CURG_INITIAL_EXEC constinit thread_local pid_t thread_id = 0;  // 0: not known yet
 
 std::atomic<int64_t> stale_signals{0};
 std::atomic<void (*)(int, siginfo_t*, void*)> previous_with_info{nullptr};
@@ -37,14 +39,44 @@ void PassOn(int signal, siginfo_t* info, void* context) {
   passing_on = false;
 }
 
-void RecordIfArmed(uint64_t ticket, const ucontext_t& context, int64_t periods) {
-  ThreadSampler* const sampler = thread_samplers.Find(ticket);
+// No function of the C library's: the list of what the handler calls stays short.
+pid_t ThreadId() {
+  if (thread_id == 0) [[unlikely]] {
+    long result = SYS_gettid;
+    asm volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
+    thread_id = static_cast<pid_t>(result);
+  }
+  return thread_id;
+}
+
+// What made the signal come, if it is ours.
+struct Origin {
+  uint64_t ticket = 0;  // 0: it is not
+  int64_t periods = 1;
+  bool by_descriptor = false;  // the ticket may be another thread's
+};
+
+Origin OriginOf(const siginfo_t& info) {
+  if (info.si_code == SI_TIMER) {
+    const uint64_t ticket = reinterpret_cast<uintptr_t>(info.si_value.sival_ptr);
+    if (!ThreadSamplerTable::IsTicket(ticket)) return {};
+    return {.ticket = ticket, .periods = 1 + int64_t{info.si_overrun}};
+  }
+  if (info.si_code >= POLL_IN && info.si_code <= POLL_HUP) {
+    return {.ticket = descriptor_tickets.Get(info.si_fd), .by_descriptor = true};
+  }
+  return {};
+}
+
+void RecordIfArmed(const Origin& origin, const ucontext_t& context) {
+  ThreadSampler* const sampler = thread_samplers.Find(origin.ticket);
   bool armed = false;
   if (sampler != nullptr) {
     // Both seq_cst: pair with Sampler's Disarm(); see the protocol in thread_sampler.h.
     sampler->handlers.fetch_add(1, std::memory_order_seq_cst);
-    armed = sampler->armed_as.load(std::memory_order_seq_cst) == ticket;
-    if (armed) RecordSample(*sampler, context, periods);
+    armed = sampler->armed_as.load(std::memory_order_seq_cst) == origin.ticket &&
+            (!origin.by_descriptor || sampler->tid == ThreadId());
+    if (armed) RecordSample(*sampler, context, origin.periods);
     sampler->handlers.fetch_sub(1,
                                 std::memory_order_release);  // release: pairs with Disarm()'s load
   }
@@ -145,10 +177,9 @@ void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t per
 
 void OnSigprof(int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
-  const uint64_t ticket = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
-  if (info->si_code == SI_TIMER && ThreadSamplerTable::IsTicket(ticket)) {
+  if (const Origin origin = OriginOf(*info); origin.ticket != 0) {
     in_sigprof = true;
-    RecordIfArmed(ticket, *static_cast<ucontext_t*>(context), 1 + int64_t{info->si_overrun});
+    RecordIfArmed(origin, *static_cast<ucontext_t*>(context));
     in_sigprof = false;
   } else {
     PassOn(signal, info, context);
@@ -163,6 +194,8 @@ void SetSigprofPrevious(SigprofPrevious previous) {
 }
 
 int64_t StaleSigprofs() { return stale_signals.load(std::memory_order_relaxed); }
+
+void LearnThreadId() { ThreadId(); }
 
 bool InSigprof() { return in_sigprof; }
 

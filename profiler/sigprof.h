@@ -2,10 +2,11 @@
 //
 // The SIGPROF handler. Chapter 2 of the life of a sample (profiler/README.md).
 //
-//   CPU timer --signal--> OnSigprof --> WhereAmI, WalkStack --> ProfBuf
+//   CPU timer or perf event --signal--> OnSigprof --> WhereAmI, WalkStack --> ProfBuf
 //
-// It takes no lock, allocates nothing, makes no system call, and touches nothing of a thread but
-// its own ThreadSampler. This file and all it calls are built without the thread sanitizer's
+// It takes no lock, allocates nothing, makes no system call (but one, gettid, at the first signal of a
+// perf event on a thread that nobody called LearnThreadId on), and touches nothing of a thread but its
+// own ThreadSampler. This file and all it calls are built without the thread sanitizer's
 // instrumentation.
 #pragma once
 
@@ -35,6 +36,10 @@ void SetSigprofPrevious(SigprofPrevious previous);
 // Signals of timers that were gone already, since the process started.
 // Thread-safe.
 int64_t StaleSigprofs();
+
+// Learns the calling thread's id, so that its first perf_event signal need not ask for it.
+// Async-signal-safe.
+void LearnThreadId();
 
 // True while this thread is in OnSigprof, except where it passes a foreign signal on.
 // Async-signal-safe.

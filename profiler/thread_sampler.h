@@ -23,8 +23,15 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 
+#include <sys/types.h>
+
+#include "profiler/cpu_engine.h"
 #include "profiler/prof_buf.h"
+#include "profiler/sample_source.h"
+#include "profiler/thread_credit.h"
 #include "runtime/stack_bounds.h"
 
 namespace curg::internal {
@@ -47,6 +54,18 @@ struct ThreadSampler {
 
   // Written before armed_as or state say that it is there (release), so plain.
   ProfBuf* buffer = nullptr;
+  pid_t tid = 0;
+  bool known = false;  // to the runtime
+  CpuEngine engine = CpuEngine::kTimer;
+  bool timed = true;  // it counts time, not events
+
+  // The writer task's, once state says that it is there.
+  int64_t period = 0;  // what one period of a signal weighs
+  ThreadCredit credit;
+
+  // Guarded by the sampler's lock; final_count is also the writer's once state says kEnded.
+  std::unique_ptr<SampleSource> source;
+  std::optional<int64_t> final_count;
 
   // kArmed -> kEnded by whoever disarms, kEnded -> kFree by the writer task alone.
   std::atomic<State> state{State::kFree};
@@ -98,5 +117,35 @@ static_assert(ThreadSamplerTable::kChunk * ThreadSamplerTable::kChunks <= 0x1000
 
 // The process's one table.
 extern constinit ThreadSamplerTable thread_samplers;
+
+// The ticket of each descriptor that a perf event has or had: its signals name the descriptor. Another
+// event may have the number by the time a late one arrives, so the handler also asks whether the
+// record is its own thread's.
+class DescriptorTickets {
+ public:
+  static constexpr size_t kChunk = 1024;
+  static constexpr size_t kChunks = 1024;
+
+  // 0: none.
+  // Async-signal-safe.
+  [[gnu::always_inline]] uint64_t Get(int fd) const {
+    const auto index = static_cast<size_t>(fd);
+    if (fd < 0 || index >= kChunk * kChunks) return 0;
+    // acquire: pairs with the release in Set()
+    const std::atomic<uint64_t>* const chunk =
+        chunks_[index / kChunk].load(std::memory_order_acquire);
+    // relaxed: the record says whether it is armed under that ticket
+    return chunk == nullptr ? 0 : chunk[index % kChunk].load(std::memory_order_relaxed);
+  }
+
+  // False: there is no room for a descriptor that high.
+  // Not async-signal-safe: allocates. One caller at a time.
+  bool Set(int fd, uint64_t ticket);
+
+ private:
+  std::atomic<std::atomic<uint64_t>*> chunks_[kChunks] = {};
+};
+
+extern constinit DescriptorTickets descriptor_tickets;
 
 }  // namespace curg::internal

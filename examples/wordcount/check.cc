@@ -20,7 +20,7 @@ constexpr double kLabelledBound = 0.99;
 constexpr double kCpuBound = 0.05;
 constexpr double kCpuSeconds = 10;  // what the bounds are meant for
 
-// What the profile says, in periods but for the samples.
+// What the profile says, in nanoseconds but for the samples.
 struct Seen {
   PhaseTimes by_phase = {};
   int64_t all = 0;
@@ -31,12 +31,12 @@ struct Seen {
 Seen Look(const curg::CpuProfile& profile) {
   Seen seen;
   for (const curg::LabelSum& sum : curg::SumByLabel(profile, {"phase"})) {
-    seen.all += sum.periods;
+    seen.all += sum.weight;
     if (sum.kind != curg::SampleKind::kTask) continue;
     seen.task_samples += sum.samples;
     if (sum.Labelled()) seen.labelled_samples += sum.samples;
     for (size_t i = 0; i < kPhases.size(); ++i) {
-      if (sum.values[0] == PhaseName(kPhases[i])) seen.by_phase[i] += sum.periods;
+      if (sum.values[0] == PhaseName(kPhases[i])) seen.by_phase[i] += sum.weight;
     }
   }
   return seen;
@@ -75,8 +75,7 @@ CheckResult CheckProfile(const curg::CpuProfile& profile, const PhaseTimes& cloc
                         "  task samples with a phase            %6.2f%%   at least 99%%: %s\n",
                         100 * labelled, verdict(labelled >= kLabelledBound));
   const double cpu_s = absl::ToDoubleSeconds(profile.quality.cpu_time);
-  const double seen_s =
-      static_cast<double>(seen.all) * static_cast<double>(profile.period_ns) * 1e-9;
+  const double seen_s = static_cast<double>(seen.all) * 1e-9;
   absl::StrAppendFormat(
       &result.table, "  CPU time (clock: getrusage)  %6.2fs   %6.2fs   within 5%% (%+.2f%%): %s\n",
       cpu_s, seen_s, 100 * (Ratio(seen_s, cpu_s) - 1),

@@ -15,13 +15,13 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-CpuProfileEntry Entry(Labels labels, int64_t samples, int64_t periods,
+CpuProfileEntry Entry(Labels labels, int64_t samples, int64_t weight,
                       SampleKind kind = SampleKind::kTask) {
   CpuProfileEntry entry;
   entry.tag = std::move(labels);
   entry.kind = kind;
   entry.samples = samples;
-  entry.periods = periods;
+  entry.weight = weight;
   return entry;
 }
 
@@ -32,7 +32,7 @@ std::vector<std::string> Lines(const std::vector<LabelSum>& sums) {
     std::string line;
     for (const auto& value : sum.values) absl::StrAppend(&line, value.value_or("-"), ",");
     lines.push_back(absl::StrCat(line, " ", static_cast<int>(sum.kind), " ", sum.samples, " ",
-                                 sum.periods, sum.Labelled() ? " labelled" : ""));
+                                 sum.weight, sum.Labelled() ? " labelled" : ""));
   }
   return lines;
 }

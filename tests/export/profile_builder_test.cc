@@ -60,7 +60,7 @@ CpuProfileEntry Entry(std::vector<uintptr_t> pcs, int64_t samples = 1, Labels la
   CpuProfileEntry entry;
   entry.pcs = std::move(pcs);
   entry.samples = samples;
-  entry.periods = samples;
+  entry.weight = samples * kPeriodNs;
   entry.tag = labels;
   return entry;
 }
@@ -176,10 +176,10 @@ TEST(ProfileBuilder, NamesWithoutASystemNameKeepTheirParentheses) {
   EXPECT_EQ(Text(built, built.function(1).system_name()), "");
 }
 
-TEST(ProfileBuilder, TimeIsPeriodsAndCountIsSignals) {
+TEST(ProfileBuilder, TimeIsWeightAndCountIsSignals) {
   CpuProfile profile = Base();
   profile.entries = {Entry({0x1100}, 3)};
-  profile.entries[0].periods = 7;  // with four overruns
+  profile.entries[0].weight = 7 * kPeriodNs;  // with four overruns
   Symbols symbols;
   EXPECT_THAT(Lines(BuildProfile(profile, symbols)), ElementsAre("3 14000000: 0x1100"));
 }
@@ -236,7 +236,7 @@ TEST(ProfileBuilder, LostSamplesAreVisible) {
     if (with_pseudo_frame) overflow.pcs = {internal::PseudoLeaf(&OverflowBucket)};
     profile.entries = {lost, overflow};
     profile.quality.lost_samples = 4242;
-    profile.quality.lost_periods = 4242;
+    profile.quality.lost_weight = 4242 * kPeriodNs;
     Symbols symbols;
     const Profile built = BuildProfile(profile, symbols);
     EXPECT_THAT(Lines(built), ElementsAre("4242 8484000000: curg::LostSamples",
@@ -423,8 +423,8 @@ TEST(ProfileBuilder, CommentsReportTheQuality) {
   EXPECT_THAT(
       Comments(BuildProfile(profile, symbols)),
       ElementsAre("curg: engine: posix-cpu-timer", "curg: period: 2ms (500 Hz)",
-                  "curg: samples: 100, for 100 periods (overruns: 3)",
-                  "curg: cpu time: 200ms sampled of 250ms used (80.0%)",
+                  "curg: samples: 100 (overruns: 3)",
+                  "curg: cpu time: 200ms credited of 250ms used (80.0%)",
                   "curg: achieved rate: 400.0 samples a second of CPU time",
                   "curg: shares: tasks 90.0%, runtime 0.0%, foreign threads 10.0%",
                   "curg: threads: 7", "curg: in a task switch: 9 samples",

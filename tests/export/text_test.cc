@@ -41,7 +41,7 @@ void Add(CpuProfile& profile, int64_t samples, std::vector<uintptr_t> pcs, Label
   entry.tag = labels;
   entry.kind = kind;
   entry.samples = samples;
-  entry.periods = samples;
+  entry.weight = samples * profile.period_ns;
 }
 
 CpuProfile Labelled() {
@@ -179,7 +179,7 @@ TEST(Text, FewSamplesAreRough) {
 TEST(Text, LossesAreSaid) {
   CpuProfile profile = Labelled();
   profile.quality.lost_samples = 3;
-  profile.quality.lost_periods = 5;
+  profile.quality.lost_weight = 50'000'000;
   profile.quality.truncated = 7;
   const std::string table = CpuByLabel(profile, {"phase"});
   EXPECT_THAT(table, HasSubstr("warning: lost: 3 samples (50ms) found no room in a prof buffer\n"));

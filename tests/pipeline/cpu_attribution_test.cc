@@ -60,17 +60,17 @@ std::string_view LabelOf(const CpuProfileEntry& entry, std::string_view key) {
   return Labels::FromTag(entry.tag).Get(key).value_or("");
 }
 
-int64_t PeriodsOf(const CpuProfile& profile,
+int64_t WeightOf(const CpuProfile& profile,
                   const std::function<bool(const CpuProfileEntry&)>& which) {
-  int64_t periods = 0;
+  int64_t weight = 0;
   for (const CpuProfileEntry& entry : profile.entries) {
-    if (which(entry)) periods += entry.periods;
+    if (which(entry)) weight += entry.weight;
   }
-  return periods;
+  return weight;
 }
 
-int64_t TaskPeriods(const CpuProfile& profile) {
-  return PeriodsOf(profile, [](const CpuProfileEntry& e) { return e.kind == SampleKind::kTask; });
+int64_t TaskWeight(const CpuProfile& profile) {
+  return WeightOf(profile, [](const CpuProfileEntry& e) { return e.kind == SampleKind::kTask; });
 }
 
 // A stack belongs to one task, and says so: a hog's frames come with the hog's label and no
@@ -96,8 +96,8 @@ TEST(CpuAttribution, BothHogsShowUpWithTheirLabels) {
       for (int n = 0; n < 100; ++n) i == 0 ? HogA() : HogB();
     });
     ExpectNoMixture(profile);
-    const int64_t all = TaskPeriods(profile);
-    return PeriodsOf(profile, HasHogA) > all / 4 && PeriodsOf(profile, HasHogB) > all / 4;
+    const int64_t all = TaskWeight(profile);
+    return WeightOf(profile, HasHogA) > all / 4 && WeightOf(profile, HasHogB) > all / 4;
   }));
 }
 
@@ -132,11 +132,11 @@ TEST(CpuAttribution, LabelSharesAreThoseOfTheThreadClock) {
       return session.Stop();
     });
     ExpectNoMixture(profile);
-    const auto labelled = static_cast<double>(PeriodsOf(profile, [](const CpuProfileEntry& e) {
+    const auto labelled = static_cast<double>(WeightOf(profile, [](const CpuProfileEntry& e) {
       return e.kind == SampleKind::kTask && LabelOf(e, "test") == "shares";
     }));
-    EXPECT_GE(labelled, 0.99 * static_cast<double>(TaskPeriods(profile)));
-    a_share = static_cast<double>(PeriodsOf(
+    EXPECT_GE(labelled, 0.99 * static_cast<double>(TaskWeight(profile)));
+    a_share = static_cast<double>(WeightOf(
                   profile, [](const CpuProfileEntry& e) { return LabelOf(e, "job") == "a"; })) /
               labelled;
     a_clock = static_cast<double>(a_ns) / static_cast<double>(all_ns);
@@ -168,7 +168,7 @@ TEST(CpuAttribution, ChildrenInheritWhateverTheirLength) {
       for (JoinHandle<void>& child : children) child.Join();
     });
     ExpectNoMixture(profile);
-    return PeriodsOf(profile, HasHogA) > 20 && PeriodsOf(profile, HasHogB) > 20;
+    return WeightOf(profile, HasHogA) > 20'000'000 && WeightOf(profile, HasHogB) > 20'000'000;
   }));
 }
 
@@ -200,9 +200,9 @@ TEST(CpuAttribution, PlainThreadsHaveTheirOwnLabels) {
     a.join();
     const CpuProfile profile = session.Stop();
     ExpectNoMixture(profile);
-    return PeriodsOf(profile, [](const CpuProfileEntry& e) {
+    return WeightOf(profile, [](const CpuProfileEntry& e) {
              return e.kind == SampleKind::kForeign && HasHogA(e);
-           }) > 100;
+           }) > 100'000'000;
   }));
 }
 
@@ -234,7 +234,7 @@ TEST(CpuAttribution, AHeldWorkerIsProfiledLikeAnyOther) {
       holder.Join();
     });
     ExpectNoMixture(profile);
-    share = static_cast<double>(PeriodsOf(profile, HasHogA) * profile.period_ns) /
+    share = static_cast<double>(WeightOf(profile, HasHogA)) /
             static_cast<double>(held_cpu.count());
     return share > 0.93 && share < 1.05;
   })) << share;

@@ -54,7 +54,7 @@ Magnitudes Measure(int workers, milliseconds duration) {
     const CpuProfile profile = session.Stop();
     Magnitudes magnitudes = {.process = ProcessSeconds() - before};
     for (const CpuProfileEntry& entry : profile.entries) {
-      magnitudes.profile += 1e-9 * static_cast<double>(entry.periods * profile.period_ns);
+      magnitudes.profile += 1e-9 * static_cast<double>(entry.weight);
     }
     magnitudes.quality = absl::ToDoubleSeconds(profile.quality.cpu_time);
     EXPECT_EQ(profile.quality.lost_samples, 0);

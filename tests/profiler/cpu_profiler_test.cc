@@ -17,6 +17,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "labels/label_filter.h"
+#include "labels/labels.h"
 #include "profiler/pseudo_frames.h"
 #include "runtime/go.h"
 #include "tests/profiler/burn.h"
@@ -27,12 +29,13 @@ namespace {
 using internal::BurnCpu;
 using internal::ThreadCpu;
 using std::chrono::milliseconds;
+using testing::Contains;
 using testing::HasSubstr;
 
-int64_t TotalPeriods(const CpuProfile& profile) {
-  int64_t periods = 0;
-  for (const CpuProfileEntry& entry : profile.entries) periods += entry.periods;
-  return periods;
+int64_t TotalWeight(const CpuProfile& profile) {
+  int64_t weight = 0;
+  for (const CpuProfileEntry& entry : profile.entries) weight += entry.weight;
+  return weight;
 }
 
 int64_t TotalSamples(const CpuProfile& profile) {
@@ -58,28 +61,27 @@ TEST(StartCpuProfile, RefusesOptionsOutOfRange) {
   EXPECT_TRUE(StartCpuProfile().ok());  // none of these has claimed the profiler
 }
 
-TEST(StartCpuProfile, SaysWhoHoldsIt) {
-  CpuProfileSession session = StartCpuProfile({.holder = "the nightly run"}).value();
-  const auto second = StartCpuProfile();
-  ASSERT_FALSE(second.ok());
-  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(second.status().message()),
-              HasSubstr("the nightly run started it at 20"));
-  session.Stop();
-
+TEST(RunningCpuProfiles, SaysWho) {
+  EXPECT_TRUE(RunningCpuProfiles().empty());
+  CpuProfileSession named = StartCpuProfile({.holder = "the nightly run"}).value();
   CpuProfileSession here = StartCpuProfile().value();
-  EXPECT_THAT(std::string(StartCpuProfile().status().message()),
-              HasSubstr("cpu_profiler_test.cc:"));
+  const std::vector<std::string> lines = RunningCpuProfiles();
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr("the nightly run since 20"));
+  EXPECT_THAT(lines[1], HasSubstr("cpu_profiler_test.cc:"));
+  named.Stop();
+  EXPECT_EQ(RunningCpuProfiles().size(), 1u);
 }
 
 TEST(CpuProfileSession, DestroyingItStopsAndDiscards) {
   { const auto session = StartCpuProfile(); }
+  EXPECT_TRUE(RunningCpuProfiles().empty());
   CpuProfileSession session = StartCpuProfile().value();
   CpuProfileSession moved = std::move(session);
-  EXPECT_FALSE(StartCpuProfile().ok());  // moving it does not stop it
+  EXPECT_EQ(RunningCpuProfiles().size(), 1u);  // moving it does not stop it
   moved.Stop();
   session = StartCpuProfile().value();
-  EXPECT_FALSE(StartCpuProfile().ok());
+  EXPECT_EQ(RunningCpuProfiles().size(), 1u);
 }
 
 TEST(CpuProfileSession, StopsOnce) {
@@ -114,8 +116,7 @@ TEST(CpuProfiler, CreditsAPlainThreadsCpuTime) {
     const CpuProfile profile = session.Stop();
     EXPECT_EQ(profile.quality.lost_samples, 0);
     EXPECT_EQ(TotalSamples(profile), profile.quality.samples);
-    EXPECT_EQ(TotalPeriods(profile), profile.quality.periods);
-    share = static_cast<double>(TotalPeriods(profile) * profile.period_ns) /
+    share = static_cast<double>(TotalWeight(profile)) /
             static_cast<double>(used.count());
     if (share > 0.97 && share < 1.03) break;
   }
@@ -131,9 +132,9 @@ TEST(CpuProfiler, WalksForeignStacks) {
   int64_t deep = 0;
   for (const CpuProfileEntry& entry : profile.entries) {
     EXPECT_EQ(entry.kind == SampleKind::kTask, false);
-    if (entry.kind == SampleKind::kForeign && entry.pcs.size() > 50) deep += entry.periods;
+    if (entry.kind == SampleKind::kForeign && entry.pcs.size() > 50) deep += entry.weight;
   }
-  EXPECT_GT(deep, TotalPeriods(profile) / 2);
+  EXPECT_GT(deep, TotalWeight(profile) / 2);
 }
 
 TEST(CpuProfiler, MarksTruncatedStacks) {
@@ -156,10 +157,13 @@ TEST(CpuProfiler, BoundsItsMemory) {
   CpuProfileSession session = StartCpuProfile({.rate_hz = 1000, .map_bytes_max = 0}).value();
   BurnCpu(milliseconds(100));
   const CpuProfile profile = session.Stop();
-  ASSERT_EQ(profile.entries.size(), 1u);
+  ASSERT_FALSE(profile.entries.empty());
   EXPECT_EQ(profile.entries[0].kind, SampleKind::kOverflow);
   EXPECT_EQ(profile.quality.overflow_samples, profile.quality.samples);
-  EXPECT_EQ(profile.entries[0].periods, profile.quality.periods);
+  EXPECT_GT(profile.entries[0].weight, 80'000'000);
+  for (size_t i = 1; i < profile.entries.size(); ++i) {
+    EXPECT_EQ(profile.entries[i].kind, SampleKind::kNotSampled);
+  }
 }
 
 TEST(CpuProfiler, SurvivesThreadsThatComeAndGo) {
@@ -187,9 +191,9 @@ TEST(CpuProfiler, WorksFromTasksAndAcrossThreads) {
   const CpuProfile profile = session.Stop();  // by a plain thread, after the runtime's end
   int64_t of_tasks = 0;
   for (const CpuProfileEntry& entry : profile.entries) {
-    if (entry.kind == SampleKind::kTask) of_tasks += entry.periods;
+    if (entry.kind == SampleKind::kTask) of_tasks += entry.weight;
   }
-  EXPECT_GE(of_tasks, 80);
+  EXPECT_GE(of_tasks, 80'000'000);
   const CpuProfile within = curg::Run([] { return StartCpuProfile().value().Stop(); });
   EXPECT_EQ(within.period_ns, 10'000'000);
 }
@@ -219,6 +223,72 @@ TEST(CpuProfiler, WorksWhileEveryWorkerIsHeld) {
   });
   EXPECT_GT(profile.quality.samples, 0);
   EXPECT_EQ(profile.quality.lost_samples, 0);
+}
+
+// ---- Several at once.
+
+// Each has its own start, stop and rate; the nanoseconds of each are those of its own time.
+TEST(CpuProfiler, SeveralProfilesAtOnceEachCountTheirOwnTime) {
+  CpuProfileSession slow = StartCpuProfile({.rate_hz = 10}).value();
+  const std::chrono::nanoseconds begin = ThreadCpu();
+  BurnCpu(milliseconds(150));
+  const std::chrono::nanoseconds joined = ThreadCpu();
+  CpuProfileSession fast = StartCpuProfile({.rate_hz = 1000, .depth_max = 200}).value();
+  BurnCpu(milliseconds(250));
+  const CpuProfile fast_profile = fast.Stop();
+  const std::chrono::nanoseconds left = ThreadCpu();
+  BurnCpu(milliseconds(150));
+  const CpuProfile slow_profile = slow.Stop();
+  const std::chrono::nanoseconds end = ThreadCpu();
+
+  EXPECT_NEAR(static_cast<double>(TotalWeight(fast_profile)),
+              static_cast<double>((left - joined).count()), 15e6);
+  EXPECT_NEAR(static_cast<double>(TotalWeight(slow_profile)),
+              static_cast<double>((end - begin).count()), 30e6);
+  EXPECT_EQ(fast_profile.period_ns, 1'000'000);
+  EXPECT_GE(fast_profile.quality.samples, 15);
+  EXPECT_GE(slow_profile.quality.samples, fast_profile.quality.samples);  // it had all of them
+  EXPECT_EQ(slow_profile.period_ns, 1'000'000);
+  EXPECT_THAT(slow_profile.quality.notes, Contains(HasSubstr("another profile")));
+}
+
+TEST(CpuProfiler, KeepsWhatTheFilterAsksFor) {
+  curg::Run([] {
+    CpuProfileSession all = StartCpuProfile({.rate_hz = 1000}).value();
+    CpuProfileSession acme =
+        StartCpuProfile({.rate_hz = 100, .filter = HasLabel("tenant", "acme")}).value();
+    for (const char* const tenant : {"acme", "initech"}) {
+      const ScopedLabels labels({{"tenant", tenant}});
+      BurnCpu(milliseconds(200));
+    }
+    const CpuProfile of_acme = acme.Stop();
+    const CpuProfile of_all = all.Stop();
+    EXPECT_NEAR(static_cast<double>(TotalWeight(of_acme)), 200e6, 20e6);
+    EXPECT_GE(of_acme.quality.filtered_weight, 180'000'000);
+    EXPECT_NEAR(static_cast<double>(TotalWeight(of_all)), 400e6, 40e6);
+    for (const CpuProfileEntry& entry : of_acme.entries) {
+      EXPECT_EQ(Labels::FromTag(entry.tag).Get("tenant"), "acme");
+    }
+  });
+}
+
+TEST(CpuProfiler, ManyProfilesStartAndStopInParallel) {
+  std::atomic<int> stopped{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&stopped, i] {
+      for (int n = 0; n < 25; ++n) {
+        CpuProfileSession session =
+            StartCpuProfile({.rate_hz = 1 + 333 * i, .depth_max = 10 + i + n}).value();
+        BurnCpu(milliseconds(1));
+        EXPECT_GT(session.Stop().period_ns, 0);
+        ++stopped;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(stopped, 100);
+  EXPECT_TRUE(RunningCpuProfiles().empty());
 }
 
 TEST(CpuProfiler, RefusesForkedChildren) {
@@ -263,8 +333,7 @@ TEST(CpuProfiler, NotesWhenItRecordedNothing) {
   const CpuProfile profile = session.Stop();
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
   if (profile.quality.samples > 0) GTEST_SKIP() << "the writer itself was sampled";
-  ASSERT_FALSE(profile.quality.notes.empty());
-  EXPECT_THAT(profile.quality.notes.back(), HasSubstr("Nothing was recorded"));
+  EXPECT_THAT(profile.quality.notes, Contains(HasSubstr("Nothing was recorded")));
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ TEST(ProfMap, SumsSamplesOfTheSameStack) {
   ASSERT_EQ(entries.size(), 4u);
   EXPECT_EQ(entries[0].pcs, stack);  // most periods first
   EXPECT_EQ(entries[0].samples, 2);
-  EXPECT_EQ(entries[0].periods, 5);
+  EXPECT_EQ(entries[0].weight, 5);
   EXPECT_EQ(entries[1].pcs, (Pcs{1, 2, 3, 4}));
 }
 
@@ -112,7 +112,7 @@ TEST(ProfMap, CountsInOneEntryWhatExceedsItsBound) {
   bool overflow = false;
   for (const CpuProfileEntry& entry : map.Take()) {
     samples += entry.samples;
-    periods += entry.periods;
+    periods += entry.weight;
     if (entry.kind != SampleKind::kOverflow) continue;
     overflow = true;
     EXPECT_EQ(entry.pcs, Pcs{PseudoLeaf(&OverflowBucket)});

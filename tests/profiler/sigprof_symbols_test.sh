@@ -9,7 +9,7 @@ set -euo pipefail
 # __tls_get_addr is not among them: it may allocate. Nor is any of the thread sanitizer's functions.
 allowed='^(curg::TaskSwitch\(\)'
 allowed+='|curg::internal::(RegistersOf|WhereAmI|WalkStack)\(.*\)'
-allowed+='|curg::internal::thread_samplers'
+allowed+='|curg::internal::(thread_samplers|descriptor_tickets)'
 allowed+='|__errno_location|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|memcpy|memset'
 allowed+='|__asan_.*|__ubsan_.*|__gcov_.*)$'
 

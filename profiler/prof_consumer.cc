@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/prof_consumer.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "profiler/perf_event.h"
+#include "profiler/pseudo_frames.h"
+#include "profiler/sigprof.h"
+
+namespace curg::internal {
+namespace {
+
+// User and system time of the whole process.
+absl::Duration ProcessCpu() {
+  timespec now = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return absl::DurationFromTimespec(now);
+}
+
+}  // namespace
+
+ProfConsumer::ProfConsumer(Options options)
+    : options_(std::move(options)),
+      map_(options_.map_bytes_max),
+      period_ns_(options_.sampler.period_ns) {}
+
+void ProfConsumer::Begin() {
+  mappings_.Capture();
+  stale_start_ = StaleSigprofs();
+  start_ = absl::Now();
+  cpu_start_ = ProcessCpu();
+}
+
+void ProfConsumer::End() {
+  end_ = absl::Now();
+  cpu_end_ = ProcessCpu();
+  mappings_.Capture();
+}
+
+void ProfConsumer::NotePeriod(int64_t period_ns) { period_ns_ = std::min(period_ns_, period_ns); }
+
+void ProfConsumer::Add(const WeighedSample& sample) {
+  if (options_.filter && !options_.filter(sample.tag)) {
+    quality_.filtered_weight += sample.weight;
+    return;
+  }
+  quality_.samples += sample.samples;
+  quality_.overruns += sample.periods - sample.samples;
+  // Others may have asked for deeper stacks.
+  const size_t depth_max = options_.sampler.depth_max;
+  std::span<const uintptr_t> pcs = sample.pcs;
+  StackShape shape = sample.shape;
+  if (pcs.size() > depth_max + 1 || (pcs.size() > depth_max && shape == StackShape::kWhole)) {
+    shortened_.assign(pcs.begin(), pcs.begin() + static_cast<ptrdiff_t>(depth_max));
+    shortened_.push_back(PseudoCaller(&TruncatedStack));
+    pcs = shortened_;
+    shape = StackShape::kTruncated;
+  }
+  CountShape(shape);
+  map_.Add({.pcs = pcs,
+            .tag = sample.tag,
+            .kind = sample.kind,
+            .truncated = shape == StackShape::kTruncated},
+           sample.samples, sample.weight);
+}
+
+void ProfConsumer::Lose(int64_t samples, int64_t weight) {
+  quality_.lost_samples += samples;
+  quality_.lost_weight += weight;
+}
+
+void ProfConsumer::Count(int64_t weight, bool stackless) {
+  quality_.counted_weight += weight;
+  if (stackless) not_sampled_ += weight;
+}
+
+void ProfConsumer::CountShape(StackShape shape) {
+  switch (shape) {
+    case StackShape::kWhole:
+      return;
+    case StackShape::kSwitch:
+      ++quality_.switches;
+      return;
+    case StackShape::kTruncated:
+      ++quality_.truncated;
+      return;
+    case StackShape::kNoRow:
+      ++quality_.failed_no_row;
+      break;
+    case StackShape::kBadFrame:
+      ++quality_.failed_bad_frame;
+      break;
+    case StackShape::kLeafOnly:
+      ++quality_.failed_no_bounds;
+      break;
+  }
+  ++quality_.failed_unwinds;
+}
+
+void ProfConsumer::AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleKind kind,
+                                  uintptr_t pc, int64_t samples, int64_t weight) const {
+  CpuProfileEntry& entry = entries.emplace_back();
+  entry.pcs = {pc};
+  entry.kind = kind;
+  entry.samples = samples;
+  entry.weight = weight;
+}
+
+CpuProfile ProfConsumer::Take(const SamplerCounts& counts) {
+  CpuProfile profile;
+  profile.period_ns = period_ns_;
+  if (!CountsTime(counts.chosen)) {
+    profile.event = EventName(counts.chosen);
+    profile.unit = "count";
+  }
+  profile.start = start_;
+  profile.duration = end_ - start_;
+  quality_.overflow_samples = map_.overflow_samples();
+  profile.entries = map_.Take();
+  // Whose time these were, nobody knows: a filtered profile leaves them out.
+  if (options_.filter) {
+    quality_.filtered_weight += std::exchange(not_sampled_, 0);
+  } else if (quality_.lost_samples != 0) {
+    AddPseudoEntry(profile.entries, SampleKind::kLost, PseudoLeaf(&LostSamples),
+                   quality_.lost_samples, quality_.lost_weight);
+  }
+  if (not_sampled_ != 0) {
+    AddPseudoEntry(profile.entries, SampleKind::kNotSampled, PseudoLeaf(&NotSampled), 0,
+                   not_sampled_);
+  }
+  profile.mappings = mappings_.Take();
+  NoteTrouble(counts);
+  profile.quality = std::exchange(quality_, {});
+  return profile;
+}
+
+void ProfConsumer::NoteTrouble(const SamplerCounts& counts) {
+  quality_.engine = counts.engine;
+  quality_.threads = counts.threads;
+  quality_.threads_refused = counts.threads_refused;
+  quality_.stale_signals = StaleSigprofs() - stale_start_;
+  quality_.cpu_time = cpu_end_ - cpu_start_;
+  if (!counts.fallback.empty()) Note(counts.fallback);
+  if (counts.threads_refused != 0) {
+    Note(absl::StrCat(counts.threads_refused, " threads were not sampled: ", counts.refusal, "."));
+  }
+  if (!counts.scan_failure.empty()) {
+    Note(absl::StrCat("Threads the runtime does not know were not sampled: ", counts.scan_failure,
+                      "."));
+  }
+  if (period_ns_ < options_.sampler.period_ns) {
+    Note(absl::StrCat("Sampled every ", absl::FormatDuration(absl::Nanoseconds(period_ns_)),
+                      ", as another profile asked for at the time."));
+  }
+  const absl::Duration period = absl::Nanoseconds(period_ns_);
+  if (quality_.samples == 0 && !options_.filter && quality_.cpu_time > 10 * period) {
+    Note(absl::StrCat("Nothing was recorded although the process used ",
+                      absl::FormatDuration(quality_.cpu_time),
+                      " of CPU: is SIGPROF blocked, or its handler replaced?"));
+  }
+}
+
+}  // namespace curg::internal

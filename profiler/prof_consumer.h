@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ProfConsumer: one profile that is being taken, of any number that share the sampler. It gets every
+// sample, weighed, from the writer, keeps those it was asked for, and becomes a CpuProfile.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "profiler/cpu_engine.h"
+#include "profiler/cpu_profile.h"
+#include "profiler/mappings.h"
+#include "profiler/prof_buf.h"
+#include "profiler/prof_map.h"
+#include "profiler/sampler.h"
+#include "runtime/tag.h"
+
+namespace curg::internal {
+
+// A record from a prof buffer, weighed.
+struct WeighedSample {
+  std::span<const uintptr_t> pcs;  // with the pseudo frame in place of a missing root
+  const Tag* tag = nullptr;        // alive during the call
+  SampleKind kind = SampleKind::kTask;
+  StackShape shape = StackShape::kWhole;
+  int64_t samples = 1;
+  int64_t periods = 1;
+  int64_t weight = 0;
+};
+
+// Owner only: the writer.
+class ProfConsumer {
+ public:
+  struct Options {
+    SamplerOptions sampler;  // the least it needs
+    size_t map_bytes_max = 32 << 20;
+    std::function<bool(const Tag*)> filter = nullptr;  // null: everything
+  };
+
+  explicit ProfConsumer(Options options);
+
+  const Options& options() const { return options_; }
+
+  // From now on.
+  void Begin();
+  // The sampler's period changed to that.
+  void NotePeriod(int64_t period_ns);
+  void Note(std::string note) { quality_.notes.push_back(std::move(note)); }
+
+  void Add(const WeighedSample& sample);
+  // Samples that found no room.
+  void Lose(int64_t samples, int64_t weight);
+  // CPU time that no signal carried, given to those it was added to, or (`stackless`) to nobody.
+  void Count(int64_t weight, bool stackless);
+  // Notices modules that came or went; true if any did.
+  bool LookAtModules() { return mappings_.Capture(); }
+
+  // No samples come any more.
+  void End();
+  // What there was between Begin and End. Once.
+  CpuProfile Take(const SamplerCounts& counts);
+
+ private:
+  void CountShape(StackShape shape);
+  void AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleKind kind, uintptr_t pc,
+                      int64_t samples, int64_t weight) const;
+  void NoteTrouble(const SamplerCounts& counts);
+
+  const Options options_;
+  ProfMap map_;
+  MappingRecorder mappings_;
+  CpuProfileQuality quality_;
+  std::vector<uintptr_t> shortened_;  // scratch
+  int64_t not_sampled_ = 0;
+  int64_t period_ns_ = 0;
+  absl::Time start_ = absl::InfinitePast();
+  absl::Time end_ = absl::InfinitePast();
+  absl::Duration cpu_start_;
+  absl::Duration cpu_end_;
+  int64_t stale_start_ = 0;
+};
+
+}  // namespace curg::internal

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/sample_delivery.h"
+
+#include "profiler/pseudo_frames.h"
+#include "profiler/sample_tagger.h"
+
+namespace curg::internal {
+
+void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
+                             const std::function<std::optional<int64_t>()>& count) {
+  batch_.Read(*thread.buffer);
+  if (batch_.records().empty() && !level) return;
+
+  weights_.clear();
+  int64_t nominal = 0;
+  for (const SampleBatch::Record& record : batch_.records()) {
+    weights_.push_back(record.header.periods * thread.period);
+    nominal += weights_.back();
+  }
+  const int64_t given = thread.credit.Give(nominal, count(), level);
+  Share(given, weights_);
+  if (given > nominal && thread.timed) {
+    for (ProfConsumer* consumer : consumers_) consumer->Count(given - nominal, nominal == 0);
+  }
+  for (size_t i = 0; i < weights_.size(); ++i) DeliverRecord(batch_.records()[i], weights_[i]);
+}
+
+void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t weight) {
+  const ProfHeader& header = record.header;
+  if (header.kind == SampleKind::kLost) {
+    for (ProfConsumer* consumer : consumers_) consumer->Lose(header.samples, weight);
+    return;
+  }
+  TagRef tag;  // keeps what the tagger says until the maps have it
+  // acquire: pairs with the store of whoever set it
+  if (SampleTagger* const tagger = TheSampleTagger().load(std::memory_order_acquire)) [[unlikely]] {
+    tag = tagger->TagOf(header.tag, header.time);
+  }
+  const WeighedSample sample = {.pcs = WithRoot(header, batch_.PcsOf(record)),
+                                .tag = tag ? tag.get() : header.tag,
+                                .kind = header.kind,
+                                .shape = header.shape,
+                                .samples = header.samples,
+                                .periods = header.periods,
+                                .weight = weight};
+  for (ProfConsumer* consumer : consumers_) consumer->Add(sample);
+}
+
+// A stack that lacks its root gets a pseudo frame there that says why.
+std::span<const uintptr_t> SampleDelivery::WithRoot(const ProfHeader& header,
+                                                    std::span<const uintptr_t> pcs) {
+  PseudoFrame root = nullptr;
+  switch (header.shape) {
+    case StackShape::kWhole:
+    case StackShape::kSwitch:
+      return pcs;
+    case StackShape::kTruncated:
+      root = &TruncatedStack;
+      break;
+    case StackShape::kNoRow:
+    case StackShape::kBadFrame:
+      root = &BrokenStack;
+      break;
+    case StackShape::kLeafOnly:
+      root = header.kind == SampleKind::kForeign ? &ForeignThread : &UnknownStack;
+      break;
+  }
+  stack_.assign(pcs.begin(), pcs.end());
+  stack_.push_back(PseudoCaller(root));
+  return stack_;
+}
+
+}  // namespace curg::internal
