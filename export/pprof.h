@@ -5,7 +5,7 @@
 //   #include "export/pprof.h"
 //
 //   absl::StatusOr<curg::CpuProfileToFile> profile = curg::CpuProfileToFile::Start("cpu.pb.gz");
-//   if (!profile.ok()) ...                  // the path cannot be written, or a profile is running
+//   if (!profile.ok()) ...                  // the path cannot be written, or the kernel refuses
 //   ... the work ...
 //   absl::Status status = profile->Stop();  // then: go tool pprof -top cpu.pb.gz
 //

@@ -45,7 +45,7 @@ struct CpuProfileOptions {
   CpuEngine engine = CpuEngine::kAuto;
   // Which samples to keep, by their tag (null: of tasks and threads without one); empty: all. Called
   // by the writer, on a thread of the runtime's: it must be quick, must not park or throw, and must
-  // always say the same of one tag. labels/label_filter.h makes such filters from labels.
+  // always say the same of one tag. export/label_filter.h says which labels a tag means.
   std::function<bool(const Tag*)> filter = nullptr;
   // Who profiles, for the list of who does; empty: the caller's file and line.
   std::string holder = "";
