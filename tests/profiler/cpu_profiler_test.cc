@@ -37,11 +37,13 @@ int64_t TotalWeight(const CpuProfile& profile) {
   return weight;
 }
 
-// Of this thread, that is, and of no thread of the runtime's.
+// Of this thread, that is, and of no thread of the runtime's; with what was left of a period.
 double ForeignWeight(const CpuProfile& profile) {
   int64_t weight = 0;
   for (const CpuProfileEntry& entry : profile.entries) {
-    if (entry.kind == SampleKind::kForeign) weight += entry.weight;
+    const bool foreign =
+        entry.kind == SampleKind::kForeign || entry.kind == SampleKind::kNotSampled;
+    if (foreign) weight += entry.weight;
   }
   return static_cast<double>(weight);
 }
