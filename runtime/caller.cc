@@ -33,7 +33,7 @@ bool OthersMayRun() {
 
 // Never inlined: the address of the thread's variable must not outlive a park.
 __attribute__((noinline)) uint32_t RandomBelow(uint32_t bound) {
-  static thread_local uint64_t state = 0;
+  uint64_t& state = ThisThread().random;
   if (state == 0) state = reinterpret_cast<uintptr_t>(&state) ^ uint64_t { 0x9E3779B97F4A7C15 };
   // splitmix64: every state is a good one
   uint64_t mixed = state += 0x9E3779B97F4A7C15;

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include "runtime/fork_guard.h"
 #include "runtime/futex.h"
 #include "runtime/scheduler.h"
 #include "runtime/task.h"
@@ -83,6 +84,7 @@ bool ClaimWaiter::WaitThread(int64_t deadline) {
   // acquire: pairs with the release in Wake
   const bool forever = deadline == TimerQueue::kNever;
   const uint32_t sleeping = forever ? kAsleep | kForever : kAsleep;
+  if (forever && InForkedChild()) [[unlikely]] FatalInForkedChild("waits for another thread or task");
   if (forever) AddPlainWaiters(1);
   uint32_t state = state_.fetch_or(sleeping, std::memory_order_acquire) | sleeping;
   if (forever && (state & kWoken) != 0) AddPlainWaiters(-1);  // the waker saw none

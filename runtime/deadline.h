@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "runtime/monotonic_clock.h"
+
 namespace curg {
 
 // A point on the steady clock (not before its zero), or never. Any clock's time_point converts to
@@ -52,7 +54,7 @@ class Deadline {
   explicit constexpr Deadline(int64_t when) : when_(when) {}
 
   static int64_t Now() {
-    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return internal::MonotonicNow();
   }
 
   // To nanoseconds without overflow, whatever the unit.
@@ -66,5 +68,10 @@ class Deadline {
 
   int64_t when_;
 };
+
+// The steady clock's time; on a runtime with virtual time (RuntimeOptions::virtual_time) that time.
+inline std::chrono::steady_clock::time_point Now() {
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(internal::MonotonicNow()));
+}
 
 }  // namespace curg

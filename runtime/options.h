@@ -54,6 +54,17 @@ struct RuntimeOptions {
   // No more reports of long slices than this in a minute; the others are counted.
   int long_slices_a_minute = 5;
 
+  // For tests: time stands still while anything runs, and jumps to the next timer when every task waits, none of
+  // them for I/O, and none is in Blocking. Timeouts of hours are over at once, in the order of their times.
+  // The program's tasks read the time with curg::Now(); it begins at the steady clock's. One worker only.
+  bool virtual_time = false;
+
+  // For tests: tasks run in an order drawn at random, the same one for the same seed where there is one worker
+  // and nothing comes from outside. Unset or 0: the environment variable CURG_SCHEDULE_SEED, a number, or "random" for
+  // another one each time; without it, the usual order. The seed is printed on standard error, to be used again.
+  // No worker comes in place of one that is held then, with virtual time neither: a task must not spin until another runs.
+  std::optional<uint64_t> schedule_seed = {};
+
   DeadlockAction deadlock = DeadlockAction::kDefault;
   std::chrono::nanoseconds deadlock_warning = std::chrono::seconds(10);
 };

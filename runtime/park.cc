@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "runtime/check.h"
+#include "runtime/fork_guard.h"
 #include "runtime/futex.h"
 #include "runtime/scheduler.h"
 #include "runtime/task.h"
@@ -53,6 +54,7 @@ Waiter::Waiter() : task_(TaskToPark()) {}
 
 void Waiter::WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
   if (task_ != nullptr) return Park(reason, object, commit, arg);
+  if (InForkedChild()) [[unlikely]] FatalInForkedChild("waits for another thread or task");
   AddPlainWaiters(1);
   if (!commit(arg)) return AddPlainWaiters(-1);
   // acquire: pairs with the release in Wake()

@@ -46,6 +46,7 @@ struct alignas(64) Processor {
   TaskCache tasks;
   TagCache tags;
   uint64_t blocking_calls = 0;
+  uint32_t shuffle = 0;      // state of the choice of tasks, if there is a seed
   int64_t flush_at = 0;      // when an idle worker is to empty the caches
   uint32_t next_streak = 0;  // tasks run from the run-next slot in a row
   uint64_t id_next = 0;      // task ids at hand: [id_next, id_limit)

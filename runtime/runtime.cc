@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/runtime.h"
 
-#include <cstdio>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <random>
+#include <string_view>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/caller.h"
+#include "runtime/abandoned_tasks.h"
 #include "runtime/fault_handler.h"
+#include "runtime/fork_guard.h"
 #include "runtime/report_options.h"
 #include "runtime/scheduler.h"
 #include "runtime/sysmon.h"
@@ -16,6 +26,24 @@ namespace {
 
 constexpr int64_t kStopGraceNs = 100'000'000;
 
+absl::StatusOr<uint64_t> ScheduleSeed(std::optional<uint64_t> option) {
+  uint64_t seed = option.value_or(0);
+  const char* const text = std::getenv("CURG_SCHEDULE_SEED");
+  if (seed == 0 && text != nullptr && *text != '\0') {
+    if (std::string_view(text) == "random") {
+      seed = std::random_device{}() | 1u;
+    } else if (!absl::SimpleAtoi(text, &seed)) {
+      return absl::InvalidArgumentError(absl::StrCat("the environment variable CURG_SCHEDULE_SEED is \"", text,
+                                                     "\"; set it to a number, or to \"random\""));
+    }
+  }
+  if (seed != 0) {
+    std::fprintf(stderr, "curg: tasks run in random order; CURG_SCHEDULE_SEED=%llu repeats it\n",
+                 static_cast<unsigned long long>(seed));
+  }
+  return seed;
+}
+
 }  // namespace
 
 Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler,
@@ -24,6 +52,8 @@ Runtime::Runtime(std::shared_ptr<internal::Scheduler> scheduler,
       sysmon_(std::make_unique<internal::Sysmon>(*scheduler_, reports)) {}
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
+  internal::GuardForks();
+  if (absl::Status status = internal::CheckNotForked(); !status.ok()) return status;
   absl::StatusOr<int> workers = internal::WorkerCount(options.workers);
   if (!workers.ok()) return workers.status();
   internal::Scheduler::Config config = {.workers = *workers,
@@ -34,6 +64,16 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
                                                    "; choose 1 to 65536"));
   }
   config.blocking_max = options.blocking_max;
+  config.virtual_time = options.virtual_time;
+  if (options.virtual_time && config.workers != 1) {
+    if (options.workers.has_value()) {
+      return absl::InvalidArgumentError("RuntimeOptions::virtual_time goes with one worker; choose workers = 1");
+    }
+    config.workers = 1;
+  }
+  absl::StatusOr<uint64_t> seed = ScheduleSeed(options.schedule_seed);
+  if (!seed.ok()) return seed.status();
+  config.schedule_seed = *seed;
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
   if (!size.ok()) return size;
   absl::StatusOr<internal::ReportOptions> reports = internal::ReportOptionsFor(options);
@@ -44,20 +84,68 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
   return std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler), *reports));
 }
 
-Runtime::~Runtime() {
+void Runtime::CheckCaller() const {
   const internal::Worker* const worker = internal::ThisThread().self;
   if (worker != nullptr && &worker->scheduler == scheduler_.get()) {
     internal::FatalMisuse("ends the runtime that it runs on; do that from outside");
   }
+}
+
+// Ends the workers; returns how many are left behind, for good, and the scheduler with them.
+int Runtime::End() {
+  ended_ = true;
+  if (internal::InForkedChild()) {  // none of the threads is here
+    (void)sysmon_.release();
+    new std::shared_ptr<internal::Scheduler>(scheduler_);
+    return 0;
+  }
   sysmon_->Stop();
   const int held = scheduler_->Stop(kStopGraceNs);
-  if (held == 0) return;
+  if (held == 0) return 0;
   std::fprintf(stderr,
                "curg: the runtime ends while %d of its workers still run a task that does not come "
                "back; they are left behind\n",
                held);
-  sysmon_.release();  // theirs for ever, both
-  new std::shared_ptr<internal::Scheduler>(std::move(scheduler_));
+  (void)sysmon_.release();  // theirs for ever, both
+  new std::shared_ptr<internal::Scheduler>(scheduler_);
+  return held;
+}
+
+Runtime::~Runtime() {
+  if (ended_) return;
+  CheckCaller();
+  End();
+}
+
+bool Runtime::WaitForTasks(Deadline deadline) const {
+  int64_t pause_us = 50;
+  while (scheduler_->TasksAlive() > 0) {
+    const int64_t left_ns = deadline.nanoseconds() - internal::RealNow();
+    if (left_ns <= 0) return false;
+    usleep(static_cast<useconds_t>(std::min(pause_us, left_ns / 1000 + 1)));
+    pause_us = std::min<int64_t>(2 * pause_us, 5'000);
+  }
+  return true;
+}
+
+ShutdownReport Runtime::Shutdown(Deadline deadline, std::chrono::nanoseconds grace) {
+  CheckCaller();
+  if (ended_) internal::FatalMisuse("shuts a runtime down that has ended already");
+  ShutdownReport report;
+  if (!WaitForTasks(deadline)) {
+    scheduler_->stop_source().request_stop();
+    if (!WaitForTasks(Deadline::After(grace))) report.abandoned = scheduler_->TasksAlive();
+  }
+  report.workers_held = End();
+  if (report.abandoned > 0) internal::ReportAbandonedTasks(*scheduler_, report.abandoned);
+  return report;
+}
+
+std::stop_token Runtime::stop_token() const { return scheduler_->stop_source().get_token(); }
+
+std::stop_token RuntimeStopToken() {
+  const internal::Task* const task = internal::CurrentTask();
+  return task != nullptr ? task->scheduler->stop_source().get_token() : std::stop_token();
 }
 
 internal::Scheduler* internal::SchedulerOf(Runtime& runtime) { return runtime.scheduler_.get(); }

@@ -4,7 +4,9 @@
 // one inside a library, to start tasks from plain threads, or to have several.
 #pragma once
 
+#include <chrono>
 #include <concepts>
+#include <cstdint>
 #include <memory>
 #include <stop_token>
 #include <type_traits>
@@ -28,6 +30,12 @@ struct ReportOptions;
 Scheduler* SchedulerOf(Runtime& runtime);
 }  // namespace internal
 
+// What a shutdown left behind.
+struct ShutdownReport {
+  uint64_t abandoned = 0;  // tasks that had not ended, delayed ones included
+  int workers_held = 0;    // of these, tasks that did not give their workers back
+};
+
 class Runtime {
  public:
   // Starts the workers. INVALID_ARGUMENT: an option or CURG_WORKERS is out of range, and which;
@@ -39,6 +47,22 @@ class Runtime {
   // back within 100 ms is left behind with the runtime's memory, and that is reported on standard error.
   // Not from one of its own tasks. Blocks: the plain thread.
   ~Runtime();
+
+  // Ends the runtime in good order. Tasks may go on until all have ended, or until `deadline`; then they are asked to stop,
+  // through stop_token(), and have `grace` more. What is alive then is abandoned, as by the destructor, and
+  // told on standard error: which tasks, and what they wait for.
+  //   Shutdown()                              waits
+  //   Shutdown(Deadline::After(10s), 5s)      waits, then cancels
+  //   Shutdown(Deadline::After(0s), 5s)       cancels
+  //   Shutdown(Deadline::After(0s), 0s)       abandons
+  // Afterwards TryGo is FAILED_PRECONDITION; who still joins an abandoned task waits for ever.
+  // Not from one of its own tasks; once. Blocks: the plain thread.
+  ShutdownReport Shutdown(Deadline deadline = Deadline::Never(),
+                          std::chrono::nanoseconds grace = std::chrono::seconds(1));
+
+  // A stop is requested of it by Shutdown. Thread-safe.
+  std::stop_token stop_token() const;
+
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
@@ -93,8 +117,16 @@ class Runtime {
 
   Runtime(std::shared_ptr<internal::Scheduler> scheduler, const internal::ReportOptions& reports);
 
+  void CheckCaller() const;
+  bool WaitForTasks(Deadline deadline) const;
+  int End();
+
   std::shared_ptr<internal::Scheduler> scheduler_;
   std::unique_ptr<internal::Sysmon> sysmon_;
+  bool ended_ = false;
 };
+
+// The stop_token of the runtime that the calling task runs on; on a plain thread, one that is never stopped.
+std::stop_token RuntimeStopToken();
 
 }  // namespace curg

@@ -18,7 +18,7 @@ namespace curg::internal {
 // ---- Start and stop.
 
 Scheduler::Scheduler(const Config& config)
-    : config_(config), batches_(RegisterAsymmetricFence()), pool_(config.slot_size, config.stacks_max) {
+    : config_(config), batches_(RegisterAsymmetricFence() && config.schedule_seed == 0), pool_(config.slot_size, config.stacks_max) {
   processors_.reserve(static_cast<size_t>(config.workers) + kSurplusMax);
   workers_.reserve(processors_.capacity() + static_cast<size_t>(config.blocking_max) + 1);
   for (int i = 0; i < config.workers; ++i) AddWorker(AddProcessor(/*surplus=*/false));
@@ -51,6 +51,9 @@ absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config
 Processor& Scheduler::AddProcessor(bool surplus) {
   const size_t index = processors_.size();
   processors_.push_back(std::make_unique<Processor>(static_cast<int>(index), surplus, pool_));
+  processors_.back()->shuffle = static_cast<uint32_t>(config_.schedule_seed * 0x9E3779B97F4A7C15u >> 32) ^
+                                static_cast<uint32_t>(index + 1);
+  if (processors_.back()->shuffle == 0) processors_.back()->shuffle = 1;
   count_.store(index + 1, std::memory_order_release);  // release: pairs with count()
   return *processors_.back();
 }

@@ -45,6 +45,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -87,6 +88,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
     size_t stacks_max = 0;
     size_t stacks_cached = 1024;
     int blocking_max = 512;
+    bool virtual_time = false;   // with one worker
+    uint64_t schedule_seed = 0;  // 0: none
   };
 
   // Starts the workers. RESOURCE_EXHAUSTED: the kernel refuses threads.
@@ -133,8 +136,23 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Null: nobody has used I/O yet. Thread-safe.
   Poller* poller() const { return poller_.load(std::memory_order_acquire); }  // acquire: with UsePoller()
 
+  // Tasks that were made and have not ended. Thread-safe.
+  uint64_t TasksAlive() const;
+
+  // Asked to stop when the runtime is shut down. Thread-safe.
+  std::stop_source& stop_source() { return stop_source_; }
+
   // See stats.h. Thread-safe.
   RuntimeStats Stats();
+
+  // The clock of its timers; see MonotonicNow.
+  int64_t Now() const {
+    return config_.virtual_time ? virtual_now_.load(std::memory_order_relaxed) : RealNow();  // relaxed: a number
+  }
+  // For the scheduler's threads; null: the real one.
+  const std::atomic<int64_t>* virtual_clock() const { return config_.virtual_time ? &virtual_now_ : nullptr; }
+  // For random choices of worker threads; 0: any.
+  uint64_t schedule_seed() const { return config_.schedule_seed; }
 
   // The configured workers.
   int num_workers() const { return config_.workers; }
@@ -192,6 +210,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static bool HasLocalWork(const Processor& processor);
   Task* PopLocal(Processor& processor);
   Task* PopRing(Processor& processor);
+  Task* PopShuffled(Processor& processor);
+  bool AdvanceTime();
   Task* PopGlobal(Processor& processor, size_t batch_max);
   Task* RunTimers(Worker& worker, Processor& processor, int64_t now);
   Task* Spin(Worker& worker);
@@ -259,6 +279,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   uint64_t NextId(Processor* processor);
 
   const Config config_;
+  std::stop_source stop_source_;
   const bool batches_;  // the kernel lets batches be stolen from
   StackPool pool_;
   std::mutex other_pools_lock_;
@@ -274,6 +295,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   std::mutex poller_lock_;  // for making it
   std::atomic<Poller*> poller_{nullptr};
   std::atomic<uint64_t> polled_at_{0};  // TickClock; relaxed: a hint
+
+  std::atomic<int64_t> virtual_now_{RealNow()};
 
   std::mutex surplus_lock_;
   Worker* retired_ = nullptr;           // guarded by surplus_lock_

@@ -227,6 +227,7 @@ void Scheduler::AddIdle(Worker& spare, Processor& processor) {
   {
     std::lock_guard lock(idle_lock_);
     Assign(spare, processor);
+    if (stopping_.load(std::memory_order_seq_cst)) return Wake(spare);  // Stop() may have looked already
     spare.idle_next = idle_;
     idle_ = &spare;
   }
@@ -352,7 +353,7 @@ bool Scheduler::BecomeSpare(Worker& worker) {
 bool Scheduler::WaitAsSpare(Worker& worker) {
   // acquire: pairs with the release in Wake(), after which everything is ours again
   for (uint32_t asleep; (asleep = worker.asleep.load(std::memory_order_acquire)) != 0;) {
-    if (FutexWait(worker.asleep, asleep, MonotonicNow() + kSpareIdleNs)) continue;
+    if (FutexWait(worker.asleep, asleep, RealNow() + kSpareIdleNs)) continue;
     std::lock_guard lock(idle_lock_);
     if (!worker.is_spare) continue;  // it has a processor, or will be woken
     Worker** link = &spares_;

@@ -76,7 +76,19 @@ bool Scheduler::HasLocalWork(const Processor& processor) {
   return processor.queue.next() != nullptr || processor.queue.size() > 0 || !processor.batch.Empty();
 }
 
+// With a seed: any of those queued here.
+Task* Scheduler::PopShuffled(Processor& processor) {
+  if (Task* next = processor.queue.ExchangeNext(nullptr)) PushLocal(processor, next);
+  const uint32_t size = processor.queue.size();
+  if (size == 0) return nullptr;
+  for (uint32_t before = NextRandom(processor.shuffle) % size; before > 0; --before) {
+    if (Task* task = processor.queue.Pop()) PushLocal(processor, task);
+  }
+  return processor.queue.Pop();
+}
+
 Task* Scheduler::PopLocal(Processor& processor) {
+  if (config_.schedule_seed != 0) [[unlikely]] return PopShuffled(processor);
   if (processor.queue.next() != nullptr &&
       (processor.next_streak < kNextStreakMax || processor.queue.size() == 0)) {
     if (Task* task = processor.queue.ExchangeNext(nullptr)) {
@@ -236,6 +248,7 @@ Task* Scheduler::FindRunnable(Worker& worker) {
       }
       return task;
     }
+    if (config_.virtual_time && AdvanceTime()) continue;
     if (!Sleep(worker)) return nullptr;
     // acquire: pairs with the release in SetAwakeListener()
     if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) {

@@ -97,7 +97,7 @@ bool Scheduler::AnyWork() {
     if (processors_[i]->queue.size() > 0 || processors_[i]->IsStale()) return true;
   }
   const int64_t earliest = EarliestTimer();
-  return earliest != TimerQueue::kNever && earliest <= MonotonicNow();
+  return earliest != TimerQueue::kNever && earliest <= Now();
 }
 
 // A new earliest timer: the timekeeper must sleep less. Where there is none, somebody becomes it.
@@ -203,7 +203,7 @@ void Scheduler::FlushCaches(Processor& processor) {
 int64_t Scheduler::FlushTime(Worker& worker) {
   Processor& processor = *worker.processor;
   if (processor.stacks.Empty() && processor.tasks.Empty()) return TimerQueue::kNever;
-  const int64_t now = MonotonicNow();
+  const int64_t now = RealNow();
   if (processor.flush_at == 0) processor.flush_at = now + kCacheIdleNs;
   if (now < processor.flush_at) return processor.flush_at;
   FlushCaches(processor);
@@ -221,6 +221,15 @@ bool Scheduler::BecomeKeeper(Worker& worker) {
   std::lock_guard lock(idle_lock_);
   Worker* nobody = nullptr;
   return !worker.is_spare && timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst);
+}
+
+// With virtual time, when nothing is left to run: the time of the next timer, unless something real may come first.
+bool Scheduler::AdvanceTime() {
+  const int64_t earliest = EarliestTimer();
+  if (earliest == TimerQueue::kNever || stopping_.load(std::memory_order_relaxed) || AnyWork()) return false;
+  if (detached_.load(std::memory_order_seq_cst) > 0 || (poller() != nullptr && poller()->MayWake())) return false;
+  if (earliest > Now()) virtual_now_.store(earliest, std::memory_order_relaxed);  // relaxed: the worker's own
+  return true;
 }
 
 // False: the thread is to end.
@@ -244,8 +253,10 @@ bool Scheduler::Sleep(Worker& worker) {
   }
   int64_t deadline = TimerQueue::kNever;
   const bool keeper = BecomeKeeper(worker);
+  // Virtual time does not pass while it sleeps: somebody else has to come, and then it looks again.
+  const bool timed = keeper && !config_.virtual_time;
   // A timer added after this loop's look finds a deadline that is later, and wakes us.
-  for (int64_t earliest; keeper && (earliest = EarliestTimer()) < deadline;) {
+  for (int64_t earliest; timed && (earliest = EarliestTimer()) < deadline;) {
     deadline = earliest;
     timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/fork_guard.h"
 #include "runtime/joiner.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
@@ -81,6 +82,12 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   Worker* const worker = CurrentWorker();
   Processor* const processor =
       worker != nullptr && &worker->scheduler == this ? worker->processor : nullptr;
+  if (processor == nullptr) {
+    if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+    if (stopping_.load(std::memory_order_relaxed)) {  // relaxed: whoever races with the end may come too late
+      return absl::FailedPreconditionError("the runtime has ended; start tasks before, or on another one");
+    }
+  }
   Task* const task = processor != nullptr ? processor->tasks.Take() : TaskSlab::Instance().Take(1);
   if (absl::Status status = ReserveStack(task, slot_size, processor); !status.ok()) {
 #ifdef CURG_TSAN
@@ -120,6 +127,14 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
     spawned_outside_.fetch_add(1, std::memory_order_relaxed);
   }
   return task;
+}
+
+uint64_t Scheduler::TasksAlive() const {
+  uint64_t ended = ended_outside_.load(std::memory_order_relaxed);  // first: see Stats()
+  for (size_t i = 0; i < count(); ++i) ended += processors_[i]->counters.ended.Get();
+  uint64_t spawned = spawned_outside_.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < count(); ++i) spawned += processors_[i]->counters.spawned.Get();
+  return spawned - ended;
 }
 
 void Scheduler::DropNewTask(Task* task) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/spawn.h"
 
+#include "runtime/fork_guard.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_locals.h"
 #include "runtime/worker.h"
@@ -26,6 +27,7 @@ __attribute__((noinline)) absl::StatusOr<Task*> NewTask(Scheduler* scheduler,
   const Task* const spawner = CurrentTask();
   if (scheduler == nullptr) {
     if (spawner == nullptr) {
+      if (absl::Status status = CheckNotForked(); !status.ok()) return status;
       return absl::FailedPreconditionError(
           "Go was called outside a runtime; call it from a task, or use Runtime::Go");
     }

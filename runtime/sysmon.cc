@@ -49,7 +49,7 @@ void Sysmon::Look(int64_t now) {
   if (work_waits || scheduler_.PollIsDue()) {
     if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
       scheduler_.WakeOne();
-    } else if (all_held) {
+    } else if (all_held && !scheduler_.config_.virtual_time && scheduler_.config_.schedule_seed == 0) {
       scheduler_.StartSurplus();
     }
   }
@@ -174,7 +174,7 @@ bool Sysmon::MarkHeld(int64_t now) {
 void Sysmon::FireOverdueTimers(int64_t now) {
   for (size_t i = 0; i < seen_.size(); ++i) {
     if (now - seen_[i].since < kHeldNs) continue;
-    scheduler_.processors_[i]->timers.RunDue(now);
+    scheduler_.processors_[i]->timers.RunDue(scheduler_.Now());
   }
 }
 

@@ -24,6 +24,7 @@ struct ThreadState {
   std::atomic<Worker*> worker{nullptr};        // null for a plain thread, and while its task is in Blocking
   std::atomic<const Context*> called{nullptr}; // the flow on the system stack, in OnSystemStack
   Worker* self = nullptr;                      // the worker this thread is, also while in Blocking
+  uint64_t random = 0;                         // state of RandomBelow (caller.h); 0: not seeded yet
   CpuMeter* meter = nullptr;                   // of a worker; the thread's own alone
   std::atomic<const Tag*> plain_tag{nullptr};  // of a thread that runs no task
   StackBounds system_stack;                    // empty: unknown

@@ -3,7 +3,7 @@
 
 #include <cpuid.h>
 
-#include "runtime/timers.h"
+#include "runtime/monotonic_clock.h"
 
 namespace curg::internal {
 namespace {
@@ -26,7 +26,7 @@ Reading ReadBoth() {
   uint64_t least = UINT64_MAX;
   for (int i = 0; i < 5; ++i) {
     const uint64_t before = __builtin_ia32_rdtsc();
-    const int64_t ns = MonotonicNow();
+    const int64_t ns = RealNow();
     const uint64_t after = __builtin_ia32_rdtsc();
     if (after - before >= least) continue;
     least = after - before;
@@ -40,7 +40,7 @@ Reading ReadBoth() {
 std::atomic<bool> TickClock::uses_monotonic_{false};
 std::atomic<uint64_t> TickClock::ns_per_tick_{0};
 
-uint64_t TickClock::MonotonicTicks() { return static_cast<uint64_t>(MonotonicNow()); }
+uint64_t TickClock::MonotonicTicks() { return static_cast<uint64_t>(RealNow()); }
 
 void TickClock::Calibrate() {
   static const bool calibrated = [] {
@@ -50,7 +50,7 @@ void TickClock::Calibrate() {
       return true;
     }
     const Reading begin = ReadBoth();
-    while (MonotonicNow() - begin.ns < kCalibrationNs) __builtin_ia32_pause();
+    while (RealNow() - begin.ns < kCalibrationNs) __builtin_ia32_pause();
     const Reading end = ReadBoth();
     const auto ns = static_cast<unsigned __int128>(end.ns - begin.ns) << 32;
     ns_per_tick_.store(static_cast<uint64_t>(ns / (end.ticks - begin.ticks)),

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/timers.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <mutex>
 #include <utility>
@@ -13,12 +11,6 @@ namespace {
 constexpr size_t kArity = 4;
 
 }  // namespace
-
-int64_t MonotonicNow() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 // With lock_ held, after every change of the heap.
 void TimerQueue::Publish() {

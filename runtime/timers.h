@@ -11,15 +11,13 @@
 #include <mutex>
 #include <vector>
 
+#include "runtime/monotonic_clock.h"
 #include "runtime/page_allocator.h"
 #include "runtime/spin_lock.h"
 
 namespace curg::internal {
 
 class TimerQueue;
-
-// Nanoseconds of CLOCK_MONOTONIC.
-int64_t MonotonicNow();
 
 // One future call of `fire`. Lives where its owner put it, until it has fired or was cancelled.
 struct Timer {

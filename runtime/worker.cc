@@ -7,6 +7,7 @@
 
 #include "runtime/joiner.h"
 #include "runtime/cpu_meter.h"
+#include "runtime/fork_guard.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_locals.h"
@@ -37,6 +38,7 @@ bool CommitEnd(void* arg) {
 }
 
 CURG_NO_TSAN void Leave(Task& task) {
+  if (InForkedChild()) [[unlikely]] FatalInForkedChild("returns from a task");
   CurrentWorker()->SwitchAway(task, &CommitEnd, &task, /*last=*/!HasLeftovers(task));
 }
 
@@ -182,6 +184,8 @@ void Worker::Run() {
   ScopedKnownThread known(kind);
   thread = &ThisThread();
   thread->self = this;
+  SetThreadClock(scheduler.virtual_clock());
+  if (scheduler.schedule_seed() != 0) thread->random = scheduler.schedule_seed();
   thread->worker.store(this, std::memory_order_relaxed);  // relaxed: see ThreadState
   CpuMeter meter;
   thread->meter = &meter;

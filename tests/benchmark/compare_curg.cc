@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "labels/labels.h"
+#include "runtime/blocking.h"
 #include "runtime/go.h"
 #include "runtime/sync/channel.h"
 #include "runtime/sync/mutex.h"
@@ -248,6 +249,27 @@ void MeasureWakeLatency(const Arguments& arguments) {
   for (auto& handle : load) handle.Join();
 }
 
+// Each task makes its share of the calls, which block their thread, one after the other.
+void CallBlocking(int64_t tasks, int64_t ops) {
+  WaitGroup done;
+  done.Add(tasks);
+  for (int64_t i = 0; i < tasks; ++i) {
+    Go([&done, calls = ops / tasks] {
+      for (int64_t j = 0; j < calls; ++j) Blocking(&peers::BlockThread);
+      done.Done();
+    }).Detach();
+  }
+  done.Wait();
+}
+
+void MeasureBlocking(const Arguments& arguments) {
+  CallBlocking(arguments.tasks, std::max(arguments.ops / 10, arguments.tasks));
+  Stretch stretch;
+  CallBlocking(arguments.tasks, arguments.ops);
+  stretch.Stop();
+  peers::ReportWallAndCpu(arguments.ops, stretch);
+}
+
 void Measure(const Arguments& arguments) {
   const std::string& workload = arguments.workload;
   if (arguments.labelled) SetLabels(Labels::Of({{"benchmark", "compare"}, {"workload", workload}}));
@@ -260,6 +282,7 @@ void Measure(const Arguments& arguments) {
   if (workload == "mpmc") return MeasureOps(arguments, &ManyToMany);
   if (workload == "parked") return MeasureParked(arguments);
   if (workload == "timers") return MeasureTimers(arguments);
+  if (workload == "blocking") return MeasureBlocking(arguments);
   if (workload == "wake_latency") return MeasureWakeLatency(arguments);
   peers::UnknownWorkload(workload);
 }

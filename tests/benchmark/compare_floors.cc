@@ -7,11 +7,18 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
+#include <functional>
+#include <future>
 #include <limits>
+#include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/benchmark/peers/measure.h"
 
@@ -66,6 +73,78 @@ void MeasureCacheLine(const Arguments& arguments) {
   Report("", "ns/op", static_cast<double>(least_ns) / kStretch, all);
 }
 
+// Blocking calls on a plain thread pool: each of `tasks` threads posts a call, and waits until one of as many pool
+// threads has made it.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int64_t threads) {
+    for (int64_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  }
+  ~ThreadPool() {
+    {
+      std::lock_guard lock(lock_);
+      ended_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void Call(std::function<void()> fn) {
+    std::promise<void> done;
+    {
+      std::lock_guard lock(lock_);
+      calls_.push_back([&] {
+        fn();
+        done.set_value();
+      });
+    }
+    changed_.notify_one();
+    done.get_future().wait();
+  }
+
+ private:
+  void Work() {
+    std::unique_lock lock(lock_);
+    while (true) {
+      changed_.wait(lock, [this] { return ended_ || !calls_.empty(); });
+      if (calls_.empty()) return;
+      const std::function<void()> call = std::move(calls_.front());
+      calls_.pop_front();
+      lock.unlock();
+      call();
+      lock.lock();
+    }
+  }
+
+  std::mutex lock_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> calls_;  // guarded by lock_
+  bool ended_ = false;                       // guarded by lock_
+  std::vector<std::thread> threads_;
+};
+
+template <typename Call>
+void MeasureCalls(const Arguments& arguments, Call call) {
+  Stretch stretch;
+  std::vector<std::thread> callers;
+  for (int64_t i = 0; i < arguments.tasks; ++i) {
+    callers.emplace_back([&] {
+      for (int64_t j = 0; j < arguments.ops / arguments.tasks; ++j) call();
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  stretch.Stop();
+  ReportWallAndCpu(arguments.ops, stretch);
+}
+
+void MeasureThreadPool(const Arguments& arguments) {
+  ThreadPool pool(arguments.tasks);
+  MeasureCalls(arguments, [&] { pool.Call(&BlockThread); });
+}
+
+// The bare calls, each task's on a thread of its own.
+void MeasureBareCalls(const Arguments& arguments) { MeasureCalls(arguments, &BlockThread); }
+
 // The first write to a page of a new mapping; its neighbours are not touched, as those at the tops
 // of stacks are no neighbours.
 void MeasureFirstTouch(const Arguments& arguments) {
@@ -107,6 +186,10 @@ int main(int argc, char** argv) {
   const peers::Arguments arguments = peers::ParseArguments(argc, argv);
   if (arguments.workload == "cas_and_store") {
     peers::MeasureCasAndStore(arguments);
+  } else if (arguments.workload == "thread_pool") {
+    peers::MeasureThreadPool(arguments);
+  } else if (arguments.workload == "bare_calls") {
+    peers::MeasureBareCalls(arguments);
   } else if (arguments.workload == "cache_line") {
     peers::MeasureCacheLine(arguments);
   } else if (arguments.workload == "first_touch") {

@@ -4,7 +4,9 @@
 // other languages have the same in theirs; tests/benchmark/README.md says what they agree on.
 #pragma once
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -67,6 +69,14 @@ inline void Burn(std::chrono::nanoseconds time) {
   }
 }
 
+// Blocks this thread for 50 us, by the kernel's clock: without the slack of another 50 us that threads have by default.
+inline void BlockThread() {
+  static thread_local const int exact = prctl(PR_SET_TIMERSLACK, 1);
+  (void)exact;
+  const timespec time = {.tv_sec = 0, .tv_nsec = 50'000};
+  nanosleep(&time, nullptr);
+}
+
 // A stretch of wall time and of this process's CPU time.
 class Stretch {
  public:
@@ -100,6 +110,12 @@ inline void Report(const char* metric, const char* unit, double value, const Str
   std::printf("\"wall_ns\": %lld, \"cpu_ns\": %lld}\n", static_cast<long long>(stretch.wall_ns()),
               static_cast<long long>(stretch.cpu_ns()));
   std::fflush(stdout);
+}
+
+// Wall and CPU time per operation.
+inline void ReportWallAndCpu(int64_t ops, const Stretch& stretch) {
+  Report("wall", "ns/call", static_cast<double>(stretch.wall_ns()) / static_cast<double>(ops), stretch);
+  Report("cpu", "ns/call", static_cast<double>(stretch.cpu_ns()) / static_cast<double>(ops), stretch);
 }
 
 inline void ReportPerOp(const char* metric, const char* unit, int64_t ops, const Stretch& stretch) {

@@ -3,7 +3,8 @@
 //! The workloads, and how each is measured.
 
 use crate::measure::{
-    burn, report, report_delays, report_per_op, resident_bytes, sleep_time, Arguments, Stretch,
+    block_thread, burn, report, report_delays, report_per_op, report_wall_and_cpu, resident_bytes,
+    sleep_time, Arguments, Stretch,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -268,6 +269,28 @@ async fn measure_wake_latency(arguments: &Arguments) {
     over.store(true, Ordering::Relaxed);
 }
 
+async fn call_blocking(tasks: u64, ops: u64) {
+    let handles: Vec<_> = (0..tasks)
+        .map(|_| {
+            tokio::spawn(async move {
+                for _ in 0..ops / tasks {
+                    tokio::task::spawn_blocking(block_thread).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for handle in handles {
+        handle.await.unwrap();
+    }
+}
+
+async fn measure_blocking(arguments: &Arguments) {
+    call_blocking(arguments.tasks, std::cmp::max(arguments.ops / 10, arguments.tasks)).await;
+    let stretch = Stretch::begin();
+    call_blocking(arguments.tasks, arguments.ops).await;
+    report_wall_and_cpu(arguments.ops, &stretch.end());
+}
+
 async fn measure_ops<F: Future<Output = ()>>(arguments: &Arguments, body: impl Fn(u64, u64) -> F) {
     let parked = Parked::start(arguments.live).await;
     body(arguments.tasks, std::cmp::max(arguments.ops / 10, arguments.tasks)).await;
@@ -296,6 +319,7 @@ pub async fn measure(arguments: Arguments) {
         "mutex" => measure_ops(&arguments, contend).await,
         "mpmc" => measure_ops(&arguments, many_to_many).await,
         "parked" => measure_parked(arguments.tasks).await,
+        "blocking" => measure_blocking(&arguments).await,
         "wake_latency" => measure_wake_latency(&arguments).await,
         "timers" => measure_timers(arguments.tasks, arguments.ops).await,
         unknown => {

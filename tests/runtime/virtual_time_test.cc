@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Time that passes only when all tasks wait, and orders drawn from a seed.
+#include <chrono>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/blocking.h"
+#include "runtime/deadline.h"
+#include "runtime/delayed_task.h"
+#include "runtime/go.h"
+#include "runtime/sync/channel.h"
+#include "runtime/sync/select.h"
+#include "runtime/sync/ticker.h"
+
+namespace curg {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+TEST(VirtualTime, HoursAreOverAtOnce) {
+  const auto start = steady_clock::now();
+  curg::Run({.virtual_time = true}, [] {
+    const auto begin = Now();
+    SleepFor(hours(24));
+    EXPECT_EQ(Now() - begin, hours(24));
+    Channel<int> nothing;
+    EXPECT_EQ(nothing.ReceiveUntil(Deadline::After(hours(1))).status, WaitStatus::kTimeout);
+    EXPECT_EQ(Now() - begin, hours(25));
+    Ticker ticker(seconds(1));
+    for (int i = 1; i <= 1000; ++i) ticker.ticks().Receive();
+    EXPECT_EQ(Now() - begin, hours(25) + seconds(1000));
+  });
+  EXPECT_LT(steady_clock::now() - start, seconds(20));
+}
+
+TEST(VirtualTime, IsTheSameEachTime) {
+  const auto order = [] {
+    return curg::Run({.virtual_time = true}, [] {
+      std::string events;
+      const auto begin = Now();
+      const auto note = [&](const std::string& what) {
+        events += what + "@" + std::to_string((Now() - begin) / milliseconds(1)) + " ";
+      };
+      std::vector<JoinHandle<void>> tasks;
+      for (int i = 0; i < 5; ++i) {
+        tasks.push_back(Go([&note, i] {
+          for (int j = 1; j <= 3; ++j) {
+            SleepFor(milliseconds(100 * i + 7 * j));
+            note(std::to_string(i));
+          }
+        }));
+      }
+      auto later = GoAfter(milliseconds(50), [&] { note("later"); });
+      for (auto& task : tasks) task.Join();
+      return events;
+    });
+  };
+  const std::string first = order();
+  EXPECT_NE(first.find("later@50"), std::string::npos) << first;
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(order(), first);
+}
+
+TEST(VirtualTime, WaitsForBlocking) {
+  curg::Run({.virtual_time = true}, [] {
+    const auto begin = Now();
+    bool done = false;
+    auto blocker = Go([&] {
+      Blocking([] { std::this_thread::sleep_for(milliseconds(30)); });
+      done = true;
+      EXPECT_EQ(Now(), begin);
+    });
+    SleepFor(hours(1));
+    EXPECT_TRUE(done);
+    blocker.Join();
+  });
+}
+
+TEST(VirtualTime, NeedsOneWorker) {
+  EXPECT_FALSE(Runtime::Create({.workers = 2, .virtual_time = true}).ok());
+  EXPECT_EQ(Runtime::Create({.virtual_time = true}).value()->workers(), 1);
+}
+
+TEST(VirtualTime, PlainThreadsComeInBetween) {
+  auto runtime = Runtime::Create({.virtual_time = true}).value();
+  Channel<int> numbers;
+  auto task = runtime->Go([&] { return numbers.Receive().value(); });
+  std::this_thread::sleep_for(milliseconds(5));
+  numbers.Send(4);
+  EXPECT_EQ(task.Join(), 4);
+  runtime->Go([] { SleepFor(hours(1)); }).Join();
+}
+
+std::string OrderWith(uint64_t seed) {
+  return curg::Run({.workers = 1, .schedule_seed = seed}, [] {
+    std::string order;
+    Channel<int> first, second;
+    std::vector<JoinHandle<void>> tasks;
+    for (char name = 'a'; name <= 'j'; ++name) {
+      tasks.push_back(Go([&order, &first, &second, name] {
+        for (int i = 0; i < 5; ++i) {
+          order += name;
+          if (name % 2 == 0) {
+            first.Send(i);
+            second.Send(i);
+          } else {
+            for (int received = 0; received < 2; ++received) {
+              Select(OnReceive(first, [&](auto&&...) { order += '1'; }), OnReceive(second, [&](auto&&...) { order += '2'; }));
+            }
+          }
+          Yield();
+        }
+      }));
+    }
+    for (auto& task : tasks) task.Join();
+    return order;
+  });
+}
+
+TEST(ScheduleSeed, SameSeedSameOrderOtherSeedOtherOrder) {
+  const std::string one = OrderWith(1);
+  EXPECT_EQ(OrderWith(1), one);
+  EXPECT_EQ(OrderWith(1), one);
+  EXPECT_NE(OrderWith(2), one);
+  EXPECT_NE(OrderWith(3), OrderWith(2));
+}
+
+TEST(ScheduleSeed, ComesFromTheEnvironmentAndIsPrinted) {
+  const std::string one = OrderWith(77);
+  setenv("CURG_SCHEDULE_SEED", "77", 1);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(OrderWith(0), one);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("CURG_SCHEDULE_SEED=77"), std::string::npos);
+  setenv("CURG_SCHEDULE_SEED", "many", 1);
+  EXPECT_FALSE(Runtime::Create().ok());
+  setenv("CURG_SCHEDULE_SEED", "random", 1);
+  EXPECT_TRUE(Runtime::Create().ok());
+  unsetenv("CURG_SCHEDULE_SEED");
+}
+
+}  // namespace
+}  // namespace curg
