@@ -109,6 +109,10 @@ _SYSTEM_LIBRARIES = {
         # unwinding and backtrace(). It is opened with dlopen().
         targets = {":libunwind": ["-ldl"]},
     ),
+    "openssl": struct(
+        apt = "libssl-dev",
+        targets = {":ssl": ["openssl"]},
+    ),
     "zlib": struct(
         apt = "zlib1g-dev",
         targets = {":zlib": ["zlib"]},

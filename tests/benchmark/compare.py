@@ -12,6 +12,7 @@ import time
 
 sys.dont_write_bytecode = True  # the modules lie in the source tree
 
+import compare_echo  # noqa: E402
 import compare_report  # noqa: E402
 import compare_systems  # noqa: E402
 import compare_workloads  # noqa: E402
@@ -102,7 +103,7 @@ class Comparison:
         """What one round runs: systems in turn, so that all meet the same disturbances."""
         return [(workload, workers, system)
                 for workload in self.options.workloads if round_number <= self.rounds_of(workload)
-                for workers in self.options.workers
+                for workers in workload.workers(self.options.workers)
                 for system in self.programs if workload.has(system, workers)]
 
     def run_all(self):
@@ -127,12 +128,19 @@ class Comparison:
         needed = workload.memory.get(system, workload.memory.get("", 0)) * self.options.scale
         if available_gib() < needed:
             return self.give_up((workload, workers, system), f"needs {needed:.0f} GiB of memory")
-        command = [str(self.programs[system]), f"--workers={workers}",
+        program, surroundings = self.programs[system], {}
+        if workload.kind == "echo":
+            try:
+                program = compare_echo.program(system, find_root(), self.options.cache)
+            except (OSError, subprocess.CalledProcessError) as error:
+                return self.give_up((workload, workers, system), f"its server cannot be built: {error}")
+            surroundings = compare_echo.surroundings(find_root())
+        command = [str(program), f"--workers={workers}",
                    *workload.arguments(system, self.options.quick, self.options.scale)]
         timeout = QUICK_TIMEOUT if self.options.quick else TIMEOUT
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  timeout=timeout, check=False)
+                                  timeout=timeout, check=False, **surroundings)
         except subprocess.TimeoutExpired:
             return self.give_up((workload, workers, system), f"not done after {timeout} s")
         if done.returncode:

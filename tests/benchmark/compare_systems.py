@@ -70,11 +70,17 @@ def _build_boost_fiber(root, cache):
     return program, _call([str(program), "--workload=version"]).strip()
 
 
+def _build_asio(root, _cache):
+    """Only an echo server: C++20 coroutines, one io_context a thread."""
+    return root / "tests/benchmark/echo/echo_asio", "Boost 1.81, coroutines, one io_context a thread"
+
+
 _BUILDERS = {
     "curg": _build_curg,
     "go": _build_go,
     "tokio": _build_tokio,
     "boost_fiber": _build_boost_fiber,
+    "asio": _build_asio,
 }
 
 

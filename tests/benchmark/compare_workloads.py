@@ -4,8 +4,12 @@
 import dataclasses
 import math
 
+import compare_echo
+
 FLOOR = "floor"  # what the machine itself takes; a column, but not a system
-ALL_SYSTEMS = ("curg", "go", "tokio", "boost_fiber")
+TASK_SYSTEMS = ("curg", "go", "tokio", "boost_fiber")
+ECHO_SYSTEMS = ("curg", "go", "tokio", "asio")
+ALL_SYSTEMS = TASK_SYSTEMS + ("asio",)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,10 +29,14 @@ class Workload:
     # What compare_floors measures for the floor beside the row, from this many workers up.
     floor: str = ""
     floor_workers_min: int = 1
-    systems: tuple = ALL_SYSTEMS
+    systems: tuple = TASK_SYSTEMS
     usual: bool = True  # runs without being asked for
     # GiB of memory that must be available, by system; "" for the others.
     memory: dict = dataclasses.field(default_factory=dict)
+
+    def workers(self, asked_for):
+        """The numbers of workers to measure with."""
+        return [len(compare_echo.server_cpus())] if self.kind == "echo" else asked_for
 
     def has(self, system, workers):
         """Whether the system does this with so many workers."""
@@ -113,6 +121,10 @@ WORKLOADS = (
     Workload("skynet_joins", "skynet_joins", "a tree of 10^6 leaves, summed by joining", **_SKYNET),
     Workload("parked_1m", "parked", "create 10^6 tasks that park, wake them; memory",
              tasks=1_000_000, quick_rounds=1, memory=_MILLION_STACKS, floor="first_touch"),
+    *(Workload(f"echo_{connections}", "echo",
+               f"TCP, 64 bytes there and back, {connections} connections, the server on half of the CPUs; "
+               "the floor is bare epoll", tasks=connections, ops=600_000, quick_ops=200_000, floor="echo",
+               systems=ECHO_SYSTEMS) for connections in (100, 1000)),
     *_growth(),
 )
 
