@@ -2,7 +2,6 @@
 #include "export/http/connection.h"
 
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/http/verb.hpp>
@@ -14,7 +13,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "runtime/deadline.h"
+#include "runtime/join_handle.h"
+#include "runtime/service.h"
 
 namespace curg::internal {
 namespace {
@@ -55,52 +55,31 @@ std::string HeaderText(const BeastResponse& header) {
 
 }  // namespace
 
-Connection::Connection(IoThread& io, Socket socket, const DebugServerOptions& options,
+Connection::Connection(TcpStream stream, const DebugServerOptions& options,
                        const DebugPages& pages)
-    : io_(io),
-      socket_(std::move(socket)),
-      options_(options),
-      pages_(pages),
-      waiting_since_(Now()) {
-  error_code ignored;
-  socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
-}
+    : stream_(std::move(stream)), options_(options), pages_(pages), waiting_since_(Now()) {}
 
 void Connection::Serve() {
   BeastRequest request;
   while (ReadRequest(request) && Answer(request) && request.keep_alive()) continue;
-  CloseSocket();
 }
 
-void Connection::Refuse() {
-  Fail(503, "The debug server has too many clients; try again.");
-  CloseSocket();
-}
-
-void Connection::CloseSocket() {
-  io_.Do([this] {
-    error_code ignored;
-    socket_.close(ignored);
-  });
-}
+void Connection::Refuse() { Fail(503, "The debug server has too many clients; try again."); }
 
 void Connection::Close() {
-  io_.Do([this] {
-    error_code ignored;
-    // The operations under way fail, and so do those to come.
-    socket_.shutdown(Socket::shutdown_both, ignored);
-    stop_.request_stop();
-  });
+  stop_.request_stop();
+  stream_.Shutdown();
 }
 
-IoResult Connection::Receive(std::chrono::nanoseconds timeout) {
-  if (input_ended_) return {.error = asio::error::eof};
-  const IoResult result = io_.Wait(socket_, timeout, [this](auto done) {
-    socket_.async_read_some(buffer_.prepare(kReceiveBytes), done);
-  });
-  buffer_.commit(result.bytes);
-  input_ended_ = result.error && !result.timed_out;
-  return result;
+absl::Status Connection::Receive(Deadline deadline, const std::stop_token& stop) {
+  if (input_ended_) return absl::OutOfRangeError("no more input");
+  const asio::mutable_buffer room = buffer_.prepare(kReceiveBytes);
+  const absl::StatusOr<size_t> size =
+      stream_.Read({static_cast<char*>(room.data()), room.size()}, deadline, stop);
+  if (!size.ok()) return size.status();
+  buffer_.commit(*size);
+  input_ended_ = *size == 0;
+  return input_ended_ ? absl::OutOfRangeError("no more input") : absl::OkStatus();
 }
 
 bool Connection::ReadRequest(BeastRequest& request) {
@@ -124,11 +103,11 @@ bool Connection::ReadRequest(BeastRequest& request) {
       if (!error && taken > 0 && buffer_.size() > 0) continue;
     }
     const bool begun = !deadline.is_never();
-    const auto left = std::chrono::nanoseconds(deadline.nanoseconds() - Now());
-    const IoResult result = Receive(begun ? left : options_.idle_timeout);
-    if (!result.error) continue;
-    if (begun && result.timed_out) Fail(408, "the request took too long");
-    if (begun && result.error == asio::error::eof) Fail(400, "the request is incomplete");
+    const absl::Status status = Receive(
+        begun ? deadline : Deadline::After(options_.idle_timeout), stop_.get_token());
+    if (status.ok()) continue;
+    if (begun && absl::IsDeadlineExceeded(status)) Fail(408, "the request took too long");
+    if (begun && absl::IsOutOfRange(status)) Fail(400, "the request is incomplete");
     return false;
   }
   waiting_since_.store(kAnswering, std::memory_order_relaxed);
@@ -153,14 +132,30 @@ bool Connection::Authorized(const BeastRequest& request) const {
 }
 
 bool Connection::Answer(const BeastRequest& request) {
-  if (!Authorized(request)) {
-    DebugResponse response = DebugResponse::Error(401, "This debug server wants a bearer token.");
-    response.SetHeader("WWW-Authenticate", "Bearer");
-    return Send(response, request);
-  }
-  Watch();
-  const absl::Cleanup unwatch = [this] { Unwatch(); };
+  if (Authorized(request)) return AnswerWatched(request);
+  DebugResponse response = DebugResponse::Error(401, "This debug server wants a bearer token.");
+  response.SetHeader("WWW-Authenticate", "Bearer");
+  return Send(response, request);
+}
+
+bool Connection::AnswerWatched(const BeastRequest& request) {
+  std::stop_source unwatch;
+  auto watcher = GoService("debug watch", [this, stop = unwatch.get_token()] { ReadAhead(stop); });
+  const absl::Cleanup join = [&] {
+    unwatch.request_stop();
+    watcher.Join();
+  };
   return Send(pages_.Handle(FromBeast(request, stop_.get_token())), request);
+}
+
+void Connection::ReadAhead(const std::stop_token& stop) {
+  // A client that sends more than this before it has its answer is no longer listened to.
+  while (buffer_.size() < options_.header_bytes_max) {
+    const absl::Status status = Receive(Deadline::Never(), stop);
+    if (status.ok()) continue;
+    if (!stop.stop_requested()) stop_.request_stop();
+    return;
+  }
 }
 
 bool Connection::Send(const DebugResponse& response, const BeastRequest& request) {
@@ -204,11 +199,8 @@ bool Connection::SendStream(const DebugResponse& response, BeastResponse header)
 bool Connection::Write(std::string_view bytes) {
   while (!bytes.empty()) {
     const std::string_view piece = bytes.substr(0, kSendBytes);
-    const IoResult result = io_.Wait(socket_, options_.request_timeout, [&](auto done) {
-      socket_.async_write_some(asio::buffer(piece.data(), piece.size()), done);
-    });
-    if (result.error) return false;
-    bytes.remove_prefix(result.bytes);
+    if (!stream_.Write(piece, Deadline::After(options_.request_timeout)).ok()) return false;
+    bytes.remove_prefix(piece.size());
   }
   return true;
 }
@@ -222,52 +214,12 @@ void Connection::Fail(int status, std::string_view message) {
 
 // A close with input unread would reset the connection, and the client might never see why.
 void Connection::Linger() {
-  io_.Do([this] {
-    error_code ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
-  });
+  if (!stream_.ShutdownWrite().ok()) return;
   const Deadline deadline = Deadline::After(std::chrono::seconds(1));
-  size_t read = 0;
-  while (read < options_.body_bytes_max) {
+  for (size_t read = 0; read < options_.body_bytes_max; read += buffer_.size()) {
     buffer_.clear();
-    const auto left = std::chrono::nanoseconds(deadline.nanoseconds() - Now());
-    if (left.count() <= 0 || Receive(left).error) return;
-    read += buffer_.size();
+    if (!Receive(deadline, stop_.get_token()).ok()) return;
   }
-}
-
-void Connection::Watch() {
-  io_.Do([this] {
-    watching_ = true;
-    ReadAhead();
-  });
-}
-
-void Connection::ReadAhead() {
-  // A client that sends this much more before it has its answer is no longer listened to.
-  if (buffer_.size() >= options_.header_bytes_max) return;
-  reading_ahead_ = true;
-  socket_.async_read_some(buffer_.prepare(kReceiveBytes), [this](error_code error, size_t bytes) {
-    reading_ahead_ = false;
-    buffer_.commit(bytes);
-    input_ended_ = error && error != asio::error::operation_aborted;
-    if (input_ended_) stop_.request_stop();
-    if (unwatched_ != nullptr) return unwatched_->Release();
-    if (watching_ && !error) ReadAhead();
-  });
-}
-
-void Connection::Unwatch() {
-  Semaphore done(0);
-  io_.Do([this, &done] {
-    watching_ = false;
-    if (!reading_ahead_) return done.Release();
-    unwatched_ = &done;
-    error_code ignored;
-    socket_.cancel(ignored);
-  });
-  done.Acquire();
-  unwatched_ = nullptr;
 }
 
 }  // namespace curg::internal

@@ -4,40 +4,40 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stop_token>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "export/http/beast_handler.h"
 #include "export/http/debug_pages.h"
-#include "export/http/io_thread.h"
 #include "export/http/server_options.h"
+#include "runtime/deadline.h"
+#include "runtime/io/tcp.h"
 
 namespace curg::internal {
 
-// Serve runs in a task, and everything but Close, Drop and waiting_since is its own. While a page is
-// making its answer the reactor's thread reads ahead (Watch), which is how the end of the client is
-// noticed; the buffer is the reactor's then, until Unwatch.
+// Its task reads a request, has a page answer it, and writes the answer. While a page is at work, a second
+// task reads ahead (AnswerWatched), which is how the end of the client is noticed; the buffer is that
+// task's then.
 class Connection {
  public:
-  using Socket = boost::asio::ip::tcp::socket;
-
-  Connection(IoThread& io, Socket socket, const DebugServerOptions& options,
-             const DebugPages& pages);
+  // `stream` belongs to the calling task's scheduler.
+  Connection(TcpStream stream, const DebugServerOptions& options, const DebugPages& pages);
 
   // Answers requests until the client leaves, asks for the end, makes a mistake or is too slow.
   // Blocks: the task.
   void Serve();
 
-  // Answers the first request by status 503, whatever it is.
+  // Answers status 503, whatever the request. Blocks: the task, for up to a second.
   void Refuse();
 
-  // Ends Serve soon. Thread-safe, while the connection lives. Blocks: the task.
+  // Ends Serve soon. Thread-safe, while the connection lives. Blocks: nothing.
   void Close();
 
   // Since when it has been waiting for a whole request, on the steady clock; INT64_MAX while one is
@@ -49,36 +49,25 @@ class Connection {
 
   // False: there is none, and what is to be said about it has been said.
   bool ReadRequest(BeastRequest& request);
-  IoResult Receive(std::chrono::nanoseconds timeout);
+  // OUT_OF_RANGE: the client sends no more. Others are TcpStream's.
+  absl::Status Receive(Deadline deadline, const std::stop_token& stop);
   bool Answer(const BeastRequest& request);
+  bool AnswerWatched(const BeastRequest& request);
   bool Authorized(const BeastRequest& request) const;
-  DebugResponse Handle(const BeastRequest& request);
   bool Send(const DebugResponse& response, const BeastRequest& request);
   bool SendStream(const DebugResponse& response, BeastResponse header);
   bool Write(std::string_view bytes);
   void Fail(int status, std::string_view message);
   void Linger();
-  void CloseSocket();
+  void ReadAhead(const std::stop_token& stop);
 
-  void Watch();
-  void ReadAhead();
-  void Unwatch();
-
-  IoThread& io_;
-  Socket socket_;
+  TcpStream stream_;
   const DebugServerOptions& options_;
   const DebugPages& pages_;
   boost::beast::flat_buffer buffer_;
-  std::stop_source stop_;  // of the whole connection: its client left, or the server ends
+  bool input_ended_ = false;  // whoever reads next need not try
+  std::stop_source stop_;     // the client left, or the server ends
   std::atomic<int64_t> waiting_since_;
-  // Nothing more will come. Asio must not be asked again: a read after the one that found the end waits
-  // for an event that edge-triggered epoll has already told.
-  bool input_ended_ = false;
-
-  // The reactor's thread's.
-  bool watching_ = false;
-  bool reading_ahead_ = false;
-  Semaphore* unwatched_ = nullptr;
 };
 
 }  // namespace curg::internal

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/http/debug_server.h"
 
-#include <sys/socket.h>
-
-#include <boost/asio/ip/tcp.hpp>
+#include <chrono>
 #include <exception>
 #include <list>
 #include <mutex>
@@ -12,10 +10,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "export/http/connection.h"
-#include "export/http/io_thread.h"
 #include "export/http/pprof_pages.h"
 #include "runtime/go.h"
-#include "runtime/park.h"
+#include "runtime/io/socket_address.h"
+#include "runtime/io/tcp.h"
 #include "runtime/service.h"
 #include "runtime/sync/mutex.h"
 #include "runtime/sync/wait_group.h"
@@ -23,17 +21,7 @@
 namespace curg {
 namespace {
 
-using boost::asio::ip::tcp;
-using boost::system::error_code;
-
-absl::StatusOr<tcp::endpoint> EndpointOf(const DebugServerOptions& options) {
-  error_code error;
-  const std::string text = options.address == "localhost" ? "127.0.0.1" : options.address;
-  const boost::asio::ip::address address = boost::asio::ip::make_address(text, error);
-  if (error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("address is \"", options.address, "\", but must be an IP address"));
-  }
+absl::StatusOr<SocketAddress> AddressOf(const DebugServerOptions& options) {
   if (options.connections_max < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("connections_max is ", options.connections_max, ", but must be at least 1"));
@@ -41,66 +29,49 @@ absl::StatusOr<tcp::endpoint> EndpointOf(const DebugServerOptions& options) {
   if (options.request_timeout.count() <= 0 || options.idle_timeout.count() <= 0) {
     return absl::InvalidArgumentError("request_timeout and idle_timeout must be positive");
   }
-  return tcp::endpoint(address, options.port);
-}
-
-std::string AddressText(const tcp::endpoint& endpoint) {
-  const std::string address = endpoint.address().to_string();
-  return endpoint.address().is_v6() ? absl::StrCat("[", address, "]:", endpoint.port())
-                                    : absl::StrCat(address, ":", endpoint.port());
-}
-
-absl::Status ListenError(const tcp::endpoint& endpoint, const error_code& error) {
-  const std::string text = absl::StrCat("the debug server cannot listen on ", AddressText(endpoint),
-                                        ": ", error.message());
-  if (error == boost::system::errc::address_in_use) {
-    return absl::AlreadyExistsError(absl::StrCat(text, "; port 0 takes a free one"));
+  const std::string host = options.address == "localhost" ? "127.0.0.1" : options.address;
+  const bool v6 = host.find(':') != std::string::npos;
+  absl::StatusOr<SocketAddress> address =
+      SocketAddress::Parse(absl::StrCat(v6 ? "[" : "", host, v6 ? "]:" : ":", options.port));
+  if (!address.ok() || host.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("address is \"", options.address, "\", but must be an IP address"));
   }
-  if (error == boost::system::errc::permission_denied) return absl::PermissionDeniedError(text);
-  return absl::UnavailableError(text);
+  return address;
 }
 
-absl::Status Listen(const tcp::endpoint& endpoint, tcp::acceptor& acceptor) {
-  error_code error;
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(SOMAXCONN, error);
-  return error ? ListenError(endpoint, error) : absl::OkStatus();
+absl::StatusOr<TcpListener> Listen(const SocketAddress& address) {
+  absl::StatusOr<TcpListener> listener = TcpListener::Listen(address);
+  if (listener.ok()) return listener;
+  return absl::Status(listener.status().code(),
+                      absl::StrCat("the debug server cannot listen on ", address.ToString(), ": ",
+                                   listener.status().message(), "; port 0 takes a free one"));
 }
 
 }  // namespace
 
 class DebugServer::Running {
  public:
-  explicit Running(const DebugServerOptions& options)
-      : options_(options), acceptor_(io_.context()) {
-    AddPprofPages(pages_);
-  }
+  explicit Running(const DebugServerOptions& options) : options_(options) { AddPprofPages(pages_); }
 
-  absl::Status Start() {
-    const absl::StatusOr<tcp::endpoint> endpoint = EndpointOf(options_);
-    if (!endpoint.ok()) return endpoint.status();
-    if (absl::Status status = Listen(*endpoint, acceptor_); !status.ok()) return status;
-    endpoint_ = acceptor_.local_endpoint();
-    try {
-      accepting_ = internal::GoService("debug server", [this] { AcceptAll(); });
-    } catch (const absl::BadStatusOrAccess& refused) {
-      return refused.status();
-    }
-    // The reactor's thread wakes nobody but the server's own tasks, so it is no hope for a program
-    // whose tasks all wait for each other.
-    internal::AddPlainWaiters(1);
+  absl::Status Start() try {
+    const absl::StatusOr<SocketAddress> address = AddressOf(options_);
+    if (!address.ok()) return address.status();
+    // A listener belongs to the scheduler whose tasks use it.
+    absl::StatusOr<TcpListener> listener =
+        internal::GoService("debug server start", [&] { return Listen(*address); }).Join();
+    if (!listener.ok()) return listener.status();
+    address_ = listener->local_address();
+    accepting_ = internal::GoService("debug server", [this, listener = *std::move(listener)]() mutable {
+      AcceptAll(listener);
+    });
     return absl::OkStatus();
+  } catch (const absl::BadStatusOrAccess& refused) {
+    return refused.status();
   }
 
   void Stop() {
-    internal::AddPlainWaiters(-1);
     stop_.request_stop();
-    io_.Do([this] {
-      error_code ignored;
-      acceptor_.close(ignored);
-    });
     accepting_.Join();
     {
       const std::lock_guard lock(mutex_);
@@ -109,7 +80,7 @@ class DebugServer::Running {
     tasks_.Wait();
   }
 
-  const tcp::endpoint& endpoint() const { return endpoint_; }
+  const SocketAddress& address() const { return address_; }
   DebugPages& pages() { return pages_; }
 
   int connections() const {
@@ -120,28 +91,26 @@ class DebugServer::Running {
  private:
   using Place = std::list<internal::Connection>::iterator;
 
-  void AcceptAll() {
+  void AcceptAll(TcpListener& listener) {
     while (!stop_.stop_requested()) {
-      tcp::socket socket(io_.context());
-      const internal::IoResult result =
-          io_.Wait(acceptor_, std::chrono::hours(24),
-                   [&](auto done) { acceptor_.async_accept(socket, done); });
-      if (!result.error) {
-        Accept(std::move(socket));
-      } else if (!result.timed_out) {
+      absl::StatusOr<TcpStream> stream = listener.Accept(Deadline::Never(), stop_.get_token());
+      if (stream.ok()) {
+        Accept(*std::move(stream));
+      } else {
         // No descriptors left, say: others may be closed meanwhile.
         SleepFor(std::chrono::milliseconds(20), stop_.get_token());
       }
     }
+    listener.Close();
   }
 
-  void Accept(tcp::socket socket) try {
+  void Accept(TcpStream stream) try {
     bool refuse = false;
     Place place;
     {
       const std::lock_guard lock(mutex_);
       refuse = static_cast<int>(connections_.size()) >= options_.connections_max && !MakeRoom();
-      place = connections_.emplace(connections_.end(), io_, std::move(socket), options_, pages_);
+      place = connections_.emplace(connections_.end(), std::move(stream), options_, pages_);
     }
     tasks_.Add(1);
     try {
@@ -184,9 +153,7 @@ class DebugServer::Running {
 
   const DebugServerOptions options_;
   DebugPages pages_;
-  internal::IoThread io_;
-  tcp::acceptor acceptor_;
-  tcp::endpoint endpoint_;
+  SocketAddress address_;
   std::stop_source stop_;
   JoinHandle<void> accepting_;
   WaitGroup tasks_;
@@ -216,10 +183,10 @@ absl::StatusOr<DebugServer> DebugServer::Start(const DebugServerOptions& options
   return DebugServer(std::move(running));
 }
 
-uint16_t DebugServer::port() const { return running_->endpoint().port(); }
+uint16_t DebugServer::port() const { return running_->address().port(); }
 
 std::string DebugServer::url() const {
-  return absl::StrCat("http://", AddressText(running_->endpoint()), "/debug/pprof/");
+  return absl::StrCat("http://", running_->address().ToString(), "/debug/pprof/");
 }
 
 DebugPages& DebugServer::pages() { return running_->pages(); }

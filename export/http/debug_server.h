@@ -28,8 +28,8 @@ class DebugServer {
  public:
   // Listens, and answers from then on, in tasks on the service worker; with all the pages of
   // AddPprofPages. Works from tasks and plain threads, with or without a runtime.
-  // Errors: INVALID_ARGUMENT: an option, and which. ALREADY_EXISTS: the port is in use. UNAVAILABLE and
-  // PERMISSION_DENIED: the system refuses, and what it said.
+  // Errors: INVALID_ARGUMENT: an option, and which. Others: the port is in use, or what else the system
+  // says.
   // Blocks: the task, briefly.
   static absl::StatusOr<DebugServer> Start(const DebugServerOptions& options = {});
 
