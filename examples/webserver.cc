@@ -125,7 +125,7 @@ void AcceptAll(curg::TcpListener listener, std::stop_token stop) {
   while (!stop.stop_requested()) {
     absl::StatusOr<curg::TcpStream> connection = listener.Accept(curg::Deadline::Never(), stop);
     if (connection.ok()) {
-      curg::Go({.name = "connection"}, [connection = *std::move(connection)]() mutable {
+      (void)curg::Go({.name = "connection"}, [connection = *std::move(connection)]() mutable {
         Serve(std::move(connection));
       });
     } else {

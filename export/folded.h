@@ -2,7 +2,7 @@
 //
 // Folded stacks: one line a stack, root first, for flame graph tools.
 //
-//   main;Serve;Parse 12
+//   main;Serve;Parse 120000000
 #pragma once
 
 #include <string>
@@ -10,19 +10,11 @@
 #include "export/frame.h"
 #include "profiler/cpu_profile.h"
 
-namespace perftools::profiles {
-class Profile;
-}
-
 namespace curg {
 
-// The largest value first; equal stacks, whatever their labels, are one line. Values are those of the
-// sample type at `type`, in its unit. Functions without a name are their addresses, in hexadecimal. In
-// names, ";" and newlines become ":" and spaces. Stacks without value are left out.
-// Thread-safe. Blocks: nothing.
-std::string FoldedStacks(const perftools::profiles::Profile& profile, int type);
-
-// Of a CPU profile: the values are sampling periods.
+// The largest first; equal stacks, whatever their labels, are one line. The number is CPU time in
+// nanoseconds. Functions without a name are their addresses. In names, ";" becomes ":" and a newline a
+// space.
 // Thread-safe, but for `frames`. Blocks: the thread, reading symbols.
 std::string FoldedStacks(const CpuProfile& profile, FrameSource& frames);
 

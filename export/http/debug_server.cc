@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "export/http/connection.h"
 #include "export/http/pprof_pages.h"
@@ -43,9 +44,11 @@ absl::StatusOr<SocketAddress> AddressOf(const DebugServerOptions& options) {
 absl::StatusOr<TcpListener> Listen(const SocketAddress& address) {
   absl::StatusOr<TcpListener> listener = TcpListener::Listen(address);
   if (listener.ok()) return listener;
+  const absl::string_view message = listener.status().message();
+  const bool in_use = absl::StrContains(message, "in use");
   return absl::Status(listener.status().code(),
-                      absl::StrCat("the debug server cannot listen on ", address.ToString(), ": ",
-                                   listener.status().message(), "; port 0 takes a free one"));
+                      absl::StrCat("the debug server cannot start: ", message,
+                                   in_use ? "; port 0 takes a free one" : ""));
 }
 
 }  // namespace

@@ -94,10 +94,9 @@ TEST(DebugServerTest, AClientThatSendsNoMoreStillGetsItsAnswer) {
 TEST(DebugServerTest, SaysWhyItDoesNotStart) {
   const DebugServer server = StartServer();
   const absl::Status in_use = DebugServer::Start({.port = server.port()}).status();
-  EXPECT_EQ(in_use.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(std::string(in_use.message()),
-              HasSubstr("cannot listen on 127.0.0.1:" + std::to_string(server.port()) +
-                        ": Address already in use"));
+              AllOf(HasSubstr("debug server"), HasSubstr("127.0.0.1:" + std::to_string(server.port()) +
+                                                         ": Address already in use; port 0")));
   const absl::Status name = DebugServer::Start({.address = "example"}).status();
   EXPECT_EQ(name.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(DebugServer::Start({.connections_max = 0}).status().code(),
