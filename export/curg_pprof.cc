@@ -19,6 +19,7 @@
 #include "export/profile_text.h"
 #include "export/profile_view.h"
 #include "export/text.h"
+#include "google/protobuf/stubs/logging.h"
 
 ABSL_FLAG(std::string, type, "", "which values: samples, cpu, ...; empty: the file's default");
 ABSL_FLAG(std::vector<std::string>, label, {}, "only samples with this label, as key=value or key");
@@ -121,6 +122,7 @@ absl::Status Main(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(curg::kUsage);
+  const google::protobuf::LogSilencer quiet;  // errors are told here
   const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
   const absl::Status status = curg::Main({arguments.begin() + 1, arguments.end()});
   if (status.ok()) return 0;

@@ -101,7 +101,8 @@ int UnsignedAttribute(Dwarf_Die* die, unsigned int name) {
 
 }  // namespace
 
-DwarfUnit::DwarfUnit(Dwarf_Die unit, Dwarf_Die body) : unit_(unit) {
+DwarfUnit::DwarfUnit(Dwarf_Die unit, Dwarf_Die body)
+    : unit_(unit), is_cplusplus_(IsCPlusPlus(&body)) {
   WalkChildren(&body, kNoNode, kTopScope);
   index_.Build();
 }
@@ -205,7 +206,7 @@ void DwarfUnit::SetNames(Dwarf_Die* die, Frame& frame) {
   }
   frame.function = ElideArguments(QualifiedName(die, 0), kReadableColumns);
   // C has no other names; for C++ the linker's is not known here.
-  if (!IsCPlusPlus(&unit_)) frame.system_name = frame.function;
+  if (!is_cplusplus_) frame.system_name = frame.function;
 }
 
 std::string DwarfUnit::QualifiedName(Dwarf_Die* die, int depth) {

@@ -61,6 +61,7 @@ class DwarfUnit {
   std::string CallFile(Dwarf_Die* die);
 
   Dwarf_Die unit_;
+  const bool is_cplusplus_;
   std::vector<Node> nodes_;
   std::vector<Scope> scopes_;
   absl::flat_hash_map<const void*, uint32_t> scope_of_;  // by a subprogram's Dwarf_Die::addr

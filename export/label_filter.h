@@ -27,6 +27,8 @@ class LabelFilter {
 
   // Whether the labels that `tag` means (null: none) are meant.
   bool Matches(const Tag* tag) const;
+  // The same, for what takes a filter as a function.
+  bool operator()(const Tag* tag) const { return Matches(tag); }
 
   // Leaves only the entries that match, and notes in the quality what was left out. The numbers of
   // the quality stay those of the whole profile.

@@ -11,6 +11,7 @@
 #include "export/gzip.h"
 #include "export/large_stack.h"
 #include "export/profile_builder.h"
+#include "export/progress_frames.h"
 #include "export/symbolize.h"
 
 namespace curg {
@@ -31,6 +32,13 @@ absl::StatusOr<std::string> Encode(const CpuProfile& profile, FrameSource& frame
     return absl::ResourceExhaustedError("the profile is larger than protobuf can write (2 GiB)");
   }
   return internal::Gzip(message);
+}
+
+// For who writes a file, and may sit before it: says how far it is, on a terminal.
+absl::StatusOr<std::string> EncodeWithProgress(const CpuProfile& profile) {
+  Symbolizer symbolizer(profile.mappings);
+  internal::ProgressFrames frames(symbolizer, internal::AddressCount(profile));
+  return EncodePprof(profile, frames);
 }
 
 }  // namespace
@@ -69,8 +77,9 @@ absl::Status PprofFile::Write(const CpuProfile& profile, FrameSource& frames) {
 }
 
 absl::Status PprofFile::Write(const CpuProfile& profile) {
-  Symbolizer symbolizer(profile.mappings);
-  return Write(profile, symbolizer);
+  const absl::StatusOr<std::string> encoded = EncodeWithProgress(profile);
+  if (!encoded.ok()) return encoded.status();
+  return file_.Commit(*encoded);
 }
 
 absl::StatusOr<CpuProfileToFile> CpuProfileToFile::Start(const std::string& path,
@@ -114,7 +123,7 @@ absl::Status CpuProfileToFile::Stop() {
     return absl::FailedPreconditionError("this CPU profile was stopped already");
   }
   const CpuProfile profile = std::exchange(session_, std::nullopt)->Stop();
-  const absl::StatusOr<std::string> encoded = EncodePprof(profile);
+  const absl::StatusOr<std::string> encoded = EncodeWithProgress(profile);
   if (!encoded.ok()) return encoded.status();
   return file_->Commit(*encoded);
 }

@@ -186,6 +186,7 @@ absl::StatusOr<pb::Profile> DiffProfiles(const pb::Profile& base, const pb::Prof
   const pb::Profile both[] = {profile, negative};
   absl::StatusOr<pb::Profile> diff = MergeProfiles(both);
   if (!diff.ok()) return diff;
+  diff->clear_duration_nanos();  // a sum of both, which would say nothing
   auto& samples = *diff->mutable_sample();
   samples.erase(std::remove_if(samples.begin(), samples.end(),
                                [](const pb::Sample& sample) {

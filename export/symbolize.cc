@@ -22,8 +22,14 @@ using internal::ElfFile;
 constexpr std::string_view kVdso = "[vdso]";
 constexpr std::string_view kStubName = "[plt]";
 
+std::unique_ptr<ElfFile> OpenBuild(const std::string& path, const std::string& build_id) {
+  std::unique_ptr<ElfFile> file = ElfFile::Open(path);
+  return file != nullptr && file->BuildId() == build_id ? std::move(file) : nullptr;
+}
+
 // The file behind a mapping, or null. A file of another build (a program rebuilt while it runs) is
-// none; then, and when the file was deleted, the kernel still has this process's own program.
+// none; then, and when the file was deleted, the kernel still has this process's own program, and, for
+// who may look (CAP_CHECKPOINT_RESTORE or root), whatever it has mapped.
 std::unique_ptr<ElfFile> OpenModule(const CpuProfileMapping& mapping) {
   if (mapping.path == kVdso) {
     // Only in memory, and only this process's.
@@ -31,11 +37,12 @@ std::unique_ptr<ElfFile> OpenModule(const CpuProfileMapping& mapping) {
     return ElfFile::FromMemory(reinterpret_cast<const void*>(mapping.start),
                                mapping.limit - mapping.start);
   }
-  std::unique_ptr<ElfFile> file = ElfFile::Open(mapping.path);
-  if (mapping.build_id.empty()) return file;
-  if (file != nullptr && file->BuildId() == mapping.build_id) return file;
-  file = ElfFile::Open("/proc/self/exe");
-  if (file != nullptr && file->BuildId() == mapping.build_id) return file;
+  if (mapping.build_id.empty()) return ElfFile::Open(mapping.path);
+  const std::string mapped = absl::StrCat("/proc/self/map_files/", absl::Hex(mapping.start), "-",
+                                          absl::Hex(mapping.limit));
+  for (const std::string& path : {mapping.path, std::string("/proc/self/exe"), mapped}) {
+    if (auto file = OpenBuild(path, mapping.build_id); file != nullptr) return file;
+  }
   return nullptr;
 }
 

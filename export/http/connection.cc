@@ -7,7 +7,9 @@
 #include <boost/beast/http/verb.hpp>
 #include <boost/beast/http/write.hpp>
 #include <chrono>
+#include <optional>
 #include <sstream>
+#include <string>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -15,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/join_handle.h"
 #include "runtime/service.h"
+#include "runtime/sync/channel.h"
 
 namespace curg::internal {
 namespace {
@@ -53,6 +56,22 @@ std::string HeaderText(const BeastResponse& header) {
   return text.str();
 }
 
+// Sends the body, some 64 KiB at a time. False: the client is gone, or the page failed.
+bool MakeChunks(const DebugResponse& response, Channel<std::string>& chunks,
+                const std::stop_token& gone) try {
+  std::string chunk;
+  const auto flush = [&] {
+    return chunk.empty() || chunks.Send(std::exchange(chunk, {}), gone) == WaitStatus::kOk;
+  };
+  response.stream([&](std::string_view piece) {
+    chunk.append(piece);
+    return !gone.stop_requested() && (chunk.size() < kSendBytes || flush());
+  });
+  return flush();
+} catch (...) {
+  return false;
+}
+
 }  // namespace
 
 Connection::Connection(TcpStream stream, const DebugServerOptions& options,
@@ -67,6 +86,7 @@ void Connection::Serve() {
 void Connection::Refuse() { Fail(503, "The debug server has too many clients; try again."); }
 
 void Connection::Close() {
+  waiting_since_.store(kAnswering, std::memory_order_relaxed);  // nobody need end it again
   stop_.request_stop();
   stream_.Shutdown();
 }
@@ -172,28 +192,26 @@ bool Connection::Send(const DebugResponse& response, const BeastRequest& request
   return Write(text);
 }
 
+// The page makes the body in a task of its own, since it may do so on a thread that has no place in the
+// poller (OnLargeStack); what it makes comes here through a channel.
 bool Connection::SendStream(const DebugResponse& response, BeastResponse header) {
   header.chunked(true);
-  std::string pending = HeaderText(header);
-  std::string chunk;
-  bool ok = true;
-  const auto flush = [&] {
-    if (!chunk.empty()) absl::StrAppend(&pending, absl::Hex(chunk.size()), "\r\n", chunk, "\r\n");
-    chunk.clear();
-    ok = ok && !stop_.stop_requested() && Write(pending);
-    pending.clear();
-    return ok;
-  };
-  try {
-    response.stream([&](std::string_view piece) {
-      chunk.append(piece);
-      return chunk.size() < kSendBytes ? ok && !stop_.stop_requested() : flush();
-    });
-  } catch (...) {
-    return false;  // without the last chunk the client knows that something is missing
+  Channel<std::string> chunks(1);
+  std::stop_source gone;
+  bool whole = false;
+  auto maker = GoService("debug stream", [&response, &chunks, &gone, &whole] {
+    whole = MakeChunks(response, chunks, gone.get_token());
+    chunks.Close();
+  });
+  bool ok = Write(HeaderText(header));
+  while (std::optional<std::string> chunk = chunks.Receive()) {
+    ok = ok && !stop_.stop_requested() &&
+         Write(absl::StrCat(absl::Hex(chunk->size()), "\r\n", *chunk, "\r\n"));
+    if (!ok) gone.request_stop();
   }
-  if (!flush()) return false;
-  return Write("0\r\n\r\n");
+  maker.Join();
+  // Without the last chunk the client knows that something is missing.
+  return ok && whole && Write("0\r\n\r\n");
 }
 
 bool Connection::Write(std::string_view bytes) {

@@ -32,8 +32,9 @@ struct DebugRequest {
   std::stop_token stop = {};
 };
 
-// A part of a body that is made piece by piece. False: the client is gone, make no more of it.
-// Blocks: the task, while the client reads slower than the page writes.
+// A part of a body that is made piece by piece. False: the client is gone, make no more of it. May be called
+// from any task or thread, by one at a time.
+// Blocks: the task or thread, while the client reads slower than the page writes.
 using DebugSink = std::function<bool(std::string_view piece)>;
 
 // Thread-compatible, as any value.

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "google/protobuf/stubs/logging.h"
 #include "export/profile.pb.h"
 #include "export/profile_view.h"
 #include "gmock/gmock.h"
@@ -169,6 +170,7 @@ TEST(ProfileTextTest, BrokenReferencesAreErrors) {
 
 // Files from anywhere: whatever their bytes, there is a text or an error.
 TEST(ProfileTextTest, AnyBytesAreReadOrRefused) {
+  const google::protobuf::LogSilencer quiet;
   const std::string good = Small().SerializeAsString();
   std::mt19937 random(3);
   int readable = 0;

@@ -213,20 +213,73 @@ TEST(Symbolize, ADebugFileOfAnotherBuildIsNotTaken) {
   EXPECT_THAT(symbolizer.FramesAt(library.at.anonymous), IsEmpty());
 }
 
+// Whether the kernel lets this process open what it has mapped.
+bool CanOpenMapped(const Library& library) {
+  for (const CpuProfileMapping& mapping : library.mappings) {
+    if (mapping.start > library.at.c || library.at.c >= mapping.limit) continue;
+    return internal::ElfFile::Open(absl::StrCat("/proc/self/map_files/", absl::Hex(mapping.start), "-",
+                                                absl::Hex(mapping.limit))) != nullptr;
+  }
+  return false;
+}
+
+// All there is, or, where the file that is mapped cannot be had, nothing: never another build's.
+void ExpectAllOrNothing(Library& library) {
+  Symbolizer symbolizer(library.mappings);
+  if (CanOpenMapped(library)) return ExpectAllThereIs(library, symbolizer);
+  EXPECT_THAT(symbolizer.FramesAt(library.at.c), IsEmpty());
+}
+
 TEST(Symbolize, AFileThatWasReplacedIsNotTaken) {
   Library library("libinlined_dwarf5");
   fs::remove(library.path());
   fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwarf4.so"), library.path());
+  ExpectAllOrNothing(library);
+}
+
+TEST(Symbolize, AFileThatWasDeletedIsReadFromItsMapping) {
+  Library library("libinlined_dwarf5");
+  fs::remove(library.path());
+  ExpectAllOrNothing(library);
+  library.mappings = internal::CurrentMappings();  // now "... (deleted)"
+  ExpectAllOrNothing(library);
+}
+
+TEST(Symbolize, ALibraryThatWasUnloadedIsReadFromItsFile) {
+  fs::path directory;
+  TestdataAddresses at;
+  internal::MappingRecorder recorder;
+  {
+    Library library("libinlined_dwarf5");
+    recorder.Capture();
+    at = library.at;
+    directory = library.directory();
+  }
+  recorder.Capture();
+  fs::create_directories(directory);  // its file was removed with it
+  fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwarf5.so"), directory / "libinlined_dwarf5.so");
+  Symbolizer symbolizer(recorder.Take());
+  EXPECT_THAT(symbolizer.FramesAt(at.innermost), SizeIs(3));
+  fs::remove_all(directory);
+}
+
+TEST(Symbolize, DebugInformationInDwoFiles) {
+  Library library("libinlined_dwo");
+  {
+    Symbolizer symbolizer(library.mappings);  // without the file: symbols, and lines
+    ASSERT_FALSE(symbolizer.FramesAt(library.at.c).empty());
+    EXPECT_EQ(symbolizer.FramesAt(library.at.c).back().function, "testdata_addresses");
+  }
+  fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwo.dwo"), library.directory() / "libinlined_dwo.dwo");
   Symbolizer symbolizer(library.mappings);
-  EXPECT_THAT(symbolizer.FramesAt(library.at.c), IsEmpty());
+  ExpectAllThereIs(library, symbolizer);
 }
 
 TEST(Symbolize, AFileThatIsNoElfIsNotTaken) {
   Library library("libinlined_dwarf5");
   fs::remove(library.path());
   std::ofstream(library.path()) << std::string(100'000, 'x');
-  Symbolizer symbolizer(library.mappings);
-  EXPECT_THAT(symbolizer.FramesAt(library.at.c), IsEmpty());
+  ExpectAllOrNothing(library);
 }
 
 // Cut short, debug information must not lead anywhere but to fewer frames.

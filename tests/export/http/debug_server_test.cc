@@ -3,6 +3,7 @@
 // The server as clients see it: good ones, wrong ones, slow ones, many, and those that leave.
 #include "export/http/debug_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "export/large_stack.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "profiler/cpu_profiler.h"
@@ -266,6 +268,18 @@ TEST(DebugServerTest, StreamsComeInChunks) {
                         };
                         return response;
                       }});
+  server.pages().Add({.path = "/thread", .handler = [](const DebugRequest&) {
+                        DebugResponse response = DebugResponse::Text("");
+                        response.stream = [](const DebugSink& sink) {
+                          internal::OnLargeStack([&] {
+                            for (int i = 0; i < 100; ++i) sink(std::string(1000, 'y'));
+                          });
+                        };
+                        return response;
+                      }});
+  const std::string threaded = Get(server.port(), "/thread");
+  EXPECT_THAT(threaded, EndsWith("y\r\n0\r\n\r\n"));
+  EXPECT_EQ(std::count(threaded.begin(), threaded.end(), 'y'), 100'000);
   const std::string answer = Get(server.port(), "/stream?count=100");
   EXPECT_THAT(answer, AllOf(HasSubstr("Transfer-Encoding: chunked\r\n"), EndsWith("\r\n0\r\n\r\n")));
   EXPECT_GT(answer.size(), 100'000u);
