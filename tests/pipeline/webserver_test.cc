@@ -72,7 +72,8 @@ class WebserverTest : public ::testing::Test {
   }
 
   static std::string Pprof(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), ProgramPath("CURG_PPROF"));
+    // However long a busy machine takes to look up symbols.
+    arguments.insert(arguments.begin(), {ProgramPath("CURG_PPROF"), "-timeout=100"});
     const std::string home = NewDirectory();
     const ProgramResult result = RunProgram(
         arguments, {.environment = {"HOME=" + home, "PPROF_TMPDIR=" + home}});
