@@ -2,12 +2,19 @@
 //
 // What the real `go tool pprof` reads from the files that the examples write.
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <filesystem>
 #include <regex>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/examples/server_process.h"
 #include "tests/examples/subprocess.h"
 
 namespace curg {
@@ -40,6 +47,21 @@ double TagPercent(const std::string& tags, const std::string& value) {
   std::smatch match;
   const std::regex row("\\( *([0-9.]+)%\\): " + value + "\n");
   return std::regex_search(tags, match, row) ? std::stod(match[1]) : -1;
+}
+
+// Where "examples/cpu_profile.cc" is.
+std::string SourceRoot() { return std::filesystem::current_path(); }
+
+uint16_t FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  close(fd);
+  return ntohs(address.sin_port);
 }
 
 class CpuProfileFile : public ::testing::Test {
@@ -109,6 +131,61 @@ TEST_F(CpuProfileFile, RawIsWhole) {
   EXPECT_THAT(raw, ContainsRegex("tenant:\\[acme\\]"));
   EXPECT_THAT(raw, ContainsRegex("/cpu_profile [0-9a-f]{16,} \\[FN\\]"));  // a build id, symbolized
   EXPECT_THAT(raw, HasSubstr("engine: "));
+}
+
+// `go tool pprof` adds up what several files say.
+TEST_F(CpuProfileFile, TwoFilesAreMerged) {
+  const auto samples = [](const std::string& raw) {
+    int64_t sum = 0;
+    const std::regex row("\n +([0-9]+) +[0-9]+: ");
+    for (std::sregex_iterator it(raw.begin(), raw.end(), row), end; it != end; ++it) {
+      sum += std::stoll((*it)[1]);
+    }
+    return sum;
+  };
+  const int64_t one = samples(Pprof({"-raw"}, profile_));
+  EXPECT_GT(one, 0);
+  EXPECT_EQ(samples(Pprof({"-raw", profile_}, profile_)), 2 * one);
+}
+
+TEST_F(CpuProfileFile, DiffBaseOfItselfLeavesNothing) {
+  EXPECT_THAT(Pprof({"-top", "-diff_base=" + profile_}, profile_),
+              HasSubstr("Showing nodes accounting for 0, 0%"));
+}
+
+TEST_F(CpuProfileFile, TagRootPutsLabelsAtTheRoot) {
+  const std::string top = Pprof({"-top", "-cum", "-tagroot=tenant"}, profile_);
+  EXPECT_THAT(top, AllOf(ContainsRegex(" acme\n"), ContainsRegex(" initech\n")));
+}
+
+TEST_F(CpuProfileFile, ListShowsTheSource) {
+  const std::string list = Pprof({"-list=^SumOfDivisors$", "-source_path=" + SourceRoot()}, profile_);
+  EXPECT_THAT(list, AllOf(HasSubstr("ROUTINE ======================== SumOfDivisors in "),
+                          ContainsRegex("[0-9]+m?s +[0-9.]+m?s +[0-9]+: +(for|if) [(]")));
+}
+
+// (Go's disassembler knows lines of Go programs only, so it has no listing of a C++ function to show;
+// pprof with binutils has.)
+TEST_F(CpuProfileFile, WeblistWritesItsPage) {
+  const std::string html = NewDirectory() + "/weblist.html";
+  Pprof({"-weblist=SumOfDivisors", "-source_path=" + SourceRoot(), "-output=" + html}, profile_);
+  EXPECT_THAT(ReadFile(html), AllOf(HasSubstr("Type: cpu"), HasSubstr("Total: ")));
+}
+
+TEST_F(CpuProfileFile, TheWebPagesOpen) {
+  // A port that is free, if nobody takes it meanwhile; then another one is tried.
+  std::string pages;
+  for (int attempt = 0; attempt < 5 && pages.empty(); ++attempt) {
+    const std::string address = "127.0.0.1:" + std::to_string(FreePort());
+    ServerProcess server({ProgramPath("CURG_PPROF"), "-http=" + address, "-no_browser", profile_}, 0);
+    for (const char* page : {"top", "flamegraph", "peek?f=SumOfDivisors"}) {
+      pages += RunProgram({"/usr/bin/curl", "-s", "--max-time", "30", "--retry", "20", "--retry-connrefused",
+                           "--retry-delay", "1", "http://" + address + "/ui/" + page})
+                   .out;
+    }
+  }
+  EXPECT_THAT(pages, HasSubstr("SumOfDivisors"));
+  EXPECT_THAT(pages, HasSubstr("stackViewer"));  // the flame graph's script
 }
 
 TEST(WordcountFile, OpensInPprof) {
