@@ -14,7 +14,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/examples/server_process.h"
+#include "tests/examples/listening_process.h"
 #include "tests/examples/subprocess.h"
 
 namespace curg {
@@ -177,7 +177,7 @@ TEST_F(CpuProfileFile, TheWebPagesOpen) {
   std::string pages;
   for (int attempt = 0; attempt < 5 && pages.empty(); ++attempt) {
     const std::string address = "127.0.0.1:" + std::to_string(FreePort());
-    ServerProcess server({ProgramPath("CURG_PPROF"), "-http=" + address, "-no_browser", profile_}, 0);
+    ListeningProcess server({ProgramPath("CURG_PPROF"), "-http=" + address, "-no_browser", profile_}, 0);
     for (const char* page : {"top", "flamegraph", "peek?f=SumOfDivisors"}) {
       pages += RunProgram({"/usr/bin/curl", "-s", "--max-time", "30", "--retry", "20", "--retry-connrefused",
                            "--retry-delay", "1", "http://" + address + "/ui/" + page})
