@@ -17,10 +17,12 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "labels/labels.h"
+#include "runtime/blocking.h"
 #include "runtime/go.h"
 #include "runtime/sync/channel.h"
 #include "runtime/sync/mutex.h"
 #include "runtime/sync/wait_group.h"
+#include "runtime/system_stack.h"
 #include "tests/pipeline/storm_functions.h"
 #include "tests/profiler/signal_storm.h"
 
@@ -100,7 +102,7 @@ class StormTask {
   }
 
   void Step() {
-    switch (Next() % 8) {
+    switch (Next() % 10) {
       case 0:
         return Yield();
       case 1:
@@ -125,6 +127,10 @@ class StormTask {
       case 7:
         if (Next() % 8 == 0) SleepFor(std::chrono::microseconds(50));
         return Print();
+      case 8:
+        return Blocking([this] { Next() % 4 == 0 ? Relabel() : Print(); });
+      case 9:
+        return OnSystemStack([this] { Next() % 2 == 0 ? Relabel() : Print(); });
     }
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tasks of several kinds that switch, migrate, relabel, spawn, throw, block and exit as fast as they
-// can, sampled as fast as a SignalStorm can; and a check of every single sample.
+// Tasks of several kinds that switch, migrate, relabel, spawn, throw, block, call the system stack and
+// exit as fast as they can, sampled as fast as a SignalStorm can; and a check of every single sample.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr int64_t kSamples = 3'000;
 #else
-constexpr int64_t kSamples = 40'000;
+constexpr int64_t kSamples = 20'000;
 #endif
 
 TEST(LabelStorm, EverySampleHasTheRightLabel) {

@@ -17,9 +17,12 @@
 
 #include "gtest/gtest.h"
 #include "labels/labels.h"
+#include "runtime/blocking.h"
 #include "runtime/go.h"
+#include "runtime/system_stack.h"
 #include "runtime/unwind_table.h"
 #include "tests/pipeline/hog.h"
+#include "tests/pipeline/storm_functions.h"
 #include "tests/profiler/signal_storm.h"
 
 namespace curg::internal {
@@ -47,14 +50,17 @@ void Look(const ProfHeader& header, std::span<const uintptr_t> pcs, Seen& seen) 
 }
 
 // Runs `body` on a labelled task, beside one with other labels, until there are enough samples of
-// HogA.
-Seen Sample(const std::function<void()>& body) {
+// HogA; `look` hears of those.
+Seen Sample(const std::function<void()>& body,
+            const std::function<void(std::span<const uintptr_t>)>& look = {}) {
   EXPECT_TRUE(RefreshUnwindTables().ok());
   Seen seen;
   curg::Run({.workers = 2}, [&] {
     std::atomic<int64_t> in_hog{0};
     SignalStorm storm({.rate_hz = 2000}, [&](const ProfHeader& header, auto pcs) {
+      const int64_t before = seen.in_hog;
       Look(header, pcs, seen);
+      if (look && seen.in_hog != before) look(pcs);
       in_hog.store(seen.in_hog, std::memory_order_relaxed);
     });
     std::atomic<bool> stop{false};
@@ -116,6 +122,26 @@ TEST(OddStacks, ParkingOnAStackOfTheProgramsOwnMixesNothing) {
   ExpectLabelled(seen);
 }
 #endif
+
+// Go's TestLabelSystemstack: the system stack's frames, then the task's own.
+TEST(OddStacks, TheSystemStackIsTheTasksAndShowsBoth) {
+  std::atomic<int64_t> both{0};
+  const Seen seen = Sample([] { CallAsKind(1, [](void*) { OnSystemStack(&HogA); }, nullptr); },
+                           [&both](std::span<const uintptr_t> pcs) {
+                             both += std::any_of(pcs.begin(), pcs.end(), [](uintptr_t pc) {
+                               return StormKindAt(pc - 1) == 1;
+                             });
+                           });
+  ExpectLabelled(seen);
+  EXPECT_EQ(seen.hog_leaf_only, 0);
+  EXPECT_EQ(both.load(), seen.in_hog);
+}
+
+TEST(OddStacks, WhatBlocksIsOfTheTask) {
+  const Seen seen = Sample([] { Blocking(&HogA); });
+  ExpectLabelled(seen);
+  EXPECT_EQ(seen.hog_leaf_only, 0);
+}
 
 // While a signal handler of the program's runs, on the task's stack or on the alternate one.
 void InHandler(int) { HogA(); }

@@ -12,7 +12,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr int64_t kSamples = 1'000;
 #else
-constexpr int64_t kSamples = 10'000;
+constexpr int64_t kSamples = 5'000;
 #endif
 
 TEST(PluginStorm, NoStackIsWalkedByStaleRows) {

@@ -5,6 +5,10 @@
 // which the sides' atomic operations happen; what lies between two of them happens at once. Every
 // operation takes effect at once, too (sequential consistency): what weaker orders permit is
 // prof_buf_stress_test.cc's to find, under the thread sanitizer.
+//
+// It fails (or does not end) when wrote_ is published before the words, read_ moves before the reader
+// is done with them, wrote_ is loaded before lost_samples_, room is not kept for the loss record or
+// for what the end of the ring leaves over, or a loss counts as told when its record is begun.
 #include <ucontext.h>
 
 #include <array>
@@ -150,6 +154,8 @@ class Scenario {
     ProfHeader header;
     std::span<const uintptr_t> pcs;
     if (!buf_.Read(header, pcs)) return false;
+    // The handler may well go on while the reader looks at what it was given.
+    if (Model::current != nullptr) Model::current->BeforeAtomic();
     periods_ += header.periods;
     if (header.kind == SampleKind::kLost) {
       seen_ += static_cast<int>(header.samples);
