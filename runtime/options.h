@@ -28,7 +28,8 @@ enum class DeadlockAction : uint8_t {
 
 struct RuntimeOptions {
   // Threads that run tasks. Unset: the environment variable CURG_WORKERS; without it, the CPUs in the
-  // affinity mask, no more than the cgroup's CPU quota (rounded up). Must be 1 to 1024.
+  // affinity mask, no more than the cgroup's CPU quota (rounded up), followed once a second when these change. Must be 1
+  // to 1024.
   std::optional<int> workers = {};
 
   // Stack of a task that does not say otherwise, in bytes of address space; memory is committed as it

@@ -64,6 +64,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
                                                    "; choose 1 to 65536"));
   }
   config.blocking_max = options.blocking_max;
+  config.follow_cpus = !options.virtual_time && !internal::IsWorkerCountFixed(options.workers);
   config.virtual_time = options.virtual_time;
   if (options.virtual_time && config.workers != 1) {
     if (options.workers.has_value()) {
@@ -152,6 +153,6 @@ internal::Scheduler* internal::SchedulerOf(Runtime& runtime) { return runtime.sc
 
 RuntimeStats Runtime::Stats() const { return scheduler_->Stats(); }
 
-int Runtime::workers() const { return scheduler_->num_workers(); }
+int Runtime::workers() const { return scheduler_->limit(); }
 
 }  // namespace curg

@@ -109,7 +109,7 @@ class Runtime {
   // What it is doing, in numbers. Thread-safe. Blocks: nothing.
   RuntimeStats Stats() const;
 
-  // How many workers it has.
+  // How many workers are to run: as configured, or as the CPUs are now (RuntimeOptions::workers).
   int workers() const;
 
  private:

@@ -18,7 +18,8 @@ namespace curg::internal {
 // ---- Start and stop.
 
 Scheduler::Scheduler(const Config& config)
-    : config_(config), batches_(RegisterAsymmetricFence() && config.schedule_seed == 0), pool_(config.slot_size, config.stacks_max) {
+    : config_(config), batches_(RegisterAsymmetricFence() && config.schedule_seed == 0), pool_(config.slot_size, config.stacks_max),
+      limit_(config.workers) {
   processors_.reserve(static_cast<size_t>(config.workers) + kSurplusMax);
   workers_.reserve(processors_.capacity() + static_cast<size_t>(config.blocking_max) + 1);
   for (int i = 0; i < config.workers; ++i) AddWorker(AddProcessor(/*surplus=*/false));
@@ -173,15 +174,20 @@ void Scheduler::ComeBack(Worker& worker) {
 }
 
 // relaxed, both: a retirement a moment later is as good.
-bool Scheduler::MustRetire() const {
-  return surplus_active_.load(std::memory_order_relaxed) > held_count_.load(std::memory_order_relaxed);
+// The first processor stays: timers from outside are there.
+bool Scheduler::MustRetire(const Processor& processor) const {
+  const int beyond = limit() - config_.workers;
+  if ((!processor.surplus && beyond >= 0) || processor.index == 0) return false;
+  return surplus_active_.load(std::memory_order_relaxed) > held_count_.load(std::memory_order_relaxed) + beyond;
 }
+
+void Scheduler::SetLimit(int workers) { limit_.store(std::max(workers, 1), std::memory_order_relaxed); }
 
 // Gives away what is queued here and sleeps until sysmon wants the worker again.
 void Scheduler::Retire(Worker& worker) {
   {
     std::lock_guard lock(surplus_lock_);
-    if (!MustRetire() || stopping_.load(std::memory_order_relaxed)) return;
+    if (!MustRetire(*worker.processor) || stopping_.load(std::memory_order_relaxed)) return;
     surplus_active_.fetch_sub(1, std::memory_order_relaxed);
     worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
     worker.idle_next = retired_;

@@ -88,6 +88,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
     size_t stacks_max = 0;
     size_t stacks_cached = 1024;
     int blocking_max = 512;
+    bool follow_cpus = false;    // the number of workers is that of the CPUs, and changes with it
     bool virtual_time = false;   // with one worker
     uint64_t schedule_seed = 0;  // 0: none
   };
@@ -153,6 +154,11 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   const std::atomic<int64_t>* virtual_clock() const { return config_.virtual_time ? &virtual_now_ : nullptr; }
   // For random choices of worker threads; 0: any.
   uint64_t schedule_seed() const { return config_.schedule_seed; }
+
+  // From now on so many workers are to run, at least one. Others rest when they next look for work; further ones
+  // start when there is work, if there may be so many. Thread-safe.
+  void SetLimit(int workers);
+  int limit() const { return limit_.load(std::memory_order_relaxed); }  // relaxed: a number
 
   // The configured workers.
   int num_workers() const { return config_.workers; }
@@ -268,7 +274,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void StartThread(Worker& worker);
   bool StartSurplus();
   void ComeBack(Worker& worker);
-  bool MustRetire() const;
+  bool MustRetire(const Processor& processor) const;
   void Retire(Worker& worker);
 
   // Gives the memory of unused stacks and task records back. True: there may be more later.
@@ -300,7 +306,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   std::mutex surplus_lock_;
   Worker* retired_ = nullptr;           // guarded by surplus_lock_
-  std::atomic<int> surplus_active_{0};  // surplus workers that run; changes under surplus_lock_
+  std::atomic<int> surplus_active_{0};  // workers that run beyond the configured number; negative: fewer; changes under surplus_lock_
+  std::atomic<int> limit_;              // see SetLimit()
   std::atomic<int> held_count_{0};      // workers whose `held` is set
 
   GlobalQueue<Task> global_;

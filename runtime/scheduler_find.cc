@@ -223,7 +223,7 @@ Task* Scheduler::FindRunnable(Worker& worker) {
     }
     Processor& processor = *worker.processor;
     if (processor.held.load(std::memory_order_relaxed)) [[unlikely]] ComeBack(worker);
-    if (processor.surplus && MustRetire()) [[unlikely]] {
+    if (MustRetire(processor)) [[unlikely]] {
       Retire(worker);
       continue;
     }

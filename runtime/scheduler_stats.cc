@@ -63,7 +63,7 @@ RuntimeStats Scheduler::Stats() {
       AtLeastZero(alive - static_cast<int64_t>(stats.tasks_runnable + stats.tasks_running +
                                                stats.tasks_blocking));
 
-  stats.workers = static_cast<uint64_t>(num_workers());
+  stats.workers = static_cast<uint64_t>(limit());
   // relaxed, all: numbers alone
   stats.workers_idle = AtLeastZero(idle_count_.load(std::memory_order_relaxed));
   stats.workers_spinning = AtLeastZero(spinning_.load(std::memory_order_relaxed));

@@ -6,6 +6,7 @@
 
 #include "runtime/service.h"
 #include "runtime/timers.h"
+#include "runtime/worker_count.h"
 
 namespace curg::internal {
 Sysmon::Sysmon(Scheduler& scheduler, const ReportOptions& reports)
@@ -43,18 +44,33 @@ void Sysmon::Look(int64_t now) {
   next_look_ = now + slices_.Period(kPeriodNs);
   const bool all_held = MarkHeld(now);
   FireOverdueTimers(now);
+  FollowCpus(now);
   const bool work_waits = scheduler_.AnyWork();
   const bool waited = work_waits || scheduler_.surplus_active_.load(std::memory_order_relaxed) > 0;
   for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.processors_[i], waited, now);
   if (work_waits || scheduler_.PollIsDue()) {
     if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
       scheduler_.WakeOne();
-    } else if (all_held && !scheduler_.config_.virtual_time && scheduler_.config_.schedule_seed == 0) {
+    } else if (MayAddWorker(all_held)) {
       scheduler_.StartSurplus();
     }
   }
   Trim(now);
   deadlocks_.Look(now);
+}
+
+// Whether one more worker is to run, as work waits and none sleeps.
+bool Sysmon::MayAddWorker(bool all_held) const {
+  if (scheduler_.config_.virtual_time || scheduler_.config_.schedule_seed != 0) return false;
+  const int beyond = scheduler_.surplus_active_.load(std::memory_order_relaxed);
+  return all_held || beyond < scheduler_.limit() - scheduler_.num_workers();
+}
+
+// Follows the cgroup's quota and the affinity mask, once a second.
+void Sysmon::FollowCpus(int64_t now) {
+  if (!scheduler_.config_.follow_cpus || now < next_cpus_) return;
+  next_cpus_ = now + kCpusPeriodNs;
+  scheduler_.SetLimit(AvailableCpus());
 }
 
 // True: it is to look again soon.
@@ -162,7 +178,7 @@ bool Sysmon::MarkHeld(int64_t now) {
     Processor& processor = *scheduler_.processors_[i];
     if (!IsHeld(i, now)) {
       const Worker* const worker = processor.worker.load(std::memory_order_acquire);
-      const bool retired = processor.surplus && worker->asleep.load(std::memory_order_relaxed) != 0;
+      const bool retired = worker->asleep.load(std::memory_order_relaxed) != 0;
       if (!retired) all_held = false;
     } else if (!processor.held.exchange(true, std::memory_order_relaxed)) {
       scheduler_.held_count_.fetch_add(1, std::memory_order_relaxed);

@@ -64,6 +64,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
   static constexpr int64_t kHeldNs = 10'000'000;
   static constexpr int64_t kPeriodNs = 10'000'000;
   static constexpr int64_t kTrimPeriodNs = 1'000'000'000;
+  static constexpr int64_t kCpusPeriodNs = 1'000'000'000;
   // Between looks at calls of Blocking while work waits: at first, and after kRetakeLooks of them.
   static constexpr int64_t kRetakeNs = 20'000;
   static constexpr int64_t kRetakeLateNs = 100'000;
@@ -78,6 +79,8 @@ class Sysmon final : public AwakeListener, public QuietSource {
   void Run();
   void Look(int64_t now);
   bool LookAtBlocked();
+  bool MayAddWorker(bool all_held) const;
+  void FollowCpus(int64_t now);
   bool AllAsleep() const;
   bool IoMayWake() const;
   void WaitForNext(int64_t now, bool retake);
@@ -103,6 +106,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
   int retake_looks_ = 0;
   int retake_quiet_looks_ = 0;
   int64_t next_look_ = 0;
+  int64_t next_cpus_ = 0;
   int64_t next_trim_ = 0;
   bool more_to_trim_ = true;
 };

@@ -94,6 +94,18 @@ std::optional<double> CgroupCpuQuota(const std::string& proc_cgroup, const std::
   return least;
 }
 
+int AvailableCpus() {
+  int workers = std::min(CpusInAffinityMask(), kWorkersMax);
+  const std::optional<double> quota = CgroupCpuQuota(ReadFile("/proc/self/cgroup"), "/sys/fs/cgroup");
+  if (quota.has_value() && *quota < workers) workers = static_cast<int>(std::ceil(*quota));
+  return workers;
+}
+
+bool IsWorkerCountFixed(std::optional<int> option) {
+  const char* const text = std::getenv("CURG_WORKERS");
+  return option.has_value() || (text != nullptr && *text != '\0');
+}
+
 absl::StatusOr<int> WorkerCount(std::optional<int> option) {
   if (option.has_value()) return Checked(*option, "RuntimeOptions::workers");
   if (const char* text = std::getenv("CURG_WORKERS"); text != nullptr && *text != '\0') {
@@ -104,10 +116,7 @@ absl::StatusOr<int> WorkerCount(std::optional<int> option) {
     }
     return Checked(workers, "the environment variable CURG_WORKERS");
   }
-  int workers = std::min(CpusInAffinityMask(), kWorkersMax);
-  const std::optional<double> quota = CgroupCpuQuota(ReadFile("/proc/self/cgroup"), "/sys/fs/cgroup");
-  if (quota.has_value() && *quota < workers) workers = static_cast<int>(std::ceil(*quota));
-  return workers;
+  return AvailableCpus();
 }
 
 }  // namespace curg::internal

@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "runtime/context.h"
 #include "runtime/go.h"
+#include "runtime/scheduler.h"
 
 namespace curg {
 namespace {
@@ -208,6 +209,46 @@ TEST(Sysmon, AnIdleRuntimeRests) {
     std::this_thread::sleep_for(milliseconds(500));
     return used() - before < std::chrono::microseconds(500);
   }));
+}
+
+// Threads that run tasks at the same time, while more tasks than that want to.
+size_t RunAtOnce(Runtime& runtime) {
+  std::atomic<bool> end{false};
+  std::atomic<int> running{0}, most{0};
+  std::vector<JoinHandle<void>> tasks;
+  for (int i = 0; i < 8; ++i) {
+    tasks.push_back(runtime.Go([&] {
+      while (!end) {
+        const int now = ++running;
+        for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(500));
+        --running;
+        Yield();
+      }
+    }));
+  }
+  std::this_thread::sleep_for(milliseconds(50));
+  most = 0;
+  std::this_thread::sleep_for(milliseconds(50));
+  const int seen = most;
+  end = true;
+  for (auto& task : tasks) task.Join();
+  return static_cast<size_t>(seen);
+}
+
+// A machine that is busy makes workers look held, and others come for them: so there may be more for a while.
+TEST(Sysmon, TheNumberOfWorkersFollowsTheLimit) {
+  auto runtime = Runtime::Create({.workers = 3}).value();
+  EXPECT_TRUE(Eventually([&] { return RunAtOnce(*runtime) == 3; }));
+  internal::SchedulerOf(*runtime)->SetLimit(1);
+  EXPECT_EQ(runtime->workers(), 1);
+  EXPECT_TRUE(Eventually([&] { return RunAtOnce(*runtime) == 1; }));
+  EXPECT_EQ(runtime->Go([] { return 4; }).Join(), 4);
+  internal::SchedulerOf(*runtime)->SetLimit(5);
+  EXPECT_TRUE(Eventually([&] { return RunAtOnce(*runtime) == 5; }));
+  internal::SchedulerOf(*runtime)->SetLimit(3);
+  EXPECT_TRUE(Eventually([&] { return RunAtOnce(*runtime) == 3; }));
 }
 
 }  // namespace
