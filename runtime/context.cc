@@ -104,7 +104,7 @@ struct Message {
 struct ContextEntry {
   CURG_NO_TSAN static void Run(fcontext::transfer_t transfer) {
     const Message message = *static_cast<Message*>(transfer.data);
-    message.from->saved_.store(transfer.fctx, std::memory_order_relaxed);
+    message.from->saved_.store(transfer.fctx, std::memory_order_release);  // release: pairs with TrySaved()
 #ifdef CURG_ASAN
     __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
@@ -124,8 +124,9 @@ void Context::Start(StackBounds stack, uintptr_t colour, Entry entry) {
   stack_ = stack;
   entry_ = entry;
   void* top = reinterpret_cast<void*>(stack.high - colour);
+  // release: pairs with TrySaved()
   saved_.store(fcontext::make_fcontext(top, stack.high - colour - stack.low, &ContextEntry::Run),
-               std::memory_order_relaxed);
+               std::memory_order_release);
 #ifdef CURG_TSAN
   const FiberPool::Fiber fiber = Fibers().Take();
   fiber_ = fiber.handle;
@@ -159,10 +160,12 @@ CURG_NO_TSAN __attribute__((noinline)) void* Context::Switch(Context& from, Cont
 #ifdef CURG_TSAN
   __tsan_switch_to_fiber(to.fiber_, 0);
 #endif
-  fcontext::transfer_t transfer = fcontext::jump_fcontext(to.saved_.load(std::memory_order_relaxed), &message);
+  void* const saved = to.saved_.load(std::memory_order_relaxed);
+  to.saved_.store(nullptr, std::memory_order_relaxed);  // relaxed: who looks late is turned away later (RollCall)
+  fcontext::transfer_t transfer = fcontext::jump_fcontext(saved, &message);
   // Back, perhaps on another thread: whoever came here tells where it can be found again.
   const Message arrived = *static_cast<Message*>(transfer.data);
-  arrived.from->saved_.store(transfer.fctx, std::memory_order_relaxed);
+  arrived.from->saved_.store(transfer.fctx, std::memory_order_release);  // release: pairs with TrySaved()
 #ifdef CURG_ASAN
   __sanitizer_finish_switch_fiber(std::exchange(from.fake_stack_, nullptr), nullptr, nullptr);
 #endif
@@ -176,6 +179,21 @@ Registers Context::Saved() const {
           .sp = reinterpret_cast<uintptr_t>(saved) + kSavedSize,
           .bp = Load(saved, kSavedBp),
           .bx = Load(saved, kSavedBx)};
+}
+
+// The bounds may be read while the record is being used for another flow: half the old, half the new. Then
+// they do not hold the saved stack pointer, or that has changed when looked at again.
+CURG_NO_TSAN bool Context::TrySaved(Registers* registers, StackBounds* stack) const {
+  constexpr uintptr_t kStackMax = uintptr_t{1} << 30;
+  // acquire: pairs with the releases above
+  const void* const saved = saved_.load(std::memory_order_acquire);
+  *stack = stack_;
+  std::atomic_thread_fence(std::memory_order_acquire);
+  const uintptr_t sp = reinterpret_cast<uintptr_t>(saved) + kSavedSize;
+  if (saved == nullptr || saved_.load(std::memory_order_relaxed) != saved) return false;
+  if (!stack->Contains(sp - kSavedSize) || sp > stack->high || stack->high - stack->low > kStackMax) return false;
+  *registers = {.pc = Load(saved, kSavedPc), .sp = sp, .bp = Load(saved, kSavedBp), .bx = Load(saved, kSavedBx)};
+  return true;
 }
 
 // In signal handlers, where the sanitizer is not to be called.

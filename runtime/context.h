@@ -62,12 +62,17 @@ class Context {
 
   const StackBounds& stack() const { return stack_; }
 
-  // Where its hot memory is, to be fetched ahead: a hint. Thread-safe.
+  // Where its hot memory is, to be fetched ahead: a hint; null unless it is suspended. Thread-safe.
   const void* hot() const { return saved_.load(std::memory_order_relaxed); }
 
   // The registers with which this flow goes on when it is switched to.
   // Requires: suspended. Async-signal-safe.
   Registers Saved() const;
+
+  // As Saved and stack(), for others than the owner: nothing unless the flow is suspended. Others may
+  // resume it meanwhile; what was read counts only if the caller knows afterwards that nobody has.
+  // Requires: its stack, whichever it was, stays mapped. Thread-safe.
+  bool TrySaved(Registers* registers, StackBounds* stack) const;
 
   // Whether `pc` is in the few instructions in which the stack pointer moves from one stack to
   // another. Async-signal-safe.
@@ -76,7 +81,8 @@ class Context {
  private:
   friend struct ContextEntry;
 
-  // Boost's fcontext_t: the stack pointer below the saved registers. Atomic (relaxed) for hot() only.
+  // Boost's fcontext_t: the stack pointer below the saved registers. Not null exactly while the flow is
+  // suspended: cleared before it goes on, set once all of it is saved (release, for TrySaved()).
   std::atomic<void*> saved_{nullptr};
   StackBounds stack_;
   Entry entry_ = nullptr;

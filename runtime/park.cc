@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "runtime/check.h"
+#include "runtime/coarse_clock.h"
 #include "runtime/fork_guard.h"
 #include "runtime/futex.h"
 #include "runtime/scheduler.h"
@@ -43,7 +44,8 @@ void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void
   CURG_CHECK(task != nullptr, "park on a task; a plain thread waits through Waiter");
   task->wait_reason = reason;
   task->wait_object = object;
-  task->state.store(TaskState::kParked, std::memory_order_relaxed);  // relaxed: a hint
+  task->since = CoarseClock::Now();
+  task->state.store(TaskState::kParked, std::memory_order_release);  // release: pairs with RollCall
   worker->processor->counters.parks.Add();
   worker->SwitchAway(*task, commit, arg);
 }

@@ -12,6 +12,7 @@
 #include "runtime/asymmetric_fence.h"
 #include "runtime/check.h"
 #include "runtime/futex.h"
+#include "runtime/roll_call.h"
 
 namespace curg::internal {
 
@@ -28,9 +29,11 @@ Scheduler::Scheduler(const Config& config)
 // Abandoned tasks lose their stacks; whoever walks the slabs must not look for them.
 Scheduler::~Scheduler() {
   delete poller_.load(std::memory_order_relaxed);  // while the stacks are there: operations may be on them
+  std::lock_guard lock(RollCall::StacksLock());
   TaskSlab::Instance().ForEach([this](Task& task) {
-    if (task.state.load(std::memory_order_acquire) != TaskState::kParked) return;
-    if (task.scheduler == this) task.state.store(TaskState::kEnded, std::memory_order_relaxed);
+    const TaskState state = task.state.load(std::memory_order_acquire);
+    if (state == TaskState::kFree || state == TaskState::kEnded || task.scheduler != this) return;
+    task.state.store(TaskState::kEnded, std::memory_order_relaxed);
   });
 }
 

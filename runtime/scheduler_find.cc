@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "runtime/coarse_clock.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 
@@ -36,7 +37,8 @@ void Scheduler::PushLocal(Processor& processor, Task* task) {
 }
 
 void Scheduler::Ready(Task* task) {
-  task->state.store(TaskState::kRunnable, std::memory_order_relaxed);  // relaxed: a hint
+  task->since = CoarseClock::Now();
+  task->state.store(TaskState::kRunnable, std::memory_order_release);  // release: pairs with RollCall
   Worker* const worker = CurrentWorker();
   if (worker != nullptr && &worker->scheduler == this) {
     Processor& processor = *worker->processor;
@@ -57,7 +59,8 @@ void Scheduler::Ready(Task* task) {
 }
 
 void Scheduler::ReadyLast(Worker& worker, Task* task) {
-  task->state.store(TaskState::kRunnable, std::memory_order_relaxed);
+  task->since = CoarseClock::Now();
+  task->state.store(TaskState::kRunnable, std::memory_order_release);  // release: pairs with RollCall
   worker.processor->counters.OnRunnable(*task);
   PushLocal(*worker.processor, task);
 }

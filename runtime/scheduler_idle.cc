@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
 #include "runtime/futex.h"
 #include "runtime/scheduler.h"
@@ -261,6 +262,7 @@ bool Scheduler::Sleep(Worker& worker) {
     timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
   }
   SleepUntil(worker, std::min(deadline, flush_at));
+  CoarseClock::Advance();
   if (worker.asleep.load(std::memory_order_acquire) != 0 && !StopSleeping(worker)) return false;
   if (keeper) {
     // Its processor was taken: what is ready goes to others, and so do the timers.

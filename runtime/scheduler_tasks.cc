@@ -8,6 +8,7 @@
 #include "runtime/fork_guard.h"
 #include "runtime/joiner.h"
 #include "runtime/park.h"
+#include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 
@@ -114,6 +115,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   task->tag.store(tag, std::memory_order_relaxed);  // relaxed: published with the task
   task->scheduler = this;
   task->cpu_ns.store(0, std::memory_order_relaxed);
+  task->roll.store(RollCall::BornNow(), std::memory_order_relaxed);  // relaxed: published with the task
   task->id = NextId(processor);
   task->spawner_id = spawner != nullptr ? spawner->id : 0;
   task->spawn_pc = spawn_pc;

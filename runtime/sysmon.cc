@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "runtime/coarse_clock.h"
 #include "runtime/service.h"
 #include "runtime/timers.h"
 #include "runtime/worker_count.h"
@@ -33,7 +34,7 @@ void Sysmon::Wake() {
 
 void Sysmon::Run() {
   while (!stopping_.load(std::memory_order_seq_cst)) {
-    const int64_t now = MonotonicNow();
+    const int64_t now = CoarseClock::Advance();
     const bool retake = LookAtBlocked();
     if (now >= next_look_) Look(now);
     WaitForNext(now, retake);

@@ -30,8 +30,9 @@ enum class TaskState : uint8_t {
 };
 
 // What the C++ runtime keeps per thread for exceptions in flight; it moves with the task.
-// Layout: __cxa_eh_globals of the Itanium C++ ABI, section 2.2.2.
-struct ExceptionState {
+// Layout: __cxa_eh_globals of the Itanium C++ ABI, section 2.2.2; without its padding, so that a task's has
+// room for something else.
+struct [[gnu::packed, gnu::aligned(4)]] ExceptionState {
   void* caught = nullptr;
   unsigned int uncaught = 0;
 };
@@ -41,9 +42,10 @@ class alignas(64) Task {
   // --- The first cache line is all of the record that a switch touches.
   Context context;
   ExceptionState exceptions;
+  uint32_t since = 0;  // when `state` last changed, by CoarseClock
   const void* wait_object = nullptr;
   WaitReason wait_reason = WaitReason::kNone;
-  std::atomic<TaskState> state{TaskState::kFree};  // a hint for others
+  std::atomic<TaskState> state{TaskState::kFree};  // a hint for others, but for roll_call.h
   uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured (processor_counters.h)
 
   // --- Written by whoever owns the task at the time: spawner, worker, waker.
@@ -58,6 +60,17 @@ class alignas(64) Task {
   // --- Written by its own thread at a switch, while somebody wants to know (cpu_meter.h).
   std::atomic<int64_t> cpu_ns{0};
 
+  // --- Which roll call it has answered last (roll_call.h).
+  std::atomic<uint32_t> roll{0};
+
+  // --- Set by the spawner, then immutable.
+  bool runtime_task = false;        // the runtime's own (the profile writer, say)
+  uint32_t spawn_stack = 0;         // number of the whole spawn stack, 0: none kept (spawn_stack.h)
+  uint64_t id = 0;
+  uint64_t spawner_id = 0;
+  uintptr_t spawn_pc = 0;
+  std::string name;
+
   // --- Written by its own thread in Blocking, for dumps. Odd while it is in Blocking; then `blocking_at` is where:
   // what was on its stack then stays there. Look at the number before and after reading.
   std::atomic<uint32_t> blocking_calls{0};
@@ -66,13 +79,6 @@ class alignas(64) Task {
   // --- The task's own; rarely set.
   TaskLocals* locals = nullptr;     // task_locals.h
   const void* group = nullptr;      // the TaskGroup it is a child of
-
-  // --- Set by the spawner, then immutable.
-  uint64_t id = 0;
-  uint64_t spawner_id = 0;
-  uintptr_t spawn_pc = 0;
-  bool runtime_task = false;        // the runtime's own (the profile writer, say)
-  std::string name;
 
   // --- How it ends. 0, kDone, kDetached, kEnding, or whoever joins (joiner.h).
   static constexpr uintptr_t kDone = 1;

@@ -5,10 +5,12 @@
 
 #include <utility>
 
-#include "runtime/joiner.h"
+#include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
 #include "runtime/fork_guard.h"
+#include "runtime/joiner.h"
 #include "runtime/park.h"
+#include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_locals.h"
 #include "runtime/thread_state.h"
@@ -31,6 +33,7 @@ bool CommitEnd(void* arg) {
     } while (!task->end.compare_exchange_weak(end, Task::kEnding, std::memory_order_acq_rel));
   }
   Worker& worker = *CurrentWorker();
+  RollCall::BeforeEnd(*task);
   const bool wake = end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding;
   worker.scheduler.FinishTask(worker, task);
   if (wake) WakeJoiner(end);
@@ -76,12 +79,15 @@ uintptr_t Colour(const StackSlot& slot) {
 
 // Makes `task` the one to switch to.
 void Worker::Prepare(Task& task) {
+  task.since = CoarseClock::Now();
+  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with SliceWatch
+  RollCall::BeforeResume(task);
   if (task.context.stack().empty()) {
     scheduler.BindStack(*processor, &task);
     task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
+    task.state.store(TaskState::kRunning, std::memory_order_release);  // release: shows SliceWatch the stack
   }
   processor->counters.OnRunning(task);
-  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with SliceWatch
 }
 
 // The order of stores is for a handler on this thread, which takes the stack pointer for true: while it
