@@ -34,7 +34,8 @@ void SleepUntilMonotonic(int64_t when) {
   sleeper.fire = &Sleeper::Wake;
   sleeper.when = when;
   sleeper.task = internal::TaskToPark();
-  internal::Park(internal::WaitReason::kSleep, nullptr, &CommitSleep, &sleeper);
+  internal::Park(internal::WaitReason::kSleep, static_cast<internal::Timer*>(&sleeper), &CommitSleep,
+                 &sleeper);
 }
 
 }  // namespace

@@ -87,13 +87,6 @@ void RollCall::AnswerCall(Task& task, TaskState state, uint32_t epoch) {
   task.roll.store(epoch << 1, std::memory_order_relaxed);  // relaxed: once is enough
 }
 
-bool RollCall::Claim(Task& task, uint32_t epoch) {
-  uint32_t roll = task.roll.load(std::memory_order_relaxed);
-  // acq_rel: the one who is second comes after the first; nothing of the task is changed before
-  return roll >> 1 != epoch &&
-         task.roll.compare_exchange_strong(roll, epoch << 1, std::memory_order_acq_rel);
-}
-
 bool RollCall::ClaimByCaller(Task& task, uint32_t epoch) {
   uint32_t roll = task.roll.load(std::memory_order_relaxed);
   // acq_rel: what was read of the task was read before

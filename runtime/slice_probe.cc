@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <span>
 
 #include "runtime/current.h"
+#include "runtime/roll_call.h"
 #include "runtime/signal_action.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
@@ -19,12 +21,15 @@ namespace curg::internal {
 namespace {
 
 constexpr int kSignal = SIGURG;
-constexpr uint64_t kMark = uint64_t{0x63757267} << 32;  // in what our signals carry, above the number
+// What our signals carry: a mark, the probe's index and the number of the question.
+constexpr uint64_t kMark = uint64_t{0x637572} << 40;
+constexpr int kIndexShift = 32;
+constexpr uint64_t kIndexMask = 0xff;
 
 // Written once, before the handler is installed.
 SignalAction g_previous;
 
-constinit SliceProbe g_probe;
+constinit std::array<SliceProbe, SliceProbe::kProbes> g_probes;
 
 Traceback Walk(const Where& where, const Registers& registers, std::span<uintptr_t> pcs) {
   switch (where.stack) {
@@ -52,13 +57,14 @@ void PassOn(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-SliceProbe& SliceProbe::Instance() { return g_probe; }
+SliceProbe& SliceProbe::At(size_t index) { return g_probes[index]; }
 
 void SliceProbe::OnSignal(int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   const auto carried = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
-  if (info->si_code == SI_QUEUE && (carried & ~uint64_t{UINT32_MAX}) == kMark) {
-    g_probe.Answer(static_cast<uint32_t>(carried), *static_cast<const ucontext_t*>(context));
+  const size_t index = carried >> kIndexShift & kIndexMask;
+  if (info->si_code == SI_QUEUE && carried >> 40 << 40 == kMark && index < kProbes) {
+    At(index).Answer(static_cast<uint32_t>(carried), *static_cast<const ucontext_t*>(context));
   } else {
     PassOn(signal, info, context);
   }
@@ -73,23 +79,28 @@ void SliceProbe::Answer(uint32_t question, const ucontext_t& context) {
   }
   const Registers registers = RegistersOf(context);
   const Where where = WhereAmI(registers);
-  const Task* const task = CurrentTask();
-  // relaxed: written by this very thread
-  answer_.in_task = task != nullptr && where.stack != Where::Stack::kSwitch &&
-                    tick_->load(std::memory_order_relaxed) == expected_tick_;
+  Task* const task = CurrentTask();
+  answer_.in_task = task != nullptr && where.stack != Where::Stack::kSwitch && IsAbout(*task);
   if (answer_.in_task) {
-    answer_.task_id = task->id;
-    answer_.spawner_id = task->spawner_id;
-    answer_.spawn_pc = task->spawn_pc;
-    answer_.stack_size = task->stack.size;
-    answer_.name_size = std::min(task->name.size(), answer_.name.size());
-    std::memcpy(answer_.name.data(), task->name.data(), answer_.name_size);
-    answer_.tag = where.tag;
+    answer_.seen = TaskSighting::Of(*task, SightingKind::kRunning);
+    answer_.seen.state = TaskState::kRunning;
+    const size_t name_size = std::min(task->name.size(), answer_.name.size());
+    std::memcpy(answer_.name.data(), task->name.data(), name_size);
+    answer_.seen.name = {answer_.name.data(), name_size};
+    answer_.seen.tag = where.tag;
     if (where.tag != nullptr) where.tag->Ref();
-    answer_.walk = Walk(where, registers, answer_.pcs);
+    const Traceback walk = Walk(where, registers, answer_.pcs);
+    answer_.seen.stack = {answer_.pcs.data(), walk.depth};
+    answer_.seen.stack_end = walk.end;
   }
   // release: pairs with the acquire in Poll()
   state_.store(Word(question, kDone), std::memory_order_release);
+}
+
+// relaxed: written by this very thread
+inline bool SliceProbe::IsAbout(Task& task) const {
+  return tick_ != nullptr ? tick_->load(std::memory_order_relaxed) == expected_tick_
+                          : RollCall::Claim(task, epoch_);
 }
 
 bool SliceProbe::Install() {
@@ -102,21 +113,33 @@ bool SliceProbe::Install() {
 uint32_t SliceProbe::Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick) {
   // acquire: pairs with the releases in Finish() and GiveUp()
   if (own_.exchange(true, std::memory_order_acquire)) return 0;
+  tick_ = tick;
+  expected_tick_ = expected_tick;
+  return Send(tid);
+}
+
+uint32_t SliceProbe::AskForRoll(pid_t tid, uint32_t epoch) {
+  if (own_.exchange(true, std::memory_order_acquire)) return 0;  // acquire: as above
+  tick_ = nullptr;
+  epoch_ = epoch;
+  return Send(tid);
+}
+
+uint32_t SliceProbe::Send(pid_t tid) {
   if (!Install()) {
-    own_.store(false, std::memory_order_release);
+    Finish();
     return 0;
   }
   if (++last_question_ == 0) ++last_question_;
   const uint32_t question = last_question_;
-  tick_ = tick;
-  expected_tick_ = expected_tick;
   // release: hands the question to Answer()
   state_.store(Word(question, kAsked), std::memory_order_release);
+  const auto index = static_cast<uint64_t>(this - g_probes.data());
   siginfo_t info = {};
   info.si_code = SI_QUEUE;
   info.si_pid = getpid();
   info.si_uid = getuid();
-  info.si_value.sival_ptr = reinterpret_cast<void*>(kMark | question);
+  info.si_value.sival_ptr = reinterpret_cast<void*>(kMark | index << kIndexShift | question);
   if (syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, kSignal, &info) == 0) return question;
   GiveUp(question);
   return 0;

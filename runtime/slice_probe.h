@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SliceProbe: the stack of a task that another thread is executing, taken by that thread itself in a signal
-// handler. One question at a time in the process.
+// handler. One question at a time a probe; there is one for sysmon, and some for roll calls, which ask
+// several threads at once.
 //
 //   asker (sysmon)                    handler, on the thread asked
 //   own_ false -> true
@@ -28,33 +29,35 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "runtime/tag.h"
-#include "runtime/traceback.h"
+#include "runtime/task_sighting.h"
 
 namespace curg::internal {
 
 // What the handler found.
 struct SliceAnswer {
-  bool in_task = false;  // still in the slice that was asked about; else nothing below counts
-  uint64_t task_id = 0;
-  uint64_t spawner_id = 0;
-  uintptr_t spawn_pc = 0;
-  size_t stack_size = 0;
+  bool in_task = false;  // in the slice, or the task, that was asked about; else nothing below counts
+  // Name and stack lie in the two below; the tag has a reference, which is the asker's to give back. An empty
+  // stack: the thread was on one that nobody knows.
+  TaskSighting seen;
   std::array<char, 63> name = {};
-  size_t name_size = 0;
-  const Tag* tag = nullptr;  // with a reference, which is the asker's to give back
-  Traceback walk;            // depth 0: the thread was on a stack that nobody knows
   std::array<uintptr_t, 128> pcs = {};
 };
 
 class SliceProbe {
  public:
-  static SliceProbe& Instance();
+  // Sysmon's.
+  static SliceProbe& Instance() { return At(0); }
+  // Those of a roll call: from 1 to kProbes - 1, for whoever holds RollCall::StacksLock().
+  static constexpr size_t kProbes = 33;
+  static SliceProbe& At(size_t index);
 
   // Asks thread `tid` of this process for its stack, if *tick is still `expected_tick` when it answers;
   // `tick` must stay valid for ever or until Take or GiveUp. Returns the question's number, 0 when another is under
   // way or the kernel refuses. Thread-safe. Not async-signal-safe. Blocks: nothing.
   uint32_t Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick);
+
+  // Asks thread `tid` for its task's answer to the roll call `epoch`, if that has none yet. As Ask.
+  uint32_t AskForRoll(pid_t tid, uint32_t epoch);
 
   // The answer to `question`, after which that is over; null as long as there is none. Valid until
   // Finish(). Owner only: the asker.
@@ -76,13 +79,16 @@ class SliceProbe {
 
   static void OnSignal(int signal, siginfo_t* info, void* context);
   bool Install();
+  uint32_t Send(pid_t tid);
+  bool IsAbout(Task& task) const;
   void Answer(uint32_t question, const ucontext_t& context);
 
   std::atomic<bool> own_{false};
   std::atomic<uint64_t> state_{0};
   uint32_t last_question_ = 0;                     // of the asker
-  const std::atomic<uint32_t>* tick_ = nullptr;    // with expected_tick_: the question
+  const std::atomic<uint32_t>* tick_ = nullptr;    // with expected_tick_: the question; or null, and
   uint32_t expected_tick_ = 0;
+  uint32_t epoch_ = 0;                             // the roll call
   SliceAnswer answer_;
 };
 

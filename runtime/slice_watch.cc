@@ -16,11 +16,7 @@
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
 #include "runtime/traceback.h"
-
-#ifdef CURG_TSAN
-extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
-extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
-#endif
+#include "runtime/unstable_reads.h"
 
 namespace curg::internal {
 namespace {
@@ -30,16 +26,6 @@ constexpr int64_t kPatienceNs = 100'000'000;  // for an answer
 constexpr size_t kFramesOfSleeper = 32;
 
 // A task's name while the task may end and the record be used again.
-// While it lives, the thread sanitizer overlooks this thread's reads.
-struct UnstableReads {
-#ifdef CURG_TSAN
-  UnstableReads() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
-  ~UnstableReads() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
-#else
-  UnstableReads() {}
-#endif
-};
-
 size_t CopyName(const Task& task, std::span<char> name) {
   const size_t size = std::min(task.name.size(), name.size());
   return CopyUnstable(name.data(), task.name.data(), size) ? size : 0;
@@ -60,7 +46,7 @@ SliceWatch::~SliceWatch() {
   SliceProbe& probe = SliceProbe::Instance();
   while (question_ != 0 && !probe.GiveUp(question_)) {
     if (const SliceAnswer* answer = probe.Poll(question_)) {
-      if (answer->in_task && answer->tag != nullptr) answer->tag->Unref();
+      if (answer->in_task && answer->seen.tag != nullptr) answer->seen.tag->Unref();
       probe.Finish();
       return;
     }
@@ -134,7 +120,7 @@ void SliceWatch::Collect(Slice& slice, Processor& processor, int64_t now) {
     slice.done = true;
     if (answer->in_task) {
       Report(slice, *answer, now);
-      if (answer->tag != nullptr) answer->tag->Unref();
+      if (answer->seen.tag != nullptr) answer->seen.tag->Unref();
     } else {
       ++unreported_;  // it was over before the signal arrived
     }
@@ -150,13 +136,14 @@ void SliceWatch::Collect(Slice& slice, Processor& processor, int64_t now) {
 
 void SliceWatch::Report(const Slice& slice, const SliceAnswer& answer, int64_t now) {
   LongSliceReport report;
-  report.task = {.id = answer.task_id,
-                 .name = std::string_view(answer.name.data(), answer.name_size),
-                 .tag = answer.tag,
-                 .spawner_id = answer.spawner_id,
-                 .spawn_pc = answer.spawn_pc,
-                 .stack_size = answer.stack_size};
-  ShowStack(answer.pcs, answer.walk, &report.task);
+  const TaskSighting& seen = answer.seen;
+  report.task = {.id = seen.id,
+                 .name = seen.name,
+                 .tag = seen.tag,
+                 .spawner_id = seen.spawner_id,
+                 .spawn_pc = seen.spawn_pc,
+                 .stack_size = seen.stack_size};
+  ShowStack(seen.stack, {.depth = seen.stack.size(), .end = seen.stack_end}, &report.task);
   report.held = std::chrono::nanoseconds(asked_at_ - slice.since);
   Deliver(report, now);
 }

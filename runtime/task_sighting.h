@@ -35,6 +35,8 @@ struct TaskSighting {
   bool runtime_task = false;
   uint32_t since = 0;  // CoarseClock
   const void* wait_object = nullptr;
+  uint64_t wait_task = 0;   // the task it joins, 0: none, or not known
+  int64_t due = 0;          // when a sleep ends, nanoseconds of CLOCK_MONOTONIC; 0: it is none
   size_t stack_size = 0;
   const Tag* tag = nullptr;
   std::string_view name = {};

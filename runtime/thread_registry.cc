@@ -75,6 +75,7 @@ ScopedKnownThread::ScopedKnownThread(ThreadKind kind) {
   thread_.tid = gettid();
   thread_.handle = pthread_self();
   thread_.system_stack = ThisThreadsStack();
+  thread_.state = &ThisThread();
   signal_stack_.ss_size = SignalStackSize();
   signal_stack_.ss_sp = mmap(nullptr, signal_stack_.ss_size, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

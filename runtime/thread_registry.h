@@ -13,6 +13,8 @@
 
 namespace curg::internal {
 
+struct ThreadState;
+
 enum class ThreadKind : uint8_t {
   kWorker,   // runs user tasks
   kService,  // runs the runtime's own tasks
@@ -24,6 +26,7 @@ struct KnownThread {
   pid_t tid = 0;
   pthread_t handle = {};
   StackBounds system_stack;
+  const ThreadState* state = nullptr;  // of which others may read the current task
   // Belongs to the one observer; the runtime only carries it.
   void* observer_data = nullptr;
 };

@@ -1,67 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/traceback.h"
 
-#include "runtime/frame_step.h"
 #include "runtime/unwind_index.h"
+#include "runtime/walk_loop.h"
 
 namespace curg::internal {
-namespace {
-
-// What a function may keep below its stack pointer, and a row therefore refer to.
-constexpr uintptr_t kRedZone = 128;
-
-// Never below the leaf's red zone: of a growing stack only what was reached is mapped.
-StackWindow WindowOf(const Registers& start, StackBounds bounds) {
-  const bool room = bounds.Contains(start.sp) && start.sp - bounds.low >= kRedZone;
-  return {room ? start.sp - kRedZone : bounds.low, bounds.high};
-}
-
-// The address that belongs to the frame's instruction: a return address may be the first byte of
-// another function already.
-uintptr_t LookupAddress(const Frame& frame) {
-  return frame.exact ? frame.registers.pc : frame.registers.pc - 1;
-}
-
-using Found = UnwindReader::Found;
-
-// Whether the frame is no function's, only where the first frame of a task would return to.
-bool IsBelowRoot(const Found& found, const Frame& frame) {
-  return !frame.exact && found.rule != nullptr && found.rule->root_if_returned_to;
-}
-
-// What to write for a frame other than the leaf, so that one less lies in the instruction. The
-// frame that a signal handler returns to is entered at its first byte.
-uintptr_t RecordedPc(const Found& found, const Frame& frame) {
-  const bool first_byte = frame.exact || (found.rule != nullptr && found.rule->signal_frame);
-  return frame.registers.pc + (first_byte ? 1 : 0);
-}
-
-FrameStep Step(const Found& found, StackBounds bounds, const StackWindow& window, Frame* frame) {
-  const UnwindWord::Kind kind = found.word.kind();
-  if (kind == UnwindWord::Kind::kNone) return FrameStep::kNoRow;
-  if (kind == UnwindWord::Kind::kRoot) return FrameStep::kRoot;
-  if (found.rule != nullptr && found.rule->return_address.kind == ValueRule::Kind::kUndefined) {
-    return FrameStep::kRoot;
-  }
-  // An empty stack has its pointer at the end.
-  const uintptr_t sp = frame->registers.sp;
-  if (sp < bounds.low || sp > bounds.high) return FrameStep::kBadFrame;
-  if (found.rule != nullptr) return StepByRule(*found.rule, window, frame);
-  return StepByWord(found.word, window, frame);
-}
-
-TracebackEnd EndOf(FrameStep step) {
-  switch (step) {
-    case FrameStep::kRoot:
-      return TracebackEnd::kRoot;
-    case FrameStep::kNoRow:
-      return TracebackEnd::kNoRow;
-    default:
-      return TracebackEnd::kBadFrame;
-  }
-}
-
-}  // namespace
 
 Registers RegistersOf(const ucontext_t& context) noexcept {
   const greg_t* registers = context.uc_mcontext.gregs;
@@ -87,19 +30,8 @@ static_assert(sizeof(Registers) == 40 && offsetof(Registers, interrupted) == 32)
 }
 
 Traceback WalkStack(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs) noexcept {
-  uintptr_t* const out = pcs.data();
-  const size_t room = pcs.size();
-  const StackWindow window = WindowOf(start, bounds);
   UnwindReader reader(ProcessUnwindIndex());
-  Frame frame{start};
-  for (size_t depth = 0;; ++depth) {
-    const Found found = reader.Find(LookupAddress(frame));
-    if (IsBelowRoot(found, frame)) return {depth, TracebackEnd::kRoot};
-    if (depth == room) return {depth, TracebackEnd::kTruncated};
-    out[depth] = depth == 0 ? frame.registers.pc : RecordedPc(found, frame);
-    const FrameStep step = Step(found, bounds, window, &frame);
-    if (step != FrameStep::kCaller) return {depth + 1, EndOf(step)};
-  }
+  return WalkBy([&](uintptr_t pc) { return reader.Find(pc); }, start, bounds, pcs);
 }
 
 }  // namespace curg::internal

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/roll_caller.h"
+
+#include <algorithm>
+#include <ctime>
+#include <mutex>
+#include <span>
+#include <string_view>
+
+#include "runtime/context.h"
+#include "runtime/other_thread.h"
+#include "runtime/task_slab.h"
+#include "runtime/thread_registry.h"
+#include "runtime/thread_state.h"
+#include "runtime/timers.h"
+#include "runtime/unstable_reads.h"
+#include "runtime/unwind_table.h"
+
+namespace curg::internal {
+namespace {
+
+bool IsAlive(TaskState state) {
+  return state != TaskState::kFree && state != TaskState::kNew && state != TaskState::kEnded;
+}
+
+void ShortSleep() {
+  const timespec moment = {.tv_sec = 0, .tv_nsec = 50'000};
+  nanosleep(&moment, nullptr);
+}
+
+// What the object waited for tells, which is sure to be there while the task waits: a joined task's record,
+// a sleep's timer on the task's own stack.
+void ReadWaitObject(const StackBounds& stack, TaskSighting* seen) {
+  if (seen->wait_object == nullptr) return;
+  if (seen->wait_reason == WaitReason::kJoin) {
+    seen->wait_task = static_cast<const Task*>(seen->wait_object)->id;
+  } else if (seen->wait_reason == WaitReason::kSleep &&
+             stack.Contains(reinterpret_cast<uintptr_t>(seen->wait_object))) {
+    seen->due = static_cast<const Timer*>(seen->wait_object)->when;
+  }
+}
+
+}  // namespace
+
+void RollCaller::Call(Visit visit) {
+  (void)RefreshUnwindTables();  // without memory for tables walks are slow
+  std::lock_guard lock(RollCall::StacksLock());
+  const uint64_t lost_before = RollCall::lost();
+  epoch_ = RollCall::Open();
+  ShowOwnTask(visit);
+  AskRunning(visit);
+  WalkSlabs(visit);
+  SettleRest(visit);
+  EndQuestions();
+  RollCall::Close();
+  TakeAnswers(visit);
+  RollCall::Unpin();
+  for (const Tag* tag : tags_) tag->Unref();
+  lost_ = RollCall::lost() - lost_before;
+}
+
+// Nobody could ask the task that calls the roll.
+void RollCaller::ShowOwnTask(Visit visit) {
+  Task* const task = CurrentTask();
+  if (task == nullptr || (task->runtime_task && !options_.runtime_tasks)) return;
+  if (!RollCall::Claim(*task, epoch_)) return;
+  TaskSighting seen = TaskSighting::Of(*task, SightingKind::kRunning);
+  seen.tag = task->tag.load(std::memory_order_relaxed);  // relaxed: our own
+  seen.name = task->name;
+  const Traceback walk = WalkStack(RegistersHere(), task->context.stack(), std::span(pcs_).first(options_.depth_max));
+  seen.stack = {pcs_.data(), walk.depth};
+  seen.stack_end = walk.end;
+  visit(seen);
+}
+
+// Records come in the order of their addresses, which is nearly that of the memory's pages; their stacks are anywhere,
+// and cold. So what is needed of a task is asked of the memory while those before it are read.
+void RollCaller::WalkSlabs(Visit visit) {
+  std::array<Task*, 2 * kAhead> ring = {};
+  size_t at = 0;
+  const auto advance = [&](Task* newest) {
+    Task*& slot = ring[at % ring.size()];
+    Task* const oldest = slot;
+    slot = newest;
+    if (newest != nullptr) {
+      __builtin_prefetch(newest);
+      __builtin_prefetch(reinterpret_cast<const char*>(newest) + 64, 1);
+    }
+    if (const Task* const middle = ring[(at + kAhead) % ring.size()]) Fetch(*middle);
+    ++at;
+    if (oldest != nullptr && !Look(*oldest, visit)) rest_.push_back(oldest);
+    if (at % kTasksAPause != 0) return;
+    TakeAnswers(visit);
+    if (options_.pause != nullptr) options_.pause();
+  };
+  TaskSlab::Instance().ForEach([&](Task& task) { advance(&task); });
+  for (size_t i = 0; i < ring.size(); ++i) advance(nullptr);
+}
+
+// A stack's lines from its pointer upwards: registers, then the inner frames.
+void RollCaller::Fetch(const Task& task) const {
+  constexpr size_t kLines = 10;
+  const char* const top = static_cast<const char*>(task.context.hot());
+  if (top == nullptr) return;
+  for (size_t i = 0; i < kLines; ++i) __builtin_prefetch(top + i * 64);
+}
+
+bool RollCaller::Look(Task& task, Visit visit) {
+  if (RollCall::HasAnswered(task, epoch_)) return true;
+  const TaskState state = task.state.load(std::memory_order_acquire);  // acquire: pairs with the releases of states
+  if (!IsAlive(state)) return true;
+  if (task.runtime_task && !options_.runtime_tasks) return true;
+  return state != TaskState::kRunning && ReadSuspended(task, visit);
+}
+
+// Reads, then claims: what was read counts only if nobody resumed the task before the claim.
+bool RollCaller::ReadSuspended(Task& task, Visit visit) {
+  TaskSighting seen;
+  const Tag* tag;
+  {
+    const UnstableReads reads;
+    seen = TaskSighting::Of(task, SightingKind::kSuspended);
+    tag = task.tag.load(std::memory_order_relaxed);  // relaxed: ordered by the state
+    Registers registers;
+    StackBounds stack;
+    if (task.context.TrySaved(&registers, &stack)) {
+      const Traceback walk = walks_.Walk(registers, stack, std::span(pcs_).first(options_.depth_max));
+      seen.stack = {pcs_.data(), walk.depth};
+      seen.stack_end = walk.end;
+      ReadWaitObject(stack, &seen);
+    } else if (seen.state == TaskState::kRunnable && task.context.stack().empty()) {
+      seen.kind = SightingKind::kNotStarted;
+      pcs_[0] = reinterpret_cast<uintptr_t>(task.body.run);
+      seen.stack = {pcs_.data(), 1};
+    } else {
+      return false;  // on its way from or to a worker
+    }
+    seen.name = NameOf(task);
+  }
+  if (!IsAlive(seen.state)) return false;
+  if (!RollCall::ClaimByCaller(task, epoch_)) return true;
+  seen.tag = tag;
+  visit(seen);
+  return true;
+}
+
+// Short names lie in the record; others are copied by the kernel, for they may be gone.
+std::string_view RollCaller::NameOf(const Task& task) {
+  const char* const text = task.name.data();
+  const size_t size = std::min(task.name.size(), name_.size());
+  if (size == 0) return {};
+  const auto within = reinterpret_cast<uintptr_t>(text) - reinterpret_cast<uintptr_t>(&task);
+  if (within < sizeof(Task) && size <= sizeof(Task) - within) {
+    std::copy_n(text, size, name_.data());
+  } else if (!CopyUnstable(name_.data(), text, size)) {
+    return {};
+  }
+  return {name_.data(), size};
+}
+
+void RollCaller::SettleRest(Visit visit) {
+  const int64_t deadline = MonotonicNow() + kPatienceNs;
+  while (true) {
+    TakeSignalled(visit);
+    std::erase_if(rest_, [&](Task* task) { return Look(*task, visit); });
+    if (rest_.empty()) return;
+    AskRunning(visit);
+    const bool late = MonotonicNow() >= deadline;
+    std::erase_if(rest_, [&](Task* task) {
+      const bool silent = late || std::ranges::find(silent_, task) != silent_.end();
+      if (silent) ShowUnreached(*task, visit);
+      return silent;
+    });
+    if (rest_.empty()) return;
+    TakeAnswers(visit);
+    ShortSleep();
+  }
+}
+
+void RollCaller::ShowUnreached(Task& task, Visit visit) {
+  TaskSighting seen;
+  {
+    const UnstableReads reads;
+    seen = TaskSighting::Of(task, SightingKind::kUnreached);
+    seen.name = NameOf(task);
+  }
+  if (!IsAlive(seen.state) || !RollCall::Claim(task, epoch_)) return;
+  seen.state = TaskState::kRunning;
+  visit(seen);
+}
+
+std::vector<RollCaller::RunningThread> RollCaller::RunningThreads() const {
+  std::vector<RunningThread> running;
+  ForEachKnownThread(
+      [](KnownThread& thread, void* arg) {
+        Task* const task = thread.state->current.load(std::memory_order_relaxed);  // relaxed: a hint
+        if (task != nullptr) static_cast<std::vector<RunningThread>*>(arg)->push_back({thread.tid, task});
+      },
+      &running);
+  std::erase_if(running, [&](const RunningThread& thread) {
+    return thread.tid == gettid() || RollCall::HasAnswered(*thread.task, epoch_) ||
+           (thread.task->runtime_task && !options_.runtime_tasks);
+  });
+  return running;
+}
+
+// Only threads that execute are asked: a signal would make the system call of one that sleeps fail.
+void RollCaller::AskRunning(Visit visit) {
+  for (const RunningThread& thread : RunningThreads()) {
+    const bool pending = std::ranges::any_of(asked_, [&](const Asked& asked) {
+      return asked.question != 0 && asked.tid == thread.tid;
+    });
+    if (pending) continue;
+    if (!ThreadSleeps(thread.tid)) {
+      Ask(thread);
+    } else if (ReadSleeper(thread, visit)) {
+      std::erase(rest_, thread.task);
+    }
+  }
+}
+
+void RollCaller::Ask(const RunningThread& thread) {
+  for (size_t i = 1; i < asked_.size(); ++i) {
+    if (asked_[i].question != 0) continue;
+    SliceProbe& probe = SliceProbe::At(i);
+    asked_[i] = {.probe = &probe,
+                 .question = probe.AskForRoll(thread.tid, epoch_),
+                 .tid = thread.tid,
+                 .task = thread.task,
+                 .cpu_ns = ThreadCpuTime(thread.tid)};
+    return;
+  }
+}
+
+// A task whose thread sleeps in a system call: from outside, as far as two registers lead. It counts if the thread
+// is in the same place afterwards.
+bool RollCaller::ReadSleeper(const RunningThread& thread, Visit visit) {
+  Task& task = *thread.task;
+  const auto registers = RegistersOfSleeper(thread.tid);
+  if (!registers) return false;
+  TaskSighting seen;
+  {
+    const UnstableReads reads;
+    const StackBounds stack = task.stack.usable();
+    if (!stack.Contains(registers->sp) || task.state.load(std::memory_order_acquire) != TaskState::kRunning) return false;
+    const Traceback walk = WalkStack(*registers, stack, std::span(pcs_).first(options_.depth_max));
+    seen = TaskSighting::Of(task, SightingKind::kInSystemCall);
+    seen.stack = {pcs_.data(), walk.depth};
+    seen.stack_end = walk.end;
+    seen.name = NameOf(task);
+  }
+  const auto again = RegistersOfSleeper(thread.tid);
+  if (!again || again->sp != registers->sp || again->pc != registers->pc) return false;
+  if (!RollCall::Claim(task, epoch_)) return true;
+  visit(seen);
+  return true;
+}
+
+void RollCaller::TakeSignalled(Visit visit) {
+  for (Asked& asked : asked_) {
+    if (asked.question == 0) continue;
+    if (const SliceAnswer* const answer = asked.probe->Poll(asked.question)) {
+      if (answer->in_task) {
+        if (answer->seen.tag != nullptr) {
+          answer->seen.tag->ShowAcquire();
+          tags_.push_back(answer->seen.tag);
+        }
+        visit(answer->seen);
+      }
+      asked.probe->Finish();
+      asked.question = 0;
+    } else if (IsSilent(asked) && asked.probe->GiveUp(asked.question)) {
+      asked.question = 0;
+      silent_.push_back(asked.task);
+    }
+  }
+}
+
+// It blocks the signal, say. A thread that waits for a CPU, or a lock in the kernel, is waited for.
+bool RollCaller::IsSilent(const Asked& asked) const {
+  return ThreadCpuTime(asked.tid) - asked.cpu_ns >= kBusyPatienceNs;
+}
+
+void RollCaller::TakeAnswers(Visit visit) {
+  RollAnswer* const answers = RollCall::TakeAnswers();
+  for (const RollAnswer* answer = answers; answer != nullptr; answer = answer->next) {
+    if (answer->seen.runtime_task && !options_.runtime_tasks) continue;
+    if (const Tag* const tag = answer->seen.tag) {
+      tag->Ref();
+      tags_.push_back(tag);
+    }
+    visit(answer->seen);
+  }
+  RollCall::FreeAnswers(answers);
+}
+
+void RollCaller::EndQuestions() {
+  for (Asked& asked : asked_) {
+    while (asked.question != 0) {
+      if (asked.probe->GiveUp(asked.question)) {
+        asked.question = 0;
+      } else if (const SliceAnswer* const answer = asked.probe->Poll(asked.question)) {
+        // Only in a task that was born later or has answered: then there is nothing in it.
+        if (answer->in_task && answer->seen.tag != nullptr) tags_.push_back(answer->seen.tag);
+        asked.probe->Finish();
+        asked.question = 0;
+      } else {
+        sched_yield();
+      }
+    }
+  }
+}
+
+}  // namespace curg::internal
