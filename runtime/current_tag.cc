@@ -2,6 +2,7 @@
 #include "runtime/current_tag.h"
 
 #include "runtime/cpu_meter.h"
+#include "runtime/roll_call.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
 
@@ -44,8 +45,9 @@ TagRef ExchangeCurrentTag(TagRef tag) {
   // The old reference is the caller's to drop, after the new one is published.
   TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));
   if (tag) tag.get()->ShowRelease();
-  slot.store(tag.release(), std::memory_order_relaxed);
+  slot.store(tag.release(), std::memory_order_release);  // release: shows RollCaller the tag
   std::atomic_signal_fence(std::memory_order_seq_cst);
+  internal::RollCall::BeforeTagDrop(old.get());
   return old;
 }
 

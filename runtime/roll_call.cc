@@ -83,7 +83,7 @@ __attribute__((noinline)) void RollCall::AnswerFor(Task& task, TaskState state) 
 void RollCall::AnswerCall(Task& task, TaskState state, uint32_t epoch) {
   if (Claim(task, epoch)) return Record(task, state);
   // The caller was first, and may be about to use the tag. Nobody else claims a suspended task.
-  Pin(task);
+  Pin(task.tag.load(std::memory_order_relaxed));  // relaxed: this worker has the task
   task.roll.store(epoch << 1, std::memory_order_relaxed);  // relaxed: once is enough
 }
 
@@ -94,8 +94,15 @@ bool RollCall::ClaimByCaller(Task& task, uint32_t epoch) {
          task.roll.compare_exchange_strong(roll, epoch << 1 | kByCaller, std::memory_order_acq_rel);
 }
 
-void RollCall::Pin(const Task& task) {
-  const Tag* const tag = task.tag.load(std::memory_order_relaxed);  // relaxed: this worker has the task
+__attribute__((noinline)) void RollCall::KeepTag(const Tag* tag) {
+  const uint32_t word = word_.load(std::memory_order_relaxed);
+  if ((word & kFenced) != 0) std::atomic_thread_fence(std::memory_order_seq_cst);
+  g_answering.fetch_add(1, std::memory_order_seq_cst);
+  if ((word_.load(std::memory_order_seq_cst) & kOpen) != 0) Pin(tag);
+  g_answering.fetch_sub(1, std::memory_order_release);  // release: pairs with Close()
+}
+
+void RollCall::Pin(const Tag* tag) {
   if (tag == nullptr) return;
   auto* const pin = static_cast<PinnedTag*>(std::malloc(sizeof(PinnedTag)));
   tag->Ref();  // without memory it is leaked

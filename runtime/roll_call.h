@@ -16,9 +16,9 @@
 //            A task is born when its spawner reads word_; it has ended when its worker has, in BeforeEnd.
 // No waiting a worker answers for the task it resumes, or finds that it has answered; it never waits for the caller,
 //            however long that one takes between reading and claiming.
-// Tags       a suspended task's tag stays alive until it is resumed. The one who resumes a task that the caller
-//            has claimed in this call takes a reference on its behalf (a pin) before it goes on, so the
-//            caller may use the tag until the call ends.
+// Tags       a task's tag stays alive until the task changes it or ends. Whoever changes it during a call, and whoever
+//            resumes or ends a task that the caller has claimed, takes a reference on the caller's behalf first (a
+//            pin), which lasts until the call ends. So what the caller read before its claim it may use.
 // Memory     task records and, under StacksLock(), stacks stay mapped; a late reader reads nonsense at worst,
 //            inside of a stack, and loses the claim.
 // Rejected   locking the task while it is read (a caller that loses its CPU would stall it); a list of all
@@ -55,6 +55,12 @@ class RollCall {
   static void BeforeEnd(Task& task) {
     LightFence();
     if (IsAttentive()) [[unlikely]] AnswerFor(task, TaskState::kRunning);
+  }
+
+  // After the current task's tag was replaced, before `old` is given up: others may be about to use it.
+  static void BeforeTagDrop(const Tag* old) {
+    LightFence();
+    if (IsAttentive()) [[unlikely]] KeepTag(old);
   }
 
   // What the roll of a task says that is born now.
@@ -110,7 +116,8 @@ class RollCall {
   // `state` is what the answer says.
   static void AnswerFor(Task& task, TaskState state);
   static void AnswerCall(Task& task, TaskState state, uint32_t epoch);
-  static void Pin(const Task& task);
+  static void KeepTag(const Tag* tag);
+  static void Pin(const Tag* tag);
   static void Record(const Task& task, TaskState state);
 
   static std::atomic<uint32_t> word_;

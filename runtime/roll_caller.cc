@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/roll_caller.h"
 
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <ctime>
 #include <mutex>
 #include <span>
 #include <string_view>
@@ -51,7 +54,7 @@ void RollCaller::Call(Visit visit) {
   AskRunning(visit);
   WalkSlabs(visit);
   SettleRest(visit);
-  EndQuestions();
+  EndQuestions(visit);
   RollCall::Close();
   TakeAnswers(visit);
   RollCall::Unpin();
@@ -120,7 +123,7 @@ bool RollCaller::ReadSuspended(Task& task, Visit visit) {
   {
     const UnstableReads reads;
     seen = TaskSighting::Of(task, SightingKind::kSuspended);
-    tag = task.tag.load(std::memory_order_relaxed);  // relaxed: ordered by the state
+    tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with ExchangeCurrentTag()
     Registers registers;
     StackBounds stack;
     if (task.context.TrySaved(&registers, &stack)) {
@@ -182,9 +185,10 @@ void RollCaller::ShowUnreached(Task& task, Visit visit) {
   {
     const UnstableReads reads;
     seen = TaskSighting::Of(task, SightingKind::kUnreached);
+    seen.tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with ExchangeCurrentTag()
     seen.name = NameOf(task);
   }
-  if (!IsAlive(seen.state) || !RollCall::Claim(task, epoch_)) return;
+  if (!IsAlive(seen.state) || !RollCall::ClaimByCaller(task, epoch_)) return;
   seen.state = TaskState::kRunning;
   visit(seen);
 }
@@ -245,35 +249,41 @@ bool RollCaller::ReadSleeper(const RunningThread& thread, Visit visit) {
     if (!stack.Contains(registers->sp) || task.state.load(std::memory_order_acquire) != TaskState::kRunning) return false;
     const Traceback walk = WalkStack(*registers, stack, std::span(pcs_).first(options_.depth_max));
     seen = TaskSighting::Of(task, SightingKind::kInSystemCall);
+    seen.tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with ExchangeCurrentTag()
     seen.stack = {pcs_.data(), walk.depth};
     seen.stack_end = walk.end;
     seen.name = NameOf(task);
   }
   const auto again = RegistersOfSleeper(thread.tid);
   if (!again || again->sp != registers->sp || again->pc != registers->pc) return false;
-  if (!RollCall::Claim(task, epoch_)) return true;
+  if (!RollCall::ClaimByCaller(task, epoch_)) return true;
   visit(seen);
   return true;
 }
 
 void RollCaller::TakeSignalled(Visit visit) {
   for (Asked& asked : asked_) {
-    if (asked.question == 0) continue;
-    if (const SliceAnswer* const answer = asked.probe->Poll(asked.question)) {
-      if (answer->in_task) {
-        if (answer->seen.tag != nullptr) {
-          answer->seen.tag->ShowAcquire();
-          tags_.push_back(answer->seen.tag);
-        }
-        visit(answer->seen);
-      }
-      asked.probe->Finish();
-      asked.question = 0;
-    } else if (IsSilent(asked) && asked.probe->GiveUp(asked.question)) {
+    if (asked.question == 0 || TakeAnswer(asked, visit)) continue;
+    if (IsSilent(asked) && asked.probe->GiveUp(asked.question)) {
       asked.question = 0;
       silent_.push_back(asked.task);
     }
   }
+}
+
+bool RollCaller::TakeAnswer(Asked& asked, Visit visit) {
+  const SliceAnswer* const answer = asked.probe->Poll(asked.question);
+  if (answer == nullptr) return false;
+  if (answer->in_task) {
+    if (const Tag* const tag = answer->seen.tag) {
+      tag->ShowAcquire();
+      tags_.push_back(tag);
+    }
+    visit(answer->seen);
+  }
+  asked.probe->Finish();
+  asked.question = 0;
+  return true;
 }
 
 // It blocks the signal, say. A thread that waits for a CPU, or a lock in the kernel, is waited for.
@@ -294,15 +304,11 @@ void RollCaller::TakeAnswers(Visit visit) {
   RollCall::FreeAnswers(answers);
 }
 
-void RollCaller::EndQuestions() {
+// A task may have answered since the last look, and be settled for that.
+void RollCaller::EndQuestions(Visit visit) {
   for (Asked& asked : asked_) {
-    while (asked.question != 0) {
+    while (asked.question != 0 && !TakeAnswer(asked, visit)) {
       if (asked.probe->GiveUp(asked.question)) {
-        asked.question = 0;
-      } else if (const SliceAnswer* const answer = asked.probe->Poll(asked.question)) {
-        // Only in a task that was born later or has answered: then there is nothing in it.
-        if (answer->in_task && answer->seen.tag != nullptr) tags_.push_back(answer->seen.tag);
-        asked.probe->Finish();
         asked.question = 0;
       } else {
         sched_yield();

@@ -85,7 +85,8 @@ class RollCaller {
   void TakeSignalled(Visit visit);
   void TakeAnswers(Visit visit);
   void ShowUnreached(Task& task, Visit visit);
-  void EndQuestions();
+  bool TakeAnswer(Asked& asked, Visit visit);
+  void EndQuestions(Visit visit);
   std::string_view NameOf(const Task& task);
 
   const RollCallerOptions options_;

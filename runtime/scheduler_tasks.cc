@@ -119,6 +119,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   task->id = NextId(processor);
   task->spawner_id = spawner != nullptr ? spawner->id : 0;
   task->spawn_pc = spawn_pc;
+  task->spawn_stack = 0;
   task->runtime_task = config_.kind == ThreadKind::kService;
   if (!options.name.empty()) task->name.assign(options.name);
   task->end.store(0, std::memory_order_relaxed);

@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/spawn.h"
 
+#include <memory>
+
 #include "runtime/fork_guard.h"
 #include "runtime/scheduler.h"
+#include "runtime/spawn_stack.h"
 #include "runtime/task_locals.h"
+#include "runtime/walk_cache.h"
 #include "runtime/worker.h"
 
 namespace curg::internal {
 namespace {
+
+// The processor's own memory of walks; null where there is no processor.
+WalkCache* SpawnWalks() {
+  Worker* const worker = CurrentWorker();
+  if (worker == nullptr) return nullptr;
+  std::unique_ptr<WalkCache>& walks = worker->processor->spawn_walks;
+  if (walks == nullptr) walks = std::make_unique<WalkCache>();
+  return walks.get();
+}
 
 // Gives `task` copies of the caller's task-local variables.
 void InheritInto(Task* task) {
@@ -35,6 +48,7 @@ __attribute__((noinline)) absl::StatusOr<Task*> NewTask(Scheduler* scheduler,
   }
   absl::StatusOr<Task*> task =
       scheduler->NewTask(options, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
+  if (SpawnStacksKept() && task.ok()) [[unlikely]] (*task)->spawn_stack = RecordSpawnStack(SpawnWalks());
   const bool may_have_locals = spawner == nullptr || spawner->locals != nullptr;
   if (may_have_locals && task.ok() && !(*task)->runtime_task) [[unlikely]]
     InheritInto(*task);

@@ -20,7 +20,7 @@ enum class SightingKind : uint8_t {
   kNotStarted,  // it has none yet; the one frame is the function it will call
   kRunning,     // it told itself, in a signal handler or on its way to its end
   kInSystemCall,  // its thread slept in the kernel and was left alone; the stack may lack its root
-  kUnreached,   // it runs, and did not answer: no stack, no tag
+  kUnreached,   // it runs, and did not answer: no stack
 };
 
 // Holds no references: valid until whoever was given it returns.

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Spawn stacks: where each task was spawned, with the callers of the spawn, up to 16 frames. Off at first, as
+// a spawn then takes some 100 ns more; the spawn site alone (Task::spawn_pc) is always known.
+//
+//   curg::KeepSpawnStacks(true);   // of tasks spawned from now on
+//
+// Equal stacks are kept once, for ever, under a number; at most kSpawnStacksMax different ones in a process.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace curg {
+
+// Whether the stacks of spawns are kept from now on. Thread-safe. Blocks: the thread, some milliseconds the first time.
+void KeepSpawnStacks(bool on);
+
+namespace internal {
+
+class WalkCache;
+
+inline constexpr size_t kSpawnFramesMax = 16;
+inline constexpr uint32_t kSpawnStacksMax = 32768;
+
+extern std::atomic<bool> g_keep_spawn_stacks;
+
+inline bool SpawnStacksKept() {
+  return g_keep_spawn_stacks.load(std::memory_order_relaxed);  // relaxed: a switch alone
+}
+
+// The number of the caller's stack but for its innermost frame. 0: it cannot be walked, or there are too many different ones.
+// `walks` is the processor's own, null for none: then the walk takes longer. Thread-safe. Blocks: nothing, unless the stack is new.
+uint32_t RecordSpawnStack(WalkCache* walks);
+
+// The return addresses under a number, the spawn site first; empty for 0. Valid for ever.
+// Async-signal-safe.
+std::span<const uintptr_t> SpawnStackOf(uint32_t number);
+
+// Spawns whose stack found no room. Thread-safe.
+uint64_t SpawnStacksRefused();
+
+}  // namespace internal
+}  // namespace curg

@@ -1,0 +1,3 @@
+module curg.test/go_task_profile
+
+go 1.21

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/task_profiler.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "labels/labels.h"
+#include "runtime/context.h"
+#include "runtime/go.h"
+#include "runtime/roll_caller.h"
+#include "runtime/runtime.h"
+#include "runtime/sync/channel.h"
+#include "runtime/sync/mutex.h"
+
+namespace curg {
+namespace {
+
+using namespace std::chrono_literals;
+
+#ifdef CURG_TSAN
+constexpr int kRounds = 20;
+#else
+constexpr int kRounds = 100;
+#endif
+
+std::string NameOf(const TaskProfile& profile, const TaskRecord& task) { return profile.names[task.name]; }
+
+const TaskRecord* Find(const TaskProfile& profile, std::string_view name) {
+  for (const TaskRecord& task : profile.tasks) {
+    if (profile.names[task.name] == name) return &task;
+  }
+  return nullptr;
+}
+
+int CountNamed(const TaskProfile& profile, std::string_view name) {
+  int count = 0;
+  for (const TaskRecord& task : profile.tasks) count += profile.names[task.name] == name;
+  return count;
+}
+
+// Tasks that park until the end.
+class Parked {
+ public:
+  ~Parked() {
+    for (auto& task : tasks_) (void)task, channel_.Send(0);
+    for (auto& task : tasks_) task.Join();
+  }
+  void Add(Runtime& runtime, int count, const TaskOptions& options) {
+    for (int i = 0; i < count; ++i) {
+      tasks_.push_back(runtime.TryGo(options, [this] { channel_.Receive(); }).value());
+    }
+  }
+
+ private:
+  Channel<int> channel_;
+  std::vector<JoinHandle<void>> tasks_;
+};
+
+std::unique_ptr<Runtime> MakeRuntime(int workers = 2) { return Runtime::Create({.workers = workers}).value(); }
+
+void AwaitParked(int64_t count) {
+  while (CollectTaskProfile({.status = TaskStatus::kParked}).matching < count) std::this_thread::sleep_for(1ms);
+}
+
+TEST(TaskProfiler, GroupsByStackAndLabels) {
+  auto runtime = MakeRuntime();
+  Parked parked;
+  parked.Add(*runtime, 50, {.name = "plain"});
+  parked.Add(*runtime, 40, {.name = "a", .tag = Labels::Of({{"job", "a"}})});
+  parked.Add(*runtime, 10, {.name = "b", .tag = Labels::Of({{"job", "b"}})});
+  AwaitParked(100);
+  const TaskProfile profile = CollectTaskProfile({.each_task = false});
+  EXPECT_EQ(profile.total, 100);
+  EXPECT_EQ(profile.matching, 100);
+  EXPECT_TRUE(profile.tasks.empty());
+  ASSERT_EQ(profile.groups.size(), 3u);
+  EXPECT_EQ(profile.groups[0].count, 50);
+  EXPECT_EQ(profile.groups[1].count, 40);
+  EXPECT_EQ(profile.groups[2].count, 10);
+  EXPECT_EQ(Labels::FromTag(profile.tags[profile.groups[1].tag]).ToString(), R"({"job":"a"})");
+  for (const TaskGroup& group : profile.groups) {
+    EXPECT_EQ(group.wait, internal::WaitReason::kChannelReceive);
+    EXPECT_FALSE(group.truncated);
+  }
+}
+
+TEST(TaskProfiler, FiltersAndLimits) {
+  auto runtime = MakeRuntime();
+  Parked parked;
+  const Labels labels = Labels::Of({{"job", "a"}});
+  parked.Add(*runtime, 5, {.name = "reader 1"});
+  parked.Add(*runtime, 3, {.name = "writer", .tag = labels});
+  AwaitParked(8);
+  EXPECT_EQ(CollectTaskProfile({.name = "reader"}).matching, 5);
+  EXPECT_EQ(CollectTaskProfile({.tag = [](const Tag* tag) { return tag != nullptr; }}).matching, 3);
+  EXPECT_EQ(CollectTaskProfile({.status = TaskStatus::kRunning}).matching, 0);
+  EXPECT_EQ(CollectTaskProfile({.age_min = 1h}).matching, 0);
+  EXPECT_EQ(CollectTaskProfile({.age_min = 1h}).total, 8);
+  std::this_thread::sleep_for(150ms);
+  EXPECT_EQ(CollectTaskProfile({.age_min = 100ms}).matching, 8);
+  const TaskProfile limited = CollectTaskProfile({.tasks_max = 2});
+  EXPECT_EQ(limited.tasks.size(), 2u);
+  EXPECT_EQ(limited.left_out, 6);
+  EXPECT_EQ(limited.matching, 8);
+}
+
+TEST(TaskProfiler, LeavesRuntimeTasksOutUnlessAsked) {
+  auto runtime = MakeRuntime();
+  EXPECT_EQ(CollectTaskProfile().total, 0);
+  const TaskProfile all = CollectTaskProfile({.runtime_tasks = true});
+  EXPECT_NE(Find(all, "sysmon"), nullptr);
+  EXPECT_NE(Find(all, "task profile"), nullptr);
+}
+
+TEST(TaskProfiler, ShowsTheCallersTaskWithItsLabels) {
+  MakeRuntime()->Run([] {
+    const ScopedLabels labels({{"who", "caller"}});
+    const TaskProfile profile = CollectTaskProfile();
+    ASSERT_EQ(profile.tasks.size(), 1u);
+    EXPECT_EQ(profile.tasks[0].id, CurrentTaskId());
+    EXPECT_EQ(Labels::FromTag(profile.tags[profile.GroupOf(profile.tasks[0]).tag]).Get("who"), "caller");
+  });
+}
+
+TEST(TaskProfiler, ShowsWhatTasksWaitFor) {
+  auto runtime = MakeRuntime();
+  Channel<int> channel;
+  auto joined = runtime->TryGo({.name = "joined"}, [&] { channel.Receive(); }).value();
+  auto joiner = runtime->TryGo({.name = "joiner"}, [&] { joined.Join(); }).value();
+  auto sleeper = runtime->TryGo({.name = "sleeper"}, [] { SleepFor(1h); }).value();
+  sleeper.Detach();
+  AwaitParked(3);
+  const TaskProfile profile = CollectTaskProfile();
+  const TaskRecord* task = Find(profile, "joined");
+  ASSERT_NE(task, nullptr);
+  EXPECT_EQ(task->wait_object, &channel);
+  const uint64_t joined_id = task->id;
+  task = Find(profile, "joiner");
+  ASSERT_NE(task, nullptr);
+  EXPECT_EQ(task->wait_task, joined_id);
+  task = Find(profile, "sleeper");
+  ASSERT_NE(task, nullptr);
+  EXPECT_GT(task->due, 59min);
+  EXPECT_LE(task->due, 60min);
+  channel.Send(1);
+  joiner.Join();
+}
+
+TEST(TaskProfiler, ShowsATaskThatHasNotStarted) {
+  auto runtime = MakeRuntime(1);
+  runtime->Run([] {
+    auto child = Go({.name = "child"}, [] {});
+    const TaskProfile profile = CollectTaskProfile();  // parks: the child may begin, and answers then
+    const TaskRecord* task = Find(profile, "child");
+    if (task != nullptr) {
+      EXPECT_EQ(profile.GroupOf(*task).status, TaskStatus::kNotStarted);
+    }
+    child.Join();
+  });
+}
+
+TEST(TaskProfiler, SaysWhichTasksCannotBeReached) {
+  auto runtime = MakeRuntime();
+  std::atomic<int> begun{0};
+  std::atomic<bool> stop{false};
+  auto deaf = runtime->TryGo({.name = "deaf"}, [&] {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    ++begun;
+    while (!stop) {
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  }).value();
+  auto asleep = runtime->TryGo({.name = "asleep", .tag = Labels::Of({{"k", "v"}})}, [&] {
+    ++begun;
+    while (!stop) {
+      const timespec time = {.tv_sec = 0, .tv_nsec = 500'000'000};
+      nanosleep(&time, nullptr);
+    }
+  }).value();
+  while (begun < 2) std::this_thread::yield();
+  std::this_thread::sleep_for(20ms);
+  const TaskProfile profile = CollectTaskProfile();
+  stop = true;
+  const TaskRecord* task = Find(profile, "deaf");
+  ASSERT_NE(task, nullptr);
+  EXPECT_EQ(profile.GroupOf(*task).status, TaskStatus::kUnreached);
+  EXPECT_EQ(profile.unreached, 1);
+  task = Find(profile, "asleep");
+  ASSERT_NE(task, nullptr);
+  EXPECT_EQ(profile.GroupOf(*task).status, TaskStatus::kInSystemCall);
+  EXPECT_EQ(Labels::FromTag(profile.tags[profile.GroupOf(*task).tag]).Get("k"), "v");
+  deaf.Join();
+  asleep.Join();
+}
+
+// As Go's test of the same: (a) two requests at once, both of which see all.
+TEST(TaskProfiler, TwoAtATime) {
+  auto runtime = MakeRuntime();
+  Parked parked;
+  parked.Add(*runtime, 20, {.name = "parked"});
+  AwaitParked(20);
+  std::vector<JoinHandle<int>> requests;
+  for (int i = 0; i < 4; ++i) {
+    requests.push_back(runtime->TryGo({.name = "request"}, [] {
+      int least = 1000;
+      for (int j = 0; j < 10; ++j) least = std::min(least, CountNamed(CollectTaskProfile(), "parked"));
+      return least;
+    }).value());
+  }
+  for (auto& request : requests) EXPECT_EQ(request.Join(), 20);
+}
+
+// (d) Tasks are launched in the order of their numbers, while a chain of short-lived ones goes on: if a number
+// appears, each lower one appears exactly once.
+TEST(TaskProfiler, EachTaskOnceWhileOthersAreLaunched) {
+  auto runtime = MakeRuntime();
+  std::atomic<bool> stop{false};
+  std::function<void()> chain = [&] {
+    if (!stop) Go({.name = "churn"}, chain).Detach();
+  };
+  runtime->TryGo({.name = "churn"}, chain).value().Detach();
+  for (int round = 0; round < kRounds; ++round) {
+    Channel<int> end;
+    constexpr int kLaunched = 50;
+    std::atomic<int> launched{0};
+    auto launcher = runtime->TryGo({.name = "launcher"}, [&] {
+      std::vector<JoinHandle<void>> tasks;
+      for (int i = 0; i < kLaunched; ++i) {
+        tasks.push_back(Go({.name = absl::StrCat("numbered ", i)}, [&] { end.Receive(); }));
+        launched = i + 1;
+      }
+      for (auto& task : tasks) task.Join();
+    }).value();
+    while (launched < round % kLaunched) std::this_thread::yield();
+    const TaskProfile profile = CollectTaskProfile();
+    std::map<int, int> seen;
+    for (const TaskRecord& task : profile.tasks) {
+      const std::string name = NameOf(profile, task);
+      if (name.starts_with("numbered ")) ++seen[std::stoi(name.substr(9))];
+    }
+    int expected = 0;
+    for (const auto& [number, times] : seen) {
+      EXPECT_EQ(number, expected++);
+      EXPECT_EQ(times, 1);
+    }
+    EXPECT_GE(expected, round % kLaunched);
+    std::set<uint64_t> ids;
+    for (const TaskRecord& task : profile.tasks) EXPECT_TRUE(ids.insert(task.id).second);
+    for (int i = 0; i < kLaunched; ++i) end.Send(0);
+    launcher.Join();
+  }
+  stop = true;
+}
+
+// As Go's TestGoroutineProfileLabelRace.
+TEST(TaskProfiler, LabelsChangeMeanwhile) {
+  auto runtime = MakeRuntime();
+  std::atomic<bool> stop{false};
+  auto changes = runtime->TryGo({.name = "changes"}, [&] {
+    for (int i = 0; !stop; ++i) {
+      const ScopedLabels labels({{"loop", absl::StrCat(i)}});
+      Yield();
+    }
+  }).value();
+  int seen = 0;
+  for (int i = 0; seen < 10 && i < 10'000; ++i) {
+    const TaskProfile profile = CollectTaskProfile();
+    const TaskRecord* task = Find(profile, "changes");
+    ASSERT_NE(task, nullptr);
+    if (Labels::FromTag(profile.tags[profile.GroupOf(*task).tag]).Get("loop")) ++seen;
+  }
+  EXPECT_EQ(seen, 10);
+  stop = true;
+  changes.Join();
+}
+
+TEST(TaskProfiler, LabelledTasksComeAndGo) {
+  auto runtime = MakeRuntime();
+  std::atomic<bool> stop{false};
+  std::atomic<int> alive{3};
+  std::function<void(int)> churn = [&](int i) {
+    SetLabels(Labels::Of({{"churn", absl::StrCat(i)}}));
+    if (stop) {
+      --alive;
+    } else {
+      Go({.name = "churn"}, [&churn, i] { churn(i + 1); }).Detach();
+    }
+  };
+  for (int i = 0; i < 3; ++i) runtime->TryGo({.name = "churn"}, [&] { churn(0); }).value().Detach();
+  for (int i = 0; i < kRounds; ++i) {
+    const TaskProfile profile = CollectTaskProfile();
+    for (const TaskGroup& group : profile.groups) (void)Labels::FromTag(profile.tags[group.tag]).ToString();
+    EXPECT_GE(profile.total, 1);
+  }
+  stop = true;
+  while (alive > 0) std::this_thread::yield();
+}
+
+// A dumper that stands still in the middle of its walk stands in nobody's way: all tasks run to their end meanwhile,
+// and are in the profile all the same.
+std::function<void()> g_in_pause;
+
+TEST(TaskProfiler, ADelayedDumperStallsNobody) {
+  auto runtime = MakeRuntime();
+  constexpr int kTasks = 1500;
+  Channel<int> channel;
+  std::vector<JoinHandle<void>> tasks;
+  for (int i = 0; i < kTasks; ++i) {
+    tasks.push_back(runtime->TryGo({.name = "task"}, [&] { channel.Receive(); }).value());
+  }
+  AwaitParked(kTasks);
+  bool paused = false;
+  g_in_pause = [&] {
+    if (std::exchange(paused, true)) return;
+    for (int i = 0; i < kTasks; ++i) channel.Send(0);
+    for (auto& task : tasks) task.Join();
+    for (int i = 0; i < 100; ++i) runtime->TryGo({.name = "later"}, [] {}).value().Join();
+  };
+  const TaskProfile profile = internal::CollectTaskProfileHere({}, [] { g_in_pause(); });
+  EXPECT_TRUE(paused);
+  EXPECT_EQ(CountNamed(profile, "task"), kTasks);
+  EXPECT_EQ(CountNamed(profile, "later"), 0);
+}
+
+TEST(TaskProfiler, SeveralRuntimesThatEnd) {
+  std::atomic<bool> stop{false};
+  std::thread dumper([&] {
+    while (!stop) (void)CollectTaskProfile();
+  });
+  static auto* const never = new Channel<int>;  // on which some wait for ever
+  for (int i = 0; i < kRounds / 4; ++i) {
+    auto runtime = MakeRuntime();
+    for (int j = 0; j < 20; ++j) runtime->TryGo({.name = "left"}, [] { never->Receive(); }).value().Detach();
+    runtime->TryGo({}, [] { Yield(); }).value().Join();
+  }
+  stop = true;
+  dumper.join();
+  EXPECT_EQ(CollectTaskProfile().total, 0);
+}
+
+}  // namespace
+}  // namespace curg
