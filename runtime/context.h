@@ -80,6 +80,7 @@ class Context {
 
  private:
   friend struct ContextEntry;
+  friend struct DebugLayout;
 
   // Boost's fcontext_t: the stack pointer below the saved registers. Not null exactly while the flow is
   // suspended: cleared before it goes on, set once all of it is saved (release, for TrySaved()).

@@ -49,8 +49,14 @@ void* MapAligned(size_t bytes) {
 
 }  // namespace
 
+constinit const TaskSlab* g_slab_for_debuggers = nullptr;
+
 TaskSlab& TaskSlab::Instance() {
-  static TaskSlab* const slab = new TaskSlab;  // never destroyed: tasks may outlive static objects
+  static TaskSlab* const slab = [] {
+    auto* const made = new TaskSlab;  // never destroyed: tasks may outlive static objects
+    g_slab_for_debuggers = made;
+    return made;
+  }();
   return *slab;
 }
 

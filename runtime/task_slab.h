@@ -59,6 +59,8 @@ class TaskSlab {
   TaskSlabStats stats();
 
  private:
+  friend struct DebugLayout;
+
   static constexpr size_t kChunkBytes = size_t{64} << 10;
   static constexpr size_t kArenaBytes = size_t{16} << 20;
   static constexpr size_t kChunks = kArenaBytes / kChunkBytes;  // of an arena; the first is its header
@@ -108,6 +110,9 @@ class TaskSlab {
   size_t empty_ = 0;            // chunks
   size_t free_ = 0;             // records in the partial and the resident chunks
 };
+
+// TaskSlab::Instance(), once that was called (debug_layout.cc).
+extern const TaskSlab* g_slab_for_debuggers;
 
 // A processor's share of the records. Owner only: the worker that has the processor.
 class TaskCache {

@@ -36,6 +36,7 @@ machine() {
   program bazel "echo \"bazel \$*\" >> ${calls}"
   program go "exit 0"
   program curl "exit 0"
+  program gdb "exit 0"
   program sudo "exec \"\$@\""
   program dpkg-query "for package in $*; do printf ' %s=installed' \$package; done; exit 1"
   program apt-get "
@@ -106,6 +107,10 @@ if [[ ! -x /usr/local/go/bin/go ]]; then
   bazelw test //...
   expect "test needs Go" says 'missing: golang-go$'
 fi
+rm "${bin}/gdb"
+program go "exit 0"
+bazelw test //...
+expect "test needs gdb" says 'missing: gdb$'
 bazelw build --config=clang //...
 expect "--config=clang needs clang" says 'missing: clang libclang-rt-14-dev$'
 bazelw lint
