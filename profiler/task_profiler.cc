@@ -34,6 +34,8 @@ TaskStatus StatusOf(const TaskSighting& seen) {
   switch (seen.kind) {
     case SightingKind::kNotStarted:
       return TaskStatus::kNotStarted;
+    case SightingKind::kBlocking:
+      return TaskStatus::kBlocking;
     case SightingKind::kInSystemCall:
       return TaskStatus::kInSystemCall;
     case SightingKind::kUnreached:
@@ -131,7 +133,7 @@ class Collector {
   }
 
   uint32_t AddToGroup(const TaskSighting& seen, TaskStatus status, uint32_t tag, std::chrono::nanoseconds age) {
-    const bool waits = status == TaskStatus::kParked || status == TaskStatus::kBlocking;
+    const bool waits = status == TaskStatus::kParked;
     const WaitReason wait = waits ? seen.wait_reason : WaitReason::kNone;
     const StackTable::Number stack = AddStack(seen);
     const auto [it, is_new] = groups_.try_emplace(GroupKey(stack, tag, status, wait),

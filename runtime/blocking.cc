@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/blocking.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cerrno>
 
+#include "runtime/coarse_clock.h"
+#include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
@@ -17,6 +21,25 @@ namespace {
 
 // Never inlined: the thread may be another one by now.
 __attribute__((noinline)) void SetErrno(int value) { errno = value; }
+
+// While somebody may be about to ask threads by signal: one that was chosen before it got here must not have its
+// system calls interrupted for it. The signal waits until the call's end.
+void HoldSignals(Worker& worker) {
+  sigset_t probe;
+  sigset_t before;
+  sigemptyset(&probe);
+  sigaddset(&probe, SIGURG);
+  pthread_sigmask(SIG_BLOCK, &probe, &before);
+  worker.holds_signals = sigismember(&before, SIGURG) == 0;
+}
+
+void ReleaseSignals(Worker& worker) {
+  sigset_t probe;
+  sigemptyset(&probe);
+  sigaddset(&probe, SIGURG);
+  worker.holds_signals = false;
+  pthread_sigmask(SIG_UNBLOCK, &probe, nullptr);
+}
 
 WaitStatus Reached(const WaitLimits& limits) {
   if (limits.stop != nullptr && limits.stop->stop_requested()) return WaitStatus::kCancelled;
@@ -39,10 +62,12 @@ bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* st
   }
   task->blocking_at = at;
   const uint32_t calls = task->blocking_calls.load(std::memory_order_relaxed);
+  task->since = CoarseClock::Now();
   // release, both: what is above is seen by a dump that sees these
   task->blocking_calls.store(calls + 1, std::memory_order_release);
   task->state.store(TaskState::kBlocking, std::memory_order_release);
-  worker->scheduler.EnterBlocking(*worker, at.pc);
+  worker->scheduler.EnterBlocking(*worker, at.pc);  // with a full fence
+  if (RollCall::MaySignal()) [[unlikely]] HoldSignals(*worker);
   return true;
 }
 
@@ -51,7 +76,10 @@ void LeaveBlocking() {
   ThreadState& thread = ThisThread();
   Task& task = *thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
   Worker& worker = *thread.self;
-  task.state.store(TaskState::kRunning, std::memory_order_relaxed);  // relaxed: a hint
+  if (worker.holds_signals) [[unlikely]] ReleaseSignals(worker);
+  task.since = CoarseClock::Now();
+  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with RollCaller
+  RollCall::BeforeLeavingBlocking(task);
   const uint32_t calls = task.blocking_calls.load(std::memory_order_relaxed);
   task.blocking_calls.store(calls + 1, std::memory_order_relaxed);
   // What the stack gets to hold from here on is no part of the call: a dump must see the number first.

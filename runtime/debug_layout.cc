@@ -54,6 +54,7 @@ struct DebugLayout {
       DebugLayoutEntry{"task.runtime_task", offsetof(Task, runtime_task)},
       DebugLayoutEntry{"state.runnable", static_cast<uint64_t>(TaskState::kRunnable)},
       DebugLayoutEntry{"state.running", static_cast<uint64_t>(TaskState::kRunning)},
+      DebugLayoutEntry{"state.blocking", static_cast<uint64_t>(TaskState::kBlocking)},
       DebugLayoutEntry{"state.parked", static_cast<uint64_t>(TaskState::kParked)},
       DebugLayoutEntry{"slab.arenas", offsetof(TaskSlab, arenas_)},
       DebugLayoutEntry{"arena.made", offsetof(TaskSlab::Arena, made)},

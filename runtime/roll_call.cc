@@ -47,6 +47,10 @@ constinit std::atomic<uint32_t> g_answering{0};
 constinit std::atomic<uint64_t> g_lost{0};
 
 Traceback WalkSuspended(const Task& task, std::span<uintptr_t> pcs, TaskSighting* seen) {
+  if (seen->state == TaskState::kBlocking) {
+    seen->kind = SightingKind::kBlocking;
+    return WalkStack(task.blocking_at, task.stack.usable(), pcs);
+  }
   Registers registers;
   StackBounds stack;
   if (task.context.TrySaved(&registers, &stack)) return WalkStack(registers, stack, pcs);
@@ -58,6 +62,7 @@ Traceback WalkSuspended(const Task& task, std::span<uintptr_t> pcs, TaskSighting
 }  // namespace
 
 constinit std::atomic<uint32_t> RollCall::word_{0};
+constinit std::atomic<uint32_t> RollCall::signallers_{0};
 
 std::mutex& RollCall::StacksLock() {
   static std::mutex* const lock = new std::mutex;  // never destroyed: runtimes may outlive static objects
@@ -114,6 +119,7 @@ void RollCall::Pin(const Tag* tag) {
 void RollCall::Record(const Task& task, TaskState state) {
   std::array<uintptr_t, kFrames> pcs;
   TaskSighting seen = TaskSighting::Of(task, SightingKind::kSuspended);
+  seen.state = state;
   const Traceback walk = WalkSuspended(task, pcs, &seen);
   const size_t stack_bytes = walk.depth * sizeof(uintptr_t);
   void* const block = std::malloc(sizeof(RollAnswer) + stack_bytes + task.name.size());
@@ -128,7 +134,6 @@ void RollCall::Record(const Task& task, TaskState state) {
   seen.stack = {stack, walk.depth};
   seen.stack_end = walk.end;
   seen.name = {name, task.name.size()};
-  seen.state = state;
   seen.tag = task.tag.load(std::memory_order_relaxed);  // relaxed: this worker has the task
   if (seen.tag != nullptr) seen.tag->Ref();
   g_answers.Push(::new (block) RollAnswer{.next = nullptr, .seen = seen});

@@ -51,6 +51,11 @@ class RollCall {
     LightFence();
     if (IsAttentive()) [[unlikely]] AnswerFor(task, TaskState::kRunnable);
   }
+  // As BeforeResume, of a task that leaves Blocking.
+  static void BeforeLeavingBlocking(Task& task) {
+    LightFence();
+    if (IsAttentive()) [[unlikely]] AnswerFor(task, TaskState::kBlocking);
+  }
   // Before anything of a task that has left its stack for good is given up.
   static void BeforeEnd(Task& task) {
     LightFence();
@@ -79,6 +84,15 @@ class RollCall {
     return roll >> 1 != epoch &&
            task.roll.compare_exchange_strong(roll, epoch << 1, std::memory_order_acq_rel);
   }
+
+  // Whether a running thread may be asked by signal (slice_probe.h) about now. After a full fence, which came after the
+  // thread was shown to be one that must not be asked.
+  static bool MaySignal() {
+    return IsAttentive() || signallers_.load(std::memory_order_relaxed) != 0;  // relaxed: see above
+  }
+  // Around a question outside of calls; before the look whether the thread may be asked. A full fence.
+  static void BeginSignalling() { signallers_.fetch_add(1, std::memory_order_seq_cst); }
+  static void EndSignalling() { signallers_.fetch_sub(1, std::memory_order_relaxed); }
 
   // --- For the caller, with StacksLock() held.
 
@@ -121,6 +135,7 @@ class RollCall {
   static void Record(const Task& task, TaskState state);
 
   static std::atomic<uint32_t> word_;
+  static std::atomic<uint32_t> signallers_;
 };
 
 }  // namespace curg::internal

@@ -131,6 +131,12 @@ bool RollCaller::ReadSuspended(Task& task, Visit visit) {
       seen.stack = {pcs_.data(), walk.depth};
       seen.stack_end = walk.end;
       ReadWaitObject(stack, &seen);
+    } else if (seen.state == TaskState::kBlocking) {
+      seen.kind = SightingKind::kBlocking;
+      stack = task.stack.usable();
+      const Traceback walk = walks_.Walk(task.blocking_at, stack, std::span(pcs_).first(options_.depth_max));
+      seen.stack = {pcs_.data(), walk.depth};
+      seen.stack_end = walk.end;
     } else if (seen.state == TaskState::kRunnable && task.context.stack().empty()) {
       seen.kind = SightingKind::kNotStarted;
       pcs_[0] = reinterpret_cast<uintptr_t>(task.body.run);
@@ -214,7 +220,8 @@ void RollCaller::AskRunning(Visit visit) {
     const bool pending = std::ranges::any_of(asked_, [&](const Asked& asked) {
       return asked.question != 0 && asked.tid == thread.tid;
     });
-    if (pending) continue;
+    // seq_cst: after the announcement; one that comes to Blocking later keeps the signal away (RollCall::MaySignal)
+    if (pending || thread.task->state.load(std::memory_order_seq_cst) == TaskState::kBlocking) continue;
     if (!ThreadSleeps(thread.tid)) {
       Ask(thread);
     } else if (ReadSleeper(thread, visit)) {

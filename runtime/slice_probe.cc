@@ -110,12 +110,16 @@ bool SliceProbe::Install() {
   return installed;
 }
 
-uint32_t SliceProbe::Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick) {
+uint32_t SliceProbe::Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick,
+                         const std::atomic<uint64_t>* blocking) {
   // acquire: pairs with the releases in Finish() and GiveUp()
   if (own_.exchange(true, std::memory_order_acquire)) return 0;
   tick_ = tick;
   expected_tick_ = expected_tick;
-  return Send(tid);
+  RollCall::BeginSignalling();
+  if (blocking->load(std::memory_order_seq_cst) == 0) return Send(tid);  // seq_cst: see MaySignal()
+  Finish();
+  return 0;
 }
 
 uint32_t SliceProbe::AskForRoll(pid_t tid, uint32_t epoch) {
@@ -151,6 +155,7 @@ const SliceAnswer* SliceProbe::Poll(uint32_t question) const {
 }
 
 void SliceProbe::Finish() {
+  if (tick_ != nullptr) RollCall::EndSignalling();
   own_.store(false, std::memory_order_release);  // release: pairs with the acquire in Ask()
 }
 

@@ -53,8 +53,10 @@ class SliceProbe {
 
   // Asks thread `tid` of this process for its stack, if *tick is still `expected_tick` when it answers;
   // `tick` must stay valid for ever or until Take or GiveUp. Returns the question's number, 0 when another is under
-  // way or the kernel refuses. Thread-safe. Not async-signal-safe. Blocks: nothing.
-  uint32_t Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick);
+  // way or the kernel refuses, or *blocking is not 0: a thread in Blocking is left alone. Thread-safe. Not
+  // async-signal-safe. Blocks: nothing.
+  uint32_t Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick,
+               const std::atomic<uint64_t>* blocking);
 
   // Asks thread `tid` for its task's answer to the roll call `epoch`, if that has none yet. As Ask.
   uint32_t AskForRoll(pid_t tid, uint32_t epoch);

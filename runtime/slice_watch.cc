@@ -85,7 +85,7 @@ void SliceWatch::Look(size_t index, Processor& processor, bool work_waits, int64
   } else if (sleeps) {
     ReportUndisturbed(slice, processor, now);
   } else if (question_ == 0) {
-    question_ = SliceProbe::Instance().Ask(tid, &processor.tick, tick);
+    question_ = SliceProbe::Instance().Ask(tid, &processor.tick, tick, &processor.blocking);
     asked_ = index;
     asked_at_ = now;
     asked_cpu_ = ThreadCpuTime(tid);

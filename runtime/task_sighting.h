@@ -17,6 +17,7 @@ namespace curg::internal {
 // How a task's stack was come by.
 enum class SightingKind : uint8_t {
   kSuspended,   // from its saved context
+  kBlocking,    // in Blocking; from where that was called
   kNotStarted,  // it has none yet; the one frame is the function it will call
   kRunning,     // it told itself, in a signal handler or on its way to its end
   kInSystemCall,  // its thread slept in the kernel and was left alone; the stack may lack its root

@@ -68,6 +68,7 @@ class Worker {
   Worker* idle_next = nullptr;    // guarded by the idle list's lock, or by the surplus list's
   bool is_spare = false;          // guarded by the idle list's lock
   Context called;                 // what OnSystemStack runs, below `system`
+  bool holds_signals = false;     // in Blocking, while a dump asks running threads (blocking.cc)
   uint64_t blocking_call = 0;     // number of the call of Blocking its task is in
   uint32_t blocking_tick = 0;     // the processor's tick at its beginning
   uint64_t handed_over_at = 0;    // TickClock; 0: it did not give the processor away at once

@@ -97,7 +97,7 @@ class Task:
             return reasons[self.reason] if self.reason < len(reasons) else f"parked ({self.reason})"
         if self.state == self.layout["state.runnable"]:
             return "runnable" if self.stack[1] else "not started"
-        return "running"
+        return "blocking" if self.state == self.layout["state.blocking"] else "running"
 
     def head(self):
         name = self.name()

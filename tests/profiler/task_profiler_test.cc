@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/task_profiler.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -17,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "labels/labels.h"
+#include "runtime/blocking.h"
 #include "runtime/context.h"
 #include "runtime/go.h"
 #include "runtime/roll_caller.h"
@@ -206,6 +208,45 @@ TEST(TaskProfiler, SaysWhichTasksCannotBeReached) {
   EXPECT_EQ(Labels::FromTag(profile.tags[profile.GroupOf(*task).tag]).Get("k"), "v");
   deaf.Join();
   asleep.Join();
+}
+
+// A dump walks a task in Blocking from where it called that, and never interrupts its system calls.
+TEST(TaskProfiler, LeavesBlockingTasksAlone) {
+  auto runtime = MakeRuntime();
+  std::atomic<bool> stop{false};
+  std::atomic<int> interrupted{0};
+  std::atomic<int> calls{0};
+  const Labels labels = Labels::Of({{"k", "v"}});
+  auto polls = runtime->TryGo({.name = "polls", .tag = labels}, [&] {
+    while (!stop) {
+      if (Blocking([] { return poll(nullptr, 0, 2); }) != 0) ++interrupted;
+      ++calls;
+    }
+  }).value();
+  auto sleeps = runtime->TryGo({.name = "sleeps"}, [&] {
+    while (!stop) {
+      const timespec time = {.tv_sec = 0, .tv_nsec = 3'000'000};
+      if (Blocking([&] { return nanosleep(&time, nullptr); }) != 0) ++interrupted;
+    }
+  }).value();
+  int seen = 0;
+  for (int i = 0; (i < 200 || seen == 0 || calls < 50) && i < 20'000; ++i) {
+    const TaskProfile profile = CollectTaskProfile();
+    ASSERT_EQ(profile.tasks.size(), 2u);
+    const TaskRecord* task = Find(profile, "polls");
+    ASSERT_NE(task, nullptr);
+    const TaskGroup& group = profile.GroupOf(*task);
+    if (group.status != TaskStatus::kBlocking) continue;
+    ++seen;
+    EXPECT_EQ(Labels::FromTag(profile.tags[group.tag]), labels);
+    EXPECT_GE(profile.stacks[group.stack].size(), 3u);
+    EXPECT_FALSE(group.truncated);
+  }
+  stop = true;
+  polls.Join();
+  sleeps.Join();
+  EXPECT_GT(seen, 0);
+  EXPECT_EQ(interrupted, 0);
 }
 
 // As Go's test of the same: (a) two requests at once, both of which see all.
