@@ -4,17 +4,22 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "export/report_words.h"
+#include "export/task_text.h"
+#include "profiler/task_profiler.h"
+#include "profiler/wait_graph.h"
 #include "runtime/futex.h"
 #include "runtime/report_text.h"
 #include "runtime/reporter.h"
@@ -26,6 +31,8 @@ namespace curg {
 namespace {
 
 using internal::AppendDeadlock;
+using internal::AppendFatalHead;
+using internal::AppendFatalRest;
 using internal::AppendLongSlice;
 using internal::AppendOverflowHead;
 using internal::AppendOverflowRest;
@@ -59,8 +66,8 @@ struct KeptLongSlice {
 
 // Its thread waits for wake_ to move, and then looks at everything.
 //
-// overflow_: null -> the report, by the handler of the first thread that overflows; it stays there. The
-// handler waits for done_, and its stack holds the report until then.
+// fatal_: null -> the report, by the handler of the first thread that fails; it stays there. The handler waits for done_,
+// and its stack holds the report until then.
 class WordReporter final : public Reporter {
  public:
   WordReporter() {
@@ -74,23 +81,15 @@ class WordReporter final : public Reporter {
       StderrSink sink;
       AppendOverflowHead(sink, report);
     }
-    const StackOverflowReport* none = nullptr;
-    // acq_rel: hands the report to Run()
-    if (overflow_.compare_exchange_strong(none, &report, std::memory_order_acq_rel)) {
-      Wake();
-      const int64_t deadline = MonotonicNow() + kPatienceNs;
-      while (done_.load(std::memory_order_acquire) == 0) {  // acquire: pairs with SayOverflow()
-        if (!FutexWait(done_, 0, deadline)) break;
-      }
-      // Whoever begins to say it while we give up: the report stays ours, so wait for the end.
-      if (taken_.exchange(true, std::memory_order_acq_rel)) {
-        while (done_.load(std::memory_order_acquire) == 0) FutexWait(done_, 0);
-        return;
-      }
+    SayFatal({.overflow = &report});
+  }
+
+  void OnFatalSignal(const FatalSignalReport& report) noexcept override {
+    {
+      StderrSink sink;
+      AppendFatalHead(sink, report);
     }
-    StderrSink sink;
-    ReportWords addresses;
-    AppendOverflowRest(sink, addresses, report);
+    SayFatal({.signal = &report});
   }
 
   void OnLongSlice(const LongSliceReport& report) override {
@@ -108,6 +107,8 @@ class WordReporter final : public Reporter {
     Enqueue([&](SymbolWords& words) {
       StringSink text;
       AppendDeadlock(text, words, report);
+      const TaskProfile profile = internal::CollectTaskProfileHere({});
+      for (const auto& cycle : WaitCycles(profile)) text.Append(WaitCycleText(profile, cycle));
       Print(text);
       done.store(1, std::memory_order_release);  // release: the report may be gone afterwards
       FutexWake(done);
@@ -126,6 +127,50 @@ class WordReporter final : public Reporter {
 
  private:
   using Job = std::function<void(SymbolWords&)>;
+
+  // What ends the process. One of the two.
+  struct Fatal {
+    const StackOverflowReport* overflow = nullptr;
+    const FatalSignalReport* signal = nullptr;
+
+    void AppendRest(internal::ReportSink& sink, ReportWords& words) const {
+      if (overflow != nullptr) {
+        AppendOverflowRest(sink, words, *overflow);
+      } else {
+        AppendFatalRest(sink, words, *signal);
+      }
+    }
+  };
+
+  // How far the thread is with it: the report is not read any more, all is said.
+  static constexpr uint32_t kSaid = 1;
+  static constexpr uint32_t kAllSaid = 2;
+
+  // In the handler: has the thread say it, or says it in addresses if that takes too long.
+  void SayFatal(const Fatal& fatal) noexcept {
+    const Fatal* none = nullptr;
+    // acq_rel: hands the report to Run()
+    if (fatal_.compare_exchange_strong(none, &fatal, std::memory_order_acq_rel)) {
+      Wake();
+      AwaitDone(kSaid, MonotonicNow() + kPatienceNs);
+      // Whoever begins to say it while we give up: the report stays ours, so wait for the end.
+      if (taken_.exchange(true, std::memory_order_acq_rel)) {
+        AwaitDone(kSaid, internal::TimerQueue::kNever);
+        AwaitDone(kAllSaid, MonotonicNow() + kPatienceNs);
+        return;
+      }
+    }
+    StderrSink sink;
+    ReportWords addresses;
+    fatal.AppendRest(sink, addresses);
+  }
+
+  void AwaitDone(uint32_t wanted, int64_t deadline) {
+    // acquire: pairs with SayFatal(words)
+    for (uint32_t done; (done = done_.load(std::memory_order_acquire)) < wanted;) {
+      if (!FutexWait(done_, done, deadline)) return;
+    }
+  }
 
   void Wake() {
     wake_.fetch_add(1, std::memory_order_release);  // release: pairs with Run()
@@ -146,7 +191,7 @@ class WordReporter final : public Reporter {
     SymbolWords words;
     while (true) {
       const uint32_t seen = wake_.load(std::memory_order_acquire);  // acquire: pairs with Wake()
-      SayOverflow(words);
+      SayFatal(words);
       for (Job job; (job = NextJob()) != nullptr;) {
         job(words);
         pending_.fetch_sub(1, std::memory_order_release);  // release: pairs with Finish()
@@ -164,20 +209,39 @@ class WordReporter final : public Reporter {
     return job;
   }
 
-  void SayOverflow(SymbolWords& words) {
-    // acquire: pairs with OnStackOverflow()
-    const StackOverflowReport* const report = overflow_.load(std::memory_order_acquire);
-    if (report == nullptr || done_.load(std::memory_order_relaxed) != 0) return;
+  void SayFatal(SymbolWords& words) {
+    // acquire: pairs with SayFatal(fatal)
+    const Fatal* const fatal = fatal_.load(std::memory_order_acquire);
+    if (fatal == nullptr || done_.load(std::memory_order_relaxed) != 0) return;
     StringSink text;
-    AppendOverflowRest(text, words, *report);
+    fatal->AppendRest(text, words);
     // acq_rel: one of the two says it; what is in words already counts as said
-    if (!taken_.exchange(true, std::memory_order_acq_rel)) Print(text);
-    done_.store(1, std::memory_order_release);  // release: *report is not read any more
+    const bool ours = !taken_.exchange(true, std::memory_order_acq_rel);
+    if (ours) Print(text);
+    SetDone(kSaid);
+    if (ours) SayOthers(words);
+    SetDone(kAllSaid);
+  }
+
+  void SetDone(uint32_t done) {
+    done_.store(done, std::memory_order_release);  // release: *fatal is not read any more
     FutexWake(done_);
   }
 
+  // What the other tasks were doing. The one that failed stands in its handler, and counts as not reached.
+  static void SayOthers(SymbolWords& words) {
+    constexpr std::chrono::milliseconds kPatience(200);
+    constexpr size_t kGroupsMax = 100;
+    const TaskProfile profile = internal::CollectTaskProfileHere({.each_task = false}, nullptr, kPatience);
+    const auto print = [](std::string_view text) {
+      StderrSink().Append(text);
+      return true;
+    };
+    internal::WriteGroupedTaskText(profile, words, print, {.paragraphs_max = kGroupsMax});
+  }
+
   std::atomic<uint32_t> wake_{0};
-  std::atomic<const StackOverflowReport*> overflow_{nullptr};
+  std::atomic<const Fatal*> fatal_{nullptr};
   std::atomic<bool> taken_{false};
   std::atomic<uint32_t> done_{0};
   std::mutex lock_;

@@ -47,13 +47,6 @@ TaskProfile Part(const TaskProfile& profile, const std::vector<size_t>& numbers)
   return part;
 }
 
-std::string CycleHead(const TaskProfile& profile, const std::vector<size_t>& cycle) {
-  std::string text = absl::StrCat("partial deadlock: ", cycle.size(),
-                                  cycle.size() == 1 ? " task waits for itself: " : " tasks wait for each other: ");
-  for (const size_t number : cycle) absl::StrAppend(&text, "task ", profile.tasks[number].id, " -> ");
-  return absl::StrCat(text, "task ", profile.tasks[cycle.front()].id, "\n");
-}
-
 // Waits for the handler to move the count, for ever.
 class DumpThread {
  public:
@@ -112,7 +105,7 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
 
 bool WriteTaskDump(const TaskProfile& profile, TextSink sink, const TaskDumpOptions& options) {
   for (const std::vector<size_t>& cycle : WaitCycles(profile)) {
-    if (!sink(CycleHead(profile, cycle)) || !WriteTaskText(Part(profile, cycle), sink) || !sink("\n")) return false;
+    if (!sink(WaitCycleText(profile, cycle)) || !WriteTaskText(Part(profile, cycle), sink) || !sink("\n")) return false;
   }
   if (profile.tasks.size() > options.tasks_max) {
     return WriteGroupedTaskText(profile, sink, {.paragraphs_max = options.groups_max});

@@ -246,4 +246,11 @@ std::string GroupedTaskText(const TaskProfile& profile, const TaskTextOptions& o
   return Whole([&](TextSink sink) { WriteGroupedTaskText(profile, sink, options); });
 }
 
+std::string WaitCycleText(const TaskProfile& profile, const std::vector<size_t>& cycle) {
+  std::string text = absl::StrCat("partial deadlock: ", cycle.size(),
+                                  cycle.size() == 1 ? " task waits for itself: " : " tasks wait for each other: ");
+  for (const size_t number : cycle) absl::StrAppend(&text, "task ", profile.tasks[number].id, " -> ");
+  return absl::StrCat(text, "task ", profile.tasks[cycle.front()].id, "\n");
+}
+
 }  // namespace curg

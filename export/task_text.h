@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "profiler/task_profile.h"
@@ -47,6 +48,10 @@ bool WriteGroupedTaskText(const TaskProfile& profile, TextSink sink, const TaskT
 // The same in one piece.
 std::string TaskText(const TaskProfile& profile, const TaskTextOptions& options = {});
 std::string GroupedTaskText(const TaskProfile& profile, const TaskTextOptions& options = {});
+
+// "partial deadlock: 2 tasks wait for each other: task 4 -> task 7 -> task 4\n", of one of WaitCycles(profile)
+// (profiler/wait_graph.h).
+std::string WaitCycleText(const TaskProfile& profile, const std::vector<size_t>& cycle);
 
 namespace internal {
 

@@ -182,13 +182,15 @@ class Collector {
 
 }  // namespace
 
-TaskProfile internal::CollectTaskProfileHere(const TaskProfileOptions& options, void (*pause)()) {
+TaskProfile internal::CollectTaskProfileHere(const TaskProfileOptions& options, void (*pause)(),
+                                             std::chrono::nanoseconds patience) {
   const absl::Time start = absl::Now();
   Collector collector(options);
   // On the heap: it is large, and this may be a task's stack.
   const auto caller = std::make_unique<RollCaller>(RollCallerOptions{
       .runtime_tasks = options.runtime_tasks,
       .depth_max = std::clamp<size_t>(options.depth_max, 1, 128),
+      .patience_ns = patience.count(),
       .pause = pause});
   caller->Call([&](const TaskSighting& seen) { collector.Take(seen); });
   TaskProfile profile = collector.Finish();

@@ -50,8 +50,9 @@ TaskProfile CollectTaskProfile(const TaskProfileOptions& options = {});
 namespace internal {
 
 // The same on the calling thread, without help from the runtime: for when that may be stuck.
-// Blocks: the thread. `pause` as in RollCallerOptions.
-TaskProfile CollectTaskProfileHere(const TaskProfileOptions& options, void (*pause)() = nullptr);
+// Blocks: the thread. `pause` and `patience` as in RollCallerOptions.
+TaskProfile CollectTaskProfileHere(const TaskProfileOptions& options, void (*pause)() = nullptr,
+                                   std::chrono::nanoseconds patience = std::chrono::seconds(2));
 
 }  // namespace internal
 }  // namespace curg

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <span>
 
+#include "runtime/current.h"
 #include "runtime/report_text.h"
 #include "runtime/reporter.h"
 #include "runtime/signal_action.h"
@@ -25,12 +27,10 @@ constexpr uintptr_t kRedZone = 128;
 constexpr size_t kFrames = 64;
 constexpr size_t kNameMax = 63;
 
-// Written once, before the handler is installed.
-SignalAction g_previous_segv;
-SignalAction g_previous_bus;
-
 // The task that was reported last: an earlier handler that returns makes the fault come again.
 std::atomic<uint64_t> g_reported{0};
+// The process ends only once.
+std::atomic<bool> g_reported_fatal{false};
 
 bool IsOverflow(const Task& task, uintptr_t address, uintptr_t sp) {
   if (!task.stack) return false;
@@ -72,27 +72,50 @@ void ReportOverflow(const Task& task, uintptr_t address, const Registers& regist
   CurrentReporter().OnStackOverflow(report);
 }
 
-void SayWhichTask(const Task& task, int signal, uintptr_t address, uintptr_t pc) {
-  StderrSink sink;
-  sink.Append(signal == SIGBUS ? "curg: bus error at address " : "curg: segmentation fault at address ");
-  sink.AppendHex(address);
-  sink.Append(" in ");
-  AppendTask(sink, Describe(task));
-  sink.Append(", pc ");
-  AppendAddress(sink, pc);
-  sink.Append("\n");
+void ReportFatal(const Task& task, int signal, uintptr_t address, const Registers& registers) {
+  uintptr_t pcs[kFrames];
+  const Where where = WhereAmI(registers);
+  pcs[0] = registers.pc;
+  Traceback walk = {.depth = 1};
+  if (where.stack == Where::Stack::kTask) walk = WalkStack(registers, where.bounds, pcs);
+  FatalSignalReport report = {.task = Describe(task), .signal = signal, .address = address};
+  report.task.stack = std::span(pcs, walk.depth);
+  report.task.stack_cut = walk.end == TracebackEnd::kTruncated;
+  CurrentReporter().OnFatalSignal(report);
+}
+
+// Of those that were there before ours, by signal; written once, before the handler is installed.
+struct Handled {
+  int signal;
+  SignalAction previous;
+};
+Handled g_handled[] = {{SIGSEGV, {}}, {SIGBUS, {}}, {SIGFPE, {}}, {SIGILL, {}}, {SIGABRT, {}}};
+
+const SignalAction& PreviousOf(int signal) {
+  for (const Handled& handled : g_handled) {
+    if (handled.signal == signal) return handled.previous;
+  }
+  __builtin_unreachable();
+}
+
+// The kernel's own faults; others only carry the number. An abort is always a thread's own doing.
+bool IsGenuine(int signal, const siginfo_t& info) {
+  return info.si_code > 0 || (signal == SIGABRT && info.si_code == SI_TKILL && info.si_pid == getpid());
 }
 
 void OnFault(int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
-  const SignalAction& previous = signal == SIGBUS ? g_previous_bus : g_previous_segv;
-  if (info->si_code > 0) {  // the kernel's own; others only carry the number
+  const SignalAction& previous = PreviousOf(signal);
+  if (IsGenuine(signal, *info)) {
     const Registers registers = RegistersOf(*static_cast<const ucontext_t*>(context));
-    const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
-    if (const Task* task = OverflowedTask(address, registers.sp)) {
-      ReportOverflow(*task, address, registers);
-    } else if (const Task* current = CurrentTask(); current != nullptr && previous.IsDefault()) {
-      SayWhichTask(*current, signal, address, registers.pc);
+    const bool touches = signal == SIGSEGV || signal == SIGBUS;
+    const auto address = signal == SIGABRT ? 0 : reinterpret_cast<uintptr_t>(info->si_addr);
+    const Task* const overflowed = touches ? OverflowedTask(address, registers.sp) : nullptr;
+    if (overflowed != nullptr) {
+      ReportOverflow(*overflowed, address, registers);
+    } else if (const Task* current = CurrentTask();
+               current != nullptr && previous.IsDefault() && !g_reported_fatal.exchange(true)) {
+      ReportFatal(*current, signal, address, registers);
     }
   }
   PassSignalOn(previous, signal, info, context);
@@ -101,14 +124,20 @@ void OnFault(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-bool IsDying() { return g_reported.load(std::memory_order_relaxed) != 0; }  // relaxed: a hint
+bool IsDying() {  // relaxed, both: a hint
+  return g_reported.load(std::memory_order_relaxed) != 0 || g_reported_fatal.load(std::memory_order_relaxed);
+}
 
 void InstallFaultHandler() {
   static const bool installed = [] {
-    // Neither interrupts the other: a fault inside the handler ends the process at once.
-    const uint64_t mask = uint64_t{1} << (SIGSEGV - 1) | uint64_t{1} << (SIGBUS - 1);
-    return InstallSignalHandler(SIGSEGV, &OnFault, mask, &g_previous_segv) &
-           InstallSignalHandler(SIGBUS, &OnFault, mask, &g_previous_bus);
+    // None interrupts another: a fault inside the handler ends the process at once.
+    uint64_t mask = 0;
+    for (const Handled& handled : g_handled) mask |= uint64_t{1} << (handled.signal - 1);
+    bool all = true;
+    for (Handled& handled : g_handled) {
+      all &= InstallSignalHandler(handled.signal, &OnFault, mask, &handled.previous);
+    }
+    return all;
   }();
   (void)installed;
 }

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,6 +41,31 @@ void AppendSpawn(ReportSink& sink, ReportWords& words, const ReportedTask& task)
   sink.Append(" at ");
   words.AppendSite(sink, task.spawn_pc);
   sink.Append("\n");
+}
+
+// Labels, stack and spawn site.
+void AppendTaskRest(ReportSink& sink, ReportWords& words, const ReportedTask& task) {
+  if (task.tag != nullptr) {
+    words.AppendLabels(sink, task.tag);
+    sink.Append("\n");
+  }
+  words.AppendStack(sink, task);
+  AppendSpawn(sink, words, task);
+}
+
+const char* FatalSignalName(int signal) {
+  switch (signal) {
+    case SIGSEGV:
+      return "segmentation fault";
+    case SIGBUS:
+      return "bus error";
+    case SIGFPE:
+      return "arithmetic error";
+    case SIGILL:
+      return "illegal instruction";
+    default:
+      return "abort";
+  }
 }
 
 // Tasks alike are shown once; `shown` marks those that were. Deadlocks of many tasks are such of few kinds.
@@ -154,12 +180,27 @@ void AppendOverflowHead(ReportSink& sink, const StackOverflowReport& report) {
 }
 
 void AppendOverflowRest(ReportSink& sink, ReportWords& words, const StackOverflowReport& report) {
-  if (report.task.tag != nullptr) {
-    words.AppendLabels(sink, report.task.tag);
-    sink.Append("\n");
+  AppendTaskRest(sink, words, report.task);
+}
+
+void AppendFatalHead(ReportSink& sink, const FatalSignalReport& report) {
+  sink.Append("curg: ");
+  sink.Append(FatalSignalName(report.signal));
+  if (report.signal != SIGABRT) {
+    sink.Append(" at address ");
+    sink.AppendHex(report.address);
   }
-  words.AppendStack(sink, report.task);
-  AppendSpawn(sink, words, report.task);
+  sink.Append(" in ");
+  AppendTask(sink, report.task);
+  if (!report.task.stack.empty()) {
+    sink.Append(", pc ");
+    AppendAddress(sink, report.task.stack.front());
+  }
+  sink.Append("\n");
+}
+
+void AppendFatalRest(ReportSink& sink, ReportWords& words, const FatalSignalReport& report) {
+  AppendTaskRest(sink, words, report.task);
 }
 
 void AppendLongSlice(ReportSink& sink, ReportWords& words, const LongSliceReport& report) {

@@ -63,6 +63,8 @@ void AppendTask(ReportSink& sink, const ReportedTask& task);
 // The whole reports, from "curg: " to the last newline. As async-signal-safe as sink and words.
 void AppendOverflowHead(ReportSink& sink, const StackOverflowReport& report);  // one line
 void AppendOverflowRest(ReportSink& sink, ReportWords& words, const StackOverflowReport& report);
+void AppendFatalHead(ReportSink& sink, const FatalSignalReport& report);  // one line
+void AppendFatalRest(ReportSink& sink, ReportWords& words, const FatalSignalReport& report);
 void AppendLongSlice(ReportSink& sink, ReportWords& words, const LongSliceReport& report);
 void AppendDeadlock(ReportSink& sink, ReportWords& words, const DeadlockReport& report);
 

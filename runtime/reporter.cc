@@ -27,6 +27,13 @@ void Reporter::OnStackOverflow(const StackOverflowReport& report) noexcept {
   internal::AppendOverflowRest(sink, words, report);
 }
 
+void Reporter::OnFatalSignal(const FatalSignalReport& report) noexcept {
+  internal::StderrSink sink;
+  internal::ReportWords words;
+  internal::AppendFatalHead(sink, report);
+  internal::AppendFatalRest(sink, words, report);
+}
+
 void Reporter::OnLongSlice(const LongSliceReport& report) {
   internal::StderrSink sink;
   internal::ReportWords words;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reporter: where what the runtime has to say by itself goes. Four things are reported: a task that
-// overflows its stack, a task that keeps its worker for long, a deadlock, and (in one line that no
-// reporter sees) the task in which any other fault happens. runtime/README.md tells the rules.
+// overflows its stack, the task in which any other fault or an abort happens, a task that keeps its worker for
+// long, and a deadlock. runtime/README.md tells the rules.
 //
 // Without a reporter of the program's own, reports go to standard error, with addresses;
 // export/reports.h has a reporter that knows functions, lines and labels.
@@ -38,6 +38,12 @@ struct StackOverflowReport {
   uintptr_t address = 0;  // that was touched, in or below the guard page
 };
 
+struct FatalSignalReport {
+  ReportedTask task = {};  // in which it happened
+  int signal = 0;          // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT
+  uintptr_t address = 0;   // of a fault: that was touched, or whose instruction failed
+};
+
 struct LongSliceReport {
   ReportedTask task = {};           // the stack is that of the moment of the report
   std::chrono::nanoseconds held{};  // how long it has kept its worker at least; it goes on
@@ -62,6 +68,10 @@ class Reporter {
   // must be async-signal-safe. The process dies when it returns, unless an earlier handler of the
   // program's prevents it. Comes once a task.
   virtual void OnStackOverflow(const StackOverflowReport& report) noexcept;
+
+  // The same for other ends of the process: a fault, or an abort (std::terminate's, say, for an uncaught exception),
+  // in a task, where the program has no handler of its own.
+  virtual void OnFatalSignal(const FatalSignalReport& report) noexcept;
 
   // On a task of the runtime's service worker. Must not wait for user tasks. Blocks: whatever the runtime
   // does in the background, so not for long.

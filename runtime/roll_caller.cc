@@ -168,7 +168,7 @@ std::string_view RollCaller::NameOf(const Task& task) {
 }
 
 void RollCaller::SettleRest(Visit visit) {
-  const int64_t deadline = MonotonicNow() + kPatienceNs;
+  const int64_t deadline = MonotonicNow() + options_.patience_ns;
   while (true) {
     TakeSignalled(visit);
     std::erase_if(rest_, [&](Task* task) { return Look(*task, visit); });

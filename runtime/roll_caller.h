@@ -29,6 +29,7 @@ namespace curg::internal {
 struct RollCallerOptions {
   bool runtime_tasks = false;  // also the runtime's own
   size_t depth_max = 128;      // frames of a stack, at most 128
+  int64_t patience_ns = 2'000'000'000;  // with running tasks that do not answer
   // Called about once a millisecond, so that a task may let others go first. Tasks do not wait for it.
   void (*pause)() = nullptr;
 };
@@ -55,7 +56,6 @@ class RollCaller {
   static constexpr size_t kNameMax = 255;
   static constexpr size_t kAhead = 8;            // records fetched before their stacks, stacks before they are read
   static constexpr size_t kTasksAPause = 1024;
-  static constexpr int64_t kPatienceNs = 2'000'000'000;   // for an answer
   static constexpr int64_t kBusyPatienceNs = 50'000'000;  // of CPU time of a thread that does not answer
 
   struct Asked {
