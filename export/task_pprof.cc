@@ -13,6 +13,7 @@
 #include "export/output_file.h"
 #include "export/pprof_parts.h"
 #include "export/symbolize.h"
+#include "export/task_pprof_message.h"
 #include "labels/label_set.h"
 
 namespace curg {

@@ -5,9 +5,9 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "export/frame.h"
-#include "export/profile.pb.h"
 #include "profiler/task_profile.h"
 
 namespace curg {
@@ -21,9 +21,5 @@ absl::StatusOr<std::string> EncodeTaskPprof(const TaskProfile& profile, FrameSou
 
 // EncodeTaskPprof to a file, as WritePprof (export/pprof.h).
 absl::Status WriteTaskPprof(const TaskProfile& profile, const std::string& path);
-
-// The message itself. `program`: whose mappings come first.
-perftools::profiles::Profile BuildTaskPprof(const TaskProfile& profile, FrameSource& frames,
-                                            const std::string& program);
 
 }  // namespace curg

@@ -89,6 +89,7 @@ class Collector {
     }
     profile_.groups = std::move(sorted);
     for (TaskRecord& task : profile_.tasks) task.group = place[task.group];
+    NameOwners();
     std::ranges::sort(profile_.tasks, {}, &TaskRecord::id);
     return std::move(profile_);
   }
@@ -157,6 +158,7 @@ class Collector {
     }
     TaskRecord& task = profile_.tasks.emplace_back();
     task.id = seen.id;
+    records_.push_back(seen.record);
     task.spawner_id = seen.spawner_id;
     task.spawn_pc = seen.spawn_pc;
     task.spawn_stack = SpawnStackNumber(seen.spawn_stack);
@@ -165,9 +167,28 @@ class Collector {
     task.runtime_task = seen.runtime_task;
     task.age = age;
     if (profile_.groups[group].wait == WaitReason::kNone) return;
+    if (seen.wait_reason == WaitReason::kMutexLock) NoteOwner(seen.wait_object);
     task.wait_object = seen.wait_object;
     task.wait_task = seen.wait_task;
     if (seen.due != 0) task.due = std::chrono::nanoseconds(std::max<int64_t>(0, seen.due - now_));
+  }
+
+  // Who holds a mutex is asked once a mutex, while the tasks that wait for it do.
+  void NoteOwner(const void* mutex) {
+    const auto [it, is_new] = owners_.try_emplace(mutex, nullptr);
+    if (is_new) it->second = internal::OwnerOfMutex(mutex);
+  }
+
+  // The token of a task is its record. Before the records are sorted.
+  void NameOwners() {
+    if (owners_.empty()) return;
+    absl::flat_hash_map<const void*, uint64_t> ids;
+    for (size_t i = 0; i < records_.size(); ++i) ids.emplace(records_[i], profile_.tasks[i].id);
+    for (TaskRecord& task : profile_.tasks) {
+      const auto owner = task.wait_object != nullptr ? owners_.find(task.wait_object) : owners_.end();
+      if (owner == owners_.end()) continue;
+      if (const auto id = ids.find(owner->second); id != ids.end()) task.wait_task = id->second;
+    }
   }
 
   const TaskProfileOptions& options_;
@@ -178,6 +199,8 @@ class Collector {
   absl::flat_hash_map<const Tag*, uint32_t> tags_;
   absl::flat_hash_map<std::string, uint32_t> names_;
   absl::flat_hash_map<GroupKey, uint32_t> groups_;
+  absl::flat_hash_map<const void*, const void*> owners_;  // CallerTokens by mutex
+  std::vector<const void*> records_;                      // of profile_.tasks
 };
 
 }  // namespace

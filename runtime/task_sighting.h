@@ -26,6 +26,7 @@ enum class SightingKind : uint8_t {
 
 // Holds no references: valid until whoever was given it returns.
 struct TaskSighting {
+  const Task* record = nullptr;  // only an identity
   uint64_t id = 0;
   uint64_t spawner_id = 0;
   uintptr_t spawn_pc = 0;
@@ -47,6 +48,7 @@ struct TaskSighting {
   // All but name, tag and stack; the state as it is now. Async-signal-safe.
   static TaskSighting Of(const Task& task, SightingKind kind) {
     TaskSighting seen;
+    seen.record = &task;
     seen.id = task.id;
     seen.spawner_id = task.spawner_id;
     seen.spawn_pc = task.spawn_pc;

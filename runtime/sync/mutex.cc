@@ -157,9 +157,15 @@ void Mutex::ReleaseToNext(uint32_t state) {
   if (next != nullptr) next->Finish(hand_off ? WaitStatus::kOk : WaitStatus::kWouldBlock);
 }
 
+constinit std::atomic<bool> internal::g_keep_mutex_owners{false};
+
+void KeepMutexOwners(bool on) { internal::g_keep_mutex_owners.store(on, std::memory_order_relaxed); }
+
+void Mutex::StoreOwner() { owner_.store(internal::CallerToken(), std::memory_order_relaxed); }
+
 #ifndef NDEBUG
 
-void Mutex::SetOwner() { owner_.store(internal::CallerToken(), std::memory_order_relaxed); }
+void Mutex::SetOwner() { StoreOwner(); }
 
 void Mutex::CheckOwner() {
   if (owner_.load(std::memory_order_relaxed) != internal::CallerToken()) {

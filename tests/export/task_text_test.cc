@@ -10,7 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "export/profile.pb.h"
 #include "export/task_json.h"
-#include "export/task_pprof.h"
+#include "export/task_pprof_message.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "labels/label_set.h"

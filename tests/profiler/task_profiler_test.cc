@@ -10,19 +10,26 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "labels/labels.h"
+#include "profiler/cpu_profiler.h"
+#include "profiler/wait_graph.h"
 #include "runtime/blocking.h"
 #include "runtime/context.h"
 #include "runtime/go.h"
 #include "runtime/roll_caller.h"
 #include "runtime/runtime.h"
+#include "runtime/spawn_stack.h"
 #include "runtime/sync/channel.h"
 #include "runtime/sync/mutex.h"
 
@@ -158,6 +165,78 @@ TEST(TaskProfiler, ShowsWhatTasksWaitFor) {
   EXPECT_LE(task->due, 60min);
   channel.Send(1);
   joiner.Join();
+}
+
+TEST(TaskProfiler, FindsTasksThatWaitForEachOther) {
+  KeepMutexOwners(true);
+  auto runtime = MakeRuntime();
+  Mutex a;
+  Mutex b;
+  Channel<int> meet;
+  std::stop_source stop;
+  const auto lock_both = [&](Mutex& first, Mutex& second) {
+    const std::lock_guard lock(first);
+    meet.Send(1);
+    if (second.Lock(stop.get_token()) == WaitStatus::kOk) second.unlock();
+  };
+  auto one = runtime->TryGo({.name = "one"}, [&] { lock_both(a, b); }).value();
+  auto two = runtime->TryGo({.name = "two"}, [&] { lock_both(b, a); }).value();
+  meet.Receive();
+  meet.Receive();
+  std::vector<std::vector<size_t>> cycles;
+  TaskProfile profile;
+  while (cycles.empty()) {
+    profile = CollectTaskProfile();
+    cycles = WaitCycles(profile);
+  }
+  KeepMutexOwners(false);
+  ASSERT_EQ(cycles.size(), 1u);
+  ASSERT_EQ(cycles[0].size(), 2u);
+  EXPECT_EQ(NameOf(profile, profile.tasks[cycles[0][0]]), "one");
+  EXPECT_EQ(NameOf(profile, profile.tasks[cycles[0][1]]), "two");
+  stop.request_stop();
+  one.Join();
+  two.Join();
+}
+
+// As Go's TestTracebackAll while it is profiled.
+TEST(TaskProfiler, WhileTheCpuIsProfiled) {
+  auto runtime = MakeRuntime();
+  std::atomic<bool> stop{false};
+  auto profile = StartCpuProfile({.rate_hz = 1000}).value();
+  std::vector<JoinHandle<void>> tasks;
+  for (int i = 0; i < 4; ++i) {
+    tasks.push_back(runtime->TryGo({.name = "switches"}, [&] {
+      while (!stop) Yield();
+    }).value());
+  }
+  for (int i = 0; i < 10 * kRounds; ++i) ASSERT_EQ(CollectTaskProfile().total, 4);
+  stop = true;
+  for (auto& task : tasks) task.Join();
+  EXPECT_GT(profile.Stop().quality.samples, 0);
+}
+
+TEST(TaskProfiler, KeepsWholeSpawnStacks) {
+  KeepSpawnStacks(true);
+  auto runtime = MakeRuntime();
+  Channel<int> channel;
+  auto tasks = runtime->Run([&] {
+    std::vector<JoinHandle<void>> children;
+    for (int i = 0; i < 3; ++i) children.push_back(Go({.name = "child"}, [&] { channel.Receive(); }));
+    return children;
+  });
+  AwaitParked(3);
+  const TaskProfile profile = CollectTaskProfile();
+  KeepSpawnStacks(false);
+  for (const TaskRecord& task : profile.tasks) {
+    ASSERT_NE(task.spawn_stack, 0u);
+    EXPECT_EQ(task.spawn_stack, profile.tasks[0].spawn_stack);  // equal ones are one
+    const auto stack = profile.spawn_stacks[task.spawn_stack];
+    ASSERT_GE(stack.size(), 3u);
+    EXPECT_EQ(stack[0], task.spawn_pc);
+  }
+  for (int i = 0; i < 3; ++i) channel.Send(1);
+  for (auto& task : tasks) task.Join();
 }
 
 TEST(TaskProfiler, ShowsATaskThatHasNotStarted) {

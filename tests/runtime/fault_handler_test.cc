@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -37,6 +38,9 @@ __attribute__((noinline)) int LargeFrame(int n) {
   const int below = n == 0 ? 0 : LargeFrame(n - 1);
   return below + frame[n];
 }
+
+__attribute__((noinline)) void Throws() { throw 1; }
+void CallsOneThatThrows() noexcept { Throws(); }
 
 void Overflow() { g_sink = Recurse(1 << 30); }
 
@@ -90,6 +94,13 @@ TEST_F(FaultHandlerTest, SaysWhichTaskOverflowsOnASurplusWorker) {
 TEST_F(FaultHandlerTest, SaysInWhichTaskAnotherFaultHappens) {
   EXPECT_EXIT(curg::Run({.workers = 1}, [] { *reinterpret_cast<volatile int*>(g_sink + 8) = 1; }),
               KilledBySignal(SIGSEGV), "segmentation fault at address 0x8 in task 1 \"main\", pc 0x");
+}
+
+TEST_F(FaultHandlerTest, SaysInWhichTaskAnAbortHappens) {
+  EXPECT_EXIT(curg::Run({.workers = 1}, [] { Go({.name = "aborts"}, [] { std::abort(); }).Join(); }),
+              KilledBySignal(SIGABRT), "abort in task 2 \"aborts\", pc 0x(.|\n)*spawned by task 1 at 0x");
+  EXPECT_EXIT(curg::Run({.workers = 1}, [] { CallsOneThatThrows(); }), KilledBySignal(SIGABRT),
+              "terminate called(.|\n)*abort in task 1 \"main\", pc 0x");
 }
 
 TEST_F(FaultHandlerTest, APointerIntoTheGuardPageIsNoOverflow) {

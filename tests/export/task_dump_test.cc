@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "export/task_dump.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include "export/reports.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/context.h"
+#include "runtime/go.h"
+#include "runtime/sync/channel.h"
+
+namespace curg {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ExitedWithCode;
+using ::testing::HasSubstr;
+using ::testing::KilledBySignal;
+
+class TaskDumpTest : public ::testing::Test {
+ protected:
+  TaskDumpTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+void RunWithAReader(void (*then)()) {
+  curg::Run({.workers = 2}, [&] {
+    static auto* const never = new Channel<int>;
+    Go({.name = "reader"}, [] { never->Receive(); }).Detach();
+    SleepFor(20ms);
+    then();
+  });
+}
+
+TEST_F(TaskDumpTest, ASignalMakesOneAndTheProgramGoesOn) {
+  EXPECT_EXIT(
+      {
+        if (!InstallTaskDumpSignal().ok()) std::exit(1);
+        RunWithAReader([] {
+          kill(getpid(), SIGQUIT);
+          SleepFor(1s);
+          std::_Exit(7);
+        });
+      },
+      ExitedWithCode(7),
+      "task profile of .*: 2 tasks\n(.|\n)*task 2 \"reader\" \\[channel receive on 0x[0-9a-f]+, .*\\]:\n"
+      "(.|\n)*spawned by task 1 at .*RunWithAReader");
+}
+
+TEST_F(TaskDumpTest, ASignalThatIsInUseIsRefused) {
+  signal(SIGUSR2, SIG_IGN);
+  EXPECT_EQ(InstallTaskDumpSignal(SIGUSR2).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(InstallTaskDumpSignal(SIGKILL).code(), absl::StatusCode::kInvalidArgument);
+}
+
+#if !defined(CURG_ASAN) && !defined(CURG_TSAN)  // whose handlers say it in their own way
+TEST_F(TaskDumpTest, AnAbortShowsItsTaskThenTheOthers) {
+  EXPECT_EXIT(
+      {
+        InstallReports();
+        RunWithAReader([] { std::abort(); });
+      },
+      KilledBySignal(SIGABRT),
+      "abort in task 1 \"main\"(.|\n)*spawned by a plain thread(.|\n)*1 task \\[channel receive");
+}
+#endif
+
+TEST_F(TaskDumpTest, OfATestIntoItsFolder) {
+  const std::string folder = ::testing::TempDir();
+  RunWithAReader([] {
+    std::thread thread([] { DumpTasksOfTest(::testing::TempDir()); });
+    thread.join();
+  });
+  std::ostringstream text;
+  text << std::ifstream(folder + "/tasks.txt").rdbuf();
+  EXPECT_THAT(text.str(), HasSubstr("\"reader\" [channel receive on"));
+  EXPECT_TRUE(std::ifstream(folder + "/tasks.jsonl").good());
+  EXPECT_TRUE(std::ifstream(folder + "/tasks.pb.gz").good());
+}
+
+}  // namespace
+}  // namespace curg
