@@ -108,11 +108,16 @@ void RollCaller::Fetch(const Task& task) const {
   for (size_t i = 0; i < kLines; ++i) __builtin_prefetch(top + i * 64);
 }
 
+// A hint: the record may be about to become another task's.
+bool RollCaller::IsLeftOut(const Task& task) const {
+  const UnstableReads reads;
+  return task.runtime_task && !options_.runtime_tasks;
+}
+
 bool RollCaller::Look(Task& task, Visit visit) {
   if (RollCall::HasAnswered(task, epoch_)) return true;
   const TaskState state = task.state.load(std::memory_order_acquire);  // acquire: pairs with the releases of states
-  if (!IsAlive(state)) return true;
-  if (task.runtime_task && !options_.runtime_tasks) return true;
+  if (!IsAlive(state) || IsLeftOut(task)) return true;
   return state != TaskState::kRunning && ReadSuspended(task, visit);
 }
 
@@ -209,7 +214,7 @@ std::vector<RollCaller::RunningThread> RollCaller::RunningThreads() const {
       &running);
   std::erase_if(running, [&](const RunningThread& thread) {
     return thread.tid == gettid() || RollCall::HasAnswered(*thread.task, epoch_) ||
-           (thread.task->runtime_task && !options_.runtime_tasks);
+           IsLeftOut(*thread.task);
   });
   return running;
 }

@@ -73,6 +73,7 @@ class RollCaller {
   void ShowOwnTask(Visit visit);
   void WalkSlabs(Visit visit);
   void Fetch(const Task& task) const;
+  bool IsLeftOut(const Task& task) const;
   // False: it is neither settled nor suspended, and has to be looked at again.
   bool Look(Task& task, Visit visit);
   bool ReadSuspended(Task& task, Visit visit);
