@@ -151,4 +151,13 @@ void DumpTasksOfTest(const std::string& folder) {
   TellError(WriteTaskPprof(profile, folder + "/tasks.pb.gz"));
 }
 
+int64_t ReportLeakedTasks() {
+  const TaskProfile profile = internal::CollectTaskProfileHere({});
+  if (profile.total == 0) return 0;
+  WriteToStderr(absl::StrCat("curg: ", profile.total, profile.total == 1 ? " task is" : " tasks are",
+                             " still alive, leaked perhaps\n"));
+  WriteTaskDump(profile, WriteToStderr);
+  return profile.total;
+}
+
 }  // namespace curg

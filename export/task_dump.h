@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -40,5 +41,9 @@ absl::Status InstallTaskDumpSignal(int signal = SIGQUIT);
 // tasks.pb.gz, into `folder` (TEST_UNDECLARED_OUTPUTS_DIR), if it is not empty. Errors are told on standard error.
 // As DumpTasks.
 void DumpTasksOfTest(const std::string& folder);
+
+// At the end of a test, when all tasks should be: tells of those still alive, with what they wait for and where they
+// were spawned, on standard error. Returns how many there are. As DumpTasks.
+int64_t ReportLeakedTasks();
 
 }  // namespace curg

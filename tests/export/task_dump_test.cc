@@ -73,6 +73,12 @@ TEST_F(TaskDumpTest, AnAbortShowsItsTaskThenTheOthers) {
 }
 #endif
 
+TEST_F(TaskDumpTest, LeakedTasksAreTold) {
+  EXPECT_EQ(ReportLeakedTasks(), 0);
+  EXPECT_EXIT(RunWithAReader([] { std::_Exit(static_cast<int>(ReportLeakedTasks())); }), ExitedWithCode(2),
+              "2 tasks are still alive(.|\n)*\"reader\" \\[channel receive on");
+}
+
 TEST_F(TaskDumpTest, OfATestIntoItsFolder) {
   const std::string folder = ::testing::TempDir();
   RunWithAReader([] {
