@@ -173,16 +173,19 @@ TEST(TaskProfiler, FindsTasksThatWaitForEachOther) {
   Mutex a;
   Mutex b;
   Channel<int> meet;
+  Channel<int> go;
   std::stop_source stop;
   const auto lock_both = [&](Mutex& first, Mutex& second) {
     const std::lock_guard lock(first);
     meet.Send(1);
+    go.Receive();
     if (second.Lock(stop.get_token()) == WaitStatus::kOk) second.unlock();
   };
   auto one = runtime->TryGo({.name = "one"}, [&] { lock_both(a, b); }).value();
   auto two = runtime->TryGo({.name = "two"}, [&] { lock_both(b, a); }).value();
   meet.Receive();
   meet.Receive();
+  go.Close();  // both hold their first
   std::vector<std::vector<size_t>> cycles;
   TaskProfile profile;
   while (cycles.empty()) {
