@@ -44,6 +44,7 @@ TaskProfile Part(const TaskProfile& profile, const std::vector<size_t>& numbers)
   part.names = profile.names;
   part.groups = profile.groups;
   for (const size_t number : numbers) part.tasks.push_back(profile.tasks[number]);
+  part.total = part.matching = static_cast<int64_t>(numbers.size());
   return part;
 }
 

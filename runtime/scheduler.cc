@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/asymmetric_fence.h"
 #include "runtime/check.h"
+#include "runtime/coarse_clock.h"
 #include "runtime/futex.h"
 #include "runtime/roll_call.h"
 
@@ -39,6 +40,7 @@ Scheduler::~Scheduler() {
 
 absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config) {
   TickClock::Calibrate();
+  CoarseClock::Advance();
   auto scheduler = std::make_shared<Scheduler>(config);
   for (size_t i = 0; i < scheduler->workers_.size(); ++i) {
     try {
