@@ -72,6 +72,7 @@ void ProfConsumer::Add(const WeighedSample& sample) {
 
 // For Reconcile. Tags beyond this many are not told apart by the meters either.
 void ProfConsumer::NoteOrigin(const WeighedSample& sample) {
+  if (!sample.metered) return;
   if (sample.kind == SampleKind::kRuntime) {
     sampled_.runtime_ns += sample.weight;
   } else if (sample.kind == SampleKind::kTask) {
@@ -82,15 +83,15 @@ void ProfConsumer::NoteOrigin(const WeighedSample& sample) {
   }
 }
 
-void ProfConsumer::Lose(int64_t samples, int64_t weight, bool known) {
+void ProfConsumer::Lose(int64_t samples, int64_t weight, bool metered) {
   quality_.lost_samples += samples;
   quality_.lost_weight += weight;
-  lost_weight_.Of(known) += weight;
+  lost_weight_.Of(metered) += weight;
 }
 
-void ProfConsumer::Count(int64_t weight, bool stackless, bool known) {
+void ProfConsumer::Count(int64_t weight, bool stackless, bool metered) {
   quality_.counted_weight += weight;
-  if (stackless) not_sampled_.Of(known) += weight;
+  if (stackless) not_sampled_.Of(metered) += weight;
 }
 
 void ProfConsumer::CountShape(StackShape shape) {
@@ -156,8 +157,8 @@ CpuProfile ProfConsumer::Take(const SamplerCounts& counts, const ExactCpu* used)
   profile.entries = map_.Take();
   // What the meters have counted, has its tag already.
   if (used != nullptr && Reconciled(*used, profile.entries)) {
-    not_sampled_.known = 0;
-    lost_weight_.known = 0;
+    not_sampled_.metered = 0;
+    lost_weight_.metered = 0;
   }
   // Whose time these were, nobody knows: a filtered profile leaves them out.
   if (options_.filter) {

@@ -33,6 +33,7 @@ struct WeighedSample {
   int64_t periods = 1;
   int64_t weight = 0;
   const Tag* task_tag = nullptr;  // as the task had it; alive during the call
+  bool metered = false;           // of a thread whose use is counted exactly, too
 };
 
 // Owner only: the writer.
@@ -55,10 +56,10 @@ class ProfConsumer {
   void Note(std::string note) { quality_.notes.push_back(std::move(note)); }
 
   void Add(const WeighedSample& sample);
-  // Samples that found no room, of a thread the runtime knows or not.
-  void Lose(int64_t samples, int64_t weight, bool known);
+  // Samples that found no room.
+  void Lose(int64_t samples, int64_t weight, bool metered);
   // CPU time that no signal carried, given to those it was added to, or (`stackless`) to nobody.
-  void Count(int64_t weight, bool stackless, bool known);
+  void Count(int64_t weight, bool stackless, bool metered);
   // Notices modules that came or went; true if any did.
   bool LookAtModules() { return mappings_.Capture(); }
 
@@ -85,10 +86,10 @@ class ProfConsumer {
   CpuProfileQuality quality_;
   std::vector<uintptr_t> shortened_;  // scratch
   struct ByThread {
-    int64_t known = 0;
-    int64_t foreign = 0;
-    int64_t& Of(bool is_known) { return is_known ? known : foreign; }
-    int64_t Sum() const { return known + foreign; }
+    int64_t metered = 0;
+    int64_t others = 0;
+    int64_t& Of(bool is_metered) { return is_metered ? metered : others; }
+    int64_t Sum() const { return metered + others; }
   };
   ByThread not_sampled_;
   ByThread lost_weight_;

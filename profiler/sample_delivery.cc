@@ -11,6 +11,7 @@ void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
   batch_.Read(*thread.buffer);
   if (batch_.records().empty() && !level) return;
 
+  if (thread.known && !thread.metered) thread.metered = CpuMeter::Has(thread.tid);
   weights_.clear();
   int64_t nominal = 0;
   for (const SampleBatch::Record& record : batch_.records()) {
@@ -21,13 +22,13 @@ void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
   Share(given, weights_);
   if (given > nominal && thread.timed) {
     for (ProfConsumer* consumer : consumers_) {
-      consumer->Count(given - nominal, nominal == 0, thread.known);
+      consumer->Count(given - nominal, nominal == 0, thread.metered);
     }
   }
   for (size_t i = 0; i < weights_.size(); ++i) {
-    DeliverRecord(batch_.records()[i], weights_[i], thread.known);
+    DeliverRecord(batch_.records()[i], weights_[i], thread.metered);
   }
-  if (!thread.known || batch_.records().empty()) return;
+  if (!thread.metered || batch_.records().empty()) return;
   const ProfHeader& last = batch_.records().back().header;
   if (last.kind == SampleKind::kLost) return;
   last_samples_[thread.tid] = {
@@ -41,10 +42,11 @@ std::optional<SliceOwner> SampleDelivery::OwnerOf(pid_t tid, uint64_t since) con
   return it->second.owner;
 }
 
-void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t weight, bool known) {
+void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t weight,
+                                   bool metered) {
   const ProfHeader& header = record.header;
   if (header.kind == SampleKind::kLost) {
-    for (ProfConsumer* consumer : consumers_) consumer->Lose(header.samples, weight, known);
+    for (ProfConsumer* consumer : consumers_) consumer->Lose(header.samples, weight, metered);
     return;
   }
   TagRef tag;  // keeps what the tagger says until the maps have it
@@ -59,7 +61,8 @@ void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t we
                                 .samples = header.samples,
                                 .periods = header.periods,
                                 .weight = weight,
-                                .task_tag = header.tag};
+                                .task_tag = header.tag,
+                                .metered = metered};
   for (ProfConsumer* consumer : consumers_) consumer->Add(sample);
 }
 

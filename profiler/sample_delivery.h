@@ -41,7 +41,7 @@ class SampleDelivery {
   std::optional<SliceOwner> OwnerOf(pid_t tid, uint64_t since) const;
 
  private:
-  void DeliverRecord(const SampleBatch::Record& record, int64_t weight, bool known);
+  void DeliverRecord(const SampleBatch::Record& record, int64_t weight, bool metered);
   std::span<const uintptr_t> WithRoot(const ProfHeader& header, std::span<const uintptr_t> pcs);
 
   struct LastSample {
@@ -50,7 +50,7 @@ class SampleDelivery {
   };
 
   std::vector<ProfConsumer*> consumers_;
-  std::unordered_map<pid_t, LastSample> last_samples_;  // of the runtime's threads, while there are consumers
+  std::unordered_map<pid_t, LastSample> last_samples_;  // of metered threads, while there are consumers
   // scratch
   SampleBatch batch_;
   std::vector<int64_t> weights_;

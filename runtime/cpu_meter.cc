@@ -175,6 +175,12 @@ __attribute__((noinline)) void CpuMeter::EndSlice(Task* task, const Tag* tag) {
   AddTo(task == nullptr || task->runtime_task ? runtime_ : SumOf(tag), ns);
 }
 
+bool CpuMeter::Has(pid_t tid) {
+  std::lock_guard lock(All().lock);
+  return std::any_of(All().all.begin(), All().all.end(),
+                     [tid](const CpuMeter* meter) { return meter->tid_ == tid; });
+}
+
 CpuTotals CpuMeter::Read() {
   std::lock_guard lock(All().lock);
   CpuTotals totals = All().folded;

@@ -70,6 +70,8 @@ class CpuMeter {
   // The first Start turns metering on, the last Stop off. Thread-safe. Block: the thread, for a lock.
   static void Start();
   static void Stop();
+  // Whether `tid` is a thread with a meter. Thread-safe. Blocks: the thread, for a lock.
+  static bool Has(pid_t tid);
   // Since the first Start. Thread-safe. Blocks: the thread, for a lock.
   static CpuTotals Read();
 
