@@ -125,6 +125,11 @@ std::vector<std::string> QualityReport(const CpuProfile& profile) {
   if (quality.filtered_weight > 0) {
     lines.push_back(absl::StrCat("left out by the filter: ", Amount(profile, quality.filtered_weight)));
   }
+  if (quality.exact_tags > 0) {
+    lines.push_back(absl::StrCat("label totals: counted exactly, of ", quality.exact_tags,
+                                 " label sets; moved between them or added: ",
+                                 Amount(profile, quality.moved_weight)));
+  }
   if (quality.counted_weight > 0) {
     lines.push_back(absl::StrCat("counted, but carried by no signal: ",
                                  Amount(profile, quality.counted_weight), ", of it without a stack: ",

@@ -57,6 +57,10 @@ struct CpuProfileQuality {
   // What no signal carried, but the threads' counters said: given to the samples around it, or, where
   // there were none, to curg::NotSampled.
   int64_t counted_weight = 0;
+  // Label totals are the exact ones (runtime/cpu_accounting.h) of so many label sets, 0: they are
+  // sampled; and what had to be moved between label sets, or added, for that.
+  int64_t exact_tags = 0;
+  int64_t moved_weight = 0;
   int64_t stale_signals = 0;       // signals of timers that were gone already; ignored
   int64_t overflow_samples = 0;    // signals counted in the map's overflow bucket
   int64_t truncated = 0;           // stacks deeper than recorded

@@ -49,6 +49,7 @@ void ProfConsumer::Add(const WeighedSample& sample) {
     quality_.filtered_weight += sample.weight;
     return;
   }
+  NoteOrigin(sample);
   quality_.samples += sample.samples;
   quality_.overruns += sample.periods - sample.samples;
   // Others may have asked for deeper stacks.
@@ -69,14 +70,28 @@ void ProfConsumer::Add(const WeighedSample& sample) {
            sample.samples, sample.weight);
 }
 
-void ProfConsumer::Lose(int64_t samples, int64_t weight) {
-  quality_.lost_samples += samples;
-  quality_.lost_weight += weight;
+// For Reconcile. Tags beyond this many are not told apart by the meters either.
+void ProfConsumer::NoteOrigin(const WeighedSample& sample) {
+  if (!sample.metered) return;
+  if (sample.kind == SampleKind::kRuntime) {
+    sampled_.runtime_ns += sample.weight;
+  } else if (sample.kind == SampleKind::kTask) {
+    sampled_.tasks.Add(sample.task_tag, sample.weight);
+    if (sample.tag != sample.task_tag) {
+      sampled_.origins.try_emplace(sample.tag, TagRef::Share(sample.task_tag));
+    }
+  }
 }
 
-void ProfConsumer::Count(int64_t weight, bool stackless) {
+void ProfConsumer::Lose(int64_t samples, int64_t weight, bool metered) {
+  quality_.lost_samples += samples;
+  quality_.lost_weight += weight;
+  lost_weight_.Of(metered) += weight;
+}
+
+void ProfConsumer::Count(int64_t weight, bool stackless, bool metered) {
   quality_.counted_weight += weight;
-  if (stackless) not_sampled_ += weight;
+  if (stackless) not_sampled_.Of(metered) += weight;
 }
 
 void ProfConsumer::CountShape(StackShape shape) {
@@ -111,31 +126,56 @@ void ProfConsumer::AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleK
   entry.weight = weight;
 }
 
-CpuProfile ProfConsumer::Take(const SamplerCounts& counts) {
+bool ProfConsumer::Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>& entries) {
+  // A filter speaks of the tags that samples are counted under; where those are not the tasks', what
+  // the meters have cannot be filtered.
+  if (options_.filter && !sampled_.origins.empty()) return false;
+  ExactCpu wanted = {.runtime_ns = used.runtime_ns, .unknown_ns = used.unknown_ns};
+  if (options_.filter) {
+    if (!options_.filter(nullptr)) wanted.runtime_ns = wanted.unknown_ns = 0;
+    for (const auto& [tag, sum] : used.tasks.sums()) {
+      if (options_.filter(tag)) wanted.tasks.Add(tag, sum.ns);
+    }
+  } else {
+    wanted.tasks = used.tasks;
+  }
+  Reconcile(wanted, sampled_, entries, quality_);
+  return true;
+}
+
+CpuProfile ProfConsumer::Take(const SamplerCounts& counts, const ExactCpu* used) {
   CpuProfile profile;
   profile.period_ns = period_ns_;
   if (!CountsTime(counts.chosen)) {
     profile.event = EventName(counts.chosen);
     profile.unit = "count";
+    used = nullptr;
   }
   profile.start = start_;
   profile.duration = end_ - start_;
   quality_.overflow_samples = map_.overflow_samples();
   profile.entries = map_.Take();
+  // What the meters have counted, has its tag already.
+  if (used != nullptr && Reconciled(*used, profile.entries)) {
+    not_sampled_.metered = 0;
+    lost_weight_.metered = 0;
+  }
   // Whose time these were, nobody knows: a filtered profile leaves them out.
   if (options_.filter) {
-    quality_.filtered_weight += std::exchange(not_sampled_, 0);
+    quality_.filtered_weight += not_sampled_.Sum();
+    not_sampled_ = {};
   } else if (quality_.lost_samples != 0) {
     AddPseudoEntry(profile.entries, SampleKind::kLost, PseudoLeaf(&LostSamples),
-                   quality_.lost_samples, quality_.lost_weight);
+                   quality_.lost_samples, lost_weight_.Sum());
   }
-  if (not_sampled_ != 0) {
+  if (not_sampled_.Sum() != 0) {
     AddPseudoEntry(profile.entries, SampleKind::kNotSampled, PseudoLeaf(&NotSampled), 0,
-                   not_sampled_);
+                   not_sampled_.Sum());
   }
   profile.mappings = mappings_.Take();
   NoteTrouble(counts);
   profile.quality = std::exchange(quality_, {});
+  sampled_ = {};
   return profile;
 }
 

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "profiler/cpu_engine.h"
 #include "profiler/cpu_profile.h"
+#include "profiler/exact_cpu.h"
 #include "profiler/mappings.h"
 #include "profiler/prof_buf.h"
 #include "profiler/prof_map.h"
@@ -31,6 +32,8 @@ struct WeighedSample {
   int64_t samples = 1;
   int64_t periods = 1;
   int64_t weight = 0;
+  const Tag* task_tag = nullptr;  // as the task had it; alive during the call
+  bool metered = false;           // of a thread whose use is counted exactly, too
 };
 
 // Owner only: the writer.
@@ -54,21 +57,27 @@ class ProfConsumer {
 
   void Add(const WeighedSample& sample);
   // Samples that found no room.
-  void Lose(int64_t samples, int64_t weight);
+  void Lose(int64_t samples, int64_t weight, bool metered);
   // CPU time that no signal carried, given to those it was added to, or (`stackless`) to nobody.
-  void Count(int64_t weight, bool stackless);
+  void Count(int64_t weight, bool stackless, bool metered);
   // Notices modules that came or went; true if any did.
   bool LookAtModules() { return mappings_.Capture(); }
 
   // No samples come any more.
   void End();
-  // What there was between Begin and End. Once.
-  CpuProfile Take(const SamplerCounts& counts);
+  // What there was between Begin and End. `used`: what the runtime's threads spent in that time, with
+  // which the labels' totals are made to agree; null: unknown. Once.
+  CpuProfile Take(const SamplerCounts& counts, const ExactCpu* used = nullptr);
+
+  // The meters' reading at Begin.
+  ExactCpu exact_begin;
 
  private:
   void CountShape(StackShape shape);
   void AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleKind kind, uintptr_t pc,
                       int64_t samples, int64_t weight) const;
+  void NoteOrigin(const WeighedSample& sample);
+  bool Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>& entries);
   void NoteTrouble(const SamplerCounts& counts);
 
   const Options options_;
@@ -76,7 +85,15 @@ class ProfConsumer {
   MappingRecorder mappings_;
   CpuProfileQuality quality_;
   std::vector<uintptr_t> shortened_;  // scratch
-  int64_t not_sampled_ = 0;
+  struct ByThread {
+    int64_t metered = 0;
+    int64_t others = 0;
+    int64_t& Of(bool is_metered) { return is_metered ? metered : others; }
+    int64_t Sum() const { return metered + others; }
+  };
+  ByThread not_sampled_;
+  ByThread lost_weight_;
+  SampledCpu sampled_;
   int64_t period_ns_ = 0;
   absl::Time start_ = absl::InfinitePast();
   absl::Time end_ = absl::InfinitePast();

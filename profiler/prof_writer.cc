@@ -74,8 +74,18 @@ absl::Status ProfWriter::Add(ProfConsumer& consumer) {
   if (absl::Status status = RefreshUnwindTables(); !status.ok()) {
     consumer.Note(absl::StrCat("Stacks are incomplete: ", status.ToString()));
   }
-  if (absl::Status status = StartOrJoin(consumer); !status.ok()) return status;
+  CpuMeter::Start();
+  try {
+    if (absl::Status status = StartOrJoin(consumer); !status.ok()) {
+      CpuMeter::Stop();
+      return status;
+    }
+  } catch (...) {
+    CpuMeter::Stop();
+    throw;
+  }
   consumer.Begin();
+  consumer.exact_begin = ExactOf(CpuMeter::Read());
   consumer.NotePeriod(Sampler::Get().options().period_ns);
   return absl::OkStatus();
 }
@@ -116,9 +126,12 @@ CpuProfile ProfWriter::Remove(ProfConsumer& consumer) {
     const std::lock_guard lock(mutex_);
     const bool last = delivery_.consumers().size() == 1;
     if (last) Sampler::Get().Stop();
+    const CpuTotals totals = CpuMeter::Read();
     consumer.End();
     DrainAll(/*level=*/true);
-    profile = consumer.Take(Sampler::Get().counts());
+    const ExactCpu used = Difference(consumer.exact_begin, ExactOf(totals));
+    profile = consumer.Take(Sampler::Get().counts(), &used);
+    CpuMeter::Stop();
     delivery_.Remove(&consumer);
     if (last) {
       StopLoop();
@@ -190,6 +203,12 @@ void ProfWriter::Look() {
     }
   }
   Sampler::Get().ScanThreads();
+}
+
+ExactCpu ProfWriter::ExactOf(const CpuTotals& totals) const {
+  return ExactCpuOf(totals, [this](pid_t tid, uint64_t since) {
+    return delivery_.OwnerOf(tid, since);
+  });
 }
 
 void ProfWriter::DrainAll(bool level) {

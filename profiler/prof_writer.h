@@ -20,6 +20,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "profiler/exact_cpu.h"
 #include "profiler/prof_consumer.h"
 #include "profiler/sample_delivery.h"
 #include "profiler/sampler.h"
@@ -79,6 +80,7 @@ class ProfWriter {
   void StartLoop();
   void StopLoop();
   void DrainAll(bool level);
+  ExactCpu ExactOf(const CpuTotals& totals) const;
   void Look();
 
   void Run(Loop& loop);

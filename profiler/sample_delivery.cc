@@ -11,6 +11,7 @@ void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
   batch_.Read(*thread.buffer);
   if (batch_.records().empty() && !level) return;
 
+  if (thread.known && !thread.metered) thread.metered = CpuMeter::Has(thread.tid);
   weights_.clear();
   int64_t nominal = 0;
   for (const SampleBatch::Record& record : batch_.records()) {
@@ -20,15 +21,32 @@ void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
   const int64_t given = thread.credit.Give(nominal, count(), level);
   Share(given, weights_);
   if (given > nominal && thread.timed) {
-    for (ProfConsumer* consumer : consumers_) consumer->Count(given - nominal, nominal == 0);
+    for (ProfConsumer* consumer : consumers_) {
+      consumer->Count(given - nominal, nominal == 0, thread.metered);
+    }
   }
-  for (size_t i = 0; i < weights_.size(); ++i) DeliverRecord(batch_.records()[i], weights_[i]);
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    DeliverRecord(batch_.records()[i], weights_[i], thread.metered);
+  }
+  if (!thread.metered || batch_.records().empty()) return;
+  const ProfHeader& last = batch_.records().back().header;
+  if (last.kind == SampleKind::kLost) return;
+  last_samples_[thread.tid] = {
+      .time = last.time,
+      .owner = {.runtime = last.kind != SampleKind::kTask, .tag = TagRef::Share(last.tag)}};
 }
 
-void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t weight) {
+std::optional<SliceOwner> SampleDelivery::OwnerOf(pid_t tid, uint64_t since) const {
+  const auto it = last_samples_.find(tid);
+  if (it == last_samples_.end() || it->second.time < since) return std::nullopt;
+  return it->second.owner;
+}
+
+void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t weight,
+                                   bool metered) {
   const ProfHeader& header = record.header;
   if (header.kind == SampleKind::kLost) {
-    for (ProfConsumer* consumer : consumers_) consumer->Lose(header.samples, weight);
+    for (ProfConsumer* consumer : consumers_) consumer->Lose(header.samples, weight, metered);
     return;
   }
   TagRef tag;  // keeps what the tagger says until the maps have it
@@ -42,7 +60,9 @@ void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t we
                                 .shape = header.shape,
                                 .samples = header.samples,
                                 .periods = header.periods,
-                                .weight = weight};
+                                .weight = weight,
+                                .task_tag = header.tag,
+                                .metered = metered};
   for (ProfConsumer* consumer : consumers_) consumer->Add(sample);
 }
 

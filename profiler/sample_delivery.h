@@ -10,8 +10,10 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
+#include "profiler/exact_cpu.h"
 #include "profiler/prof_consumer.h"
 #include "profiler/sample_batch.h"
 #include "profiler/thread_sampler.h"
@@ -23,7 +25,10 @@ class SampleDelivery {
  public:
   // `consumer` must stay until it is removed.
   void Add(ProfConsumer* consumer) { consumers_.push_back(consumer); }
-  void Remove(ProfConsumer* consumer) { std::erase(consumers_, consumer); }
+  void Remove(ProfConsumer* consumer) {
+    std::erase(consumers_, consumer);
+    if (consumers_.empty()) last_samples_.clear();
+  }
   std::span<ProfConsumer* const> consumers() const { return consumers_; }
 
   // Delivers what `thread`'s buffer holds. `count()` tells the thread's counter; it is called once the
@@ -31,11 +36,21 @@ class SampleDelivery {
   void Deliver(ThreadSampler& thread, bool level,
                const std::function<std::optional<int64_t>()>& count);
 
+  // Who has had `tid`, a thread of the runtime's, since `since` (SampleTime), if a sample came since
+  // then.
+  std::optional<SliceOwner> OwnerOf(pid_t tid, uint64_t since) const;
+
  private:
-  void DeliverRecord(const SampleBatch::Record& record, int64_t weight);
+  void DeliverRecord(const SampleBatch::Record& record, int64_t weight, bool metered);
   std::span<const uintptr_t> WithRoot(const ProfHeader& header, std::span<const uintptr_t> pcs);
 
+  struct LastSample {
+    uint64_t time = 0;
+    SliceOwner owner;
+  };
+
   std::vector<ProfConsumer*> consumers_;
+  std::unordered_map<pid_t, LastSample> last_samples_;  // of metered threads, while there are consumers
   // scratch
   SampleBatch batch_;
   std::vector<int64_t> weights_;

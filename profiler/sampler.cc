@@ -159,16 +159,16 @@ void Sampler::ArmKnown(const KnownThread& thread) {
     Disarm(it->second);
     threads_.erase(it);
   }
-  Arm(thread.tid, /*known=*/true, CountFrom::kNow,
-      thread.kind == ThreadKind::kWorker ? kWorkerBufferBytes : OtherBufferBytes(options_));
+  const bool worker = thread.kind == ThreadKind::kWorker;
+  Arm(thread.tid, {.known = true, .worker = worker}, CountFrom::kNow,
+      worker ? kWorkerBufferBytes : OtherBufferBytes(options_));
 }
 
 void Sampler::ArmForeign(pid_t tid, CountFrom from) {
-  Arm(tid, /*known=*/false, from, OtherBufferBytes(options_));
+  Arm(tid, {}, from, OtherBufferBytes(options_));
 }
 
-void Sampler::Arm(pid_t tid, bool known, CountFrom from, size_t buffer_bytes) {
-  Thread thread = {.known = known};
+void Sampler::Arm(pid_t tid, Thread thread, CountFrom from, size_t buffer_bytes) {
   const absl::Status status = TryArm(tid, from, buffer_bytes, thread);
   if (absl::IsNotFound(status)) return;  // it ended in the meantime
   threads_[tid] = thread;
@@ -199,6 +199,7 @@ absl::Status Sampler::TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thr
   sampler->stack.store(0, std::memory_order_relaxed);
   sampler->tid = tid;
   sampler->known = thread.known;
+  sampler->metered = thread.worker;
   sampler->source = *std::move(source);
   sampler->final_count = std::nullopt;
   sampler->credit = {};

@@ -113,6 +113,7 @@ class Sampler final : public ThreadObserver {
  private:
   struct Thread {
     bool known = false;
+    bool worker = false;
     ThreadSampler* sampler = nullptr;  // null: refused, or ended
     int scans_since_end = -1;  // -1: it has not ended
   };
@@ -121,7 +122,7 @@ class Sampler final : public ThreadObserver {
 
   void ArmKnown(const KnownThread& thread);
   void ArmForeign(pid_t tid, CountFrom from);
-  void Arm(pid_t tid, bool known, CountFrom from, size_t buffer_bytes);
+  void Arm(pid_t tid, Thread thread, CountFrom from, size_t buffer_bytes);
   absl::Status TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thread& thread);
   absl::Status ChooseEngine();
   absl::StatusOr<std::unique_ptr<SampleSource>> NewSource(pid_t tid, uint64_t ticket,

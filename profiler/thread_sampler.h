@@ -58,6 +58,9 @@ struct ThreadSampler {
   bool known = false;  // to the runtime
   CpuEngine engine = CpuEngine::kTimer;
   bool timed = true;  // it counts time, not events
+  // The runtime's meters (exact_cpu.h) count it: true of workers from the start, of others once that is
+  // seen.
+  bool metered = false;
 
   // The writer task's, once state says that it is there.
   int64_t period = 0;  // what one period of a signal weighs

@@ -2,6 +2,7 @@
 #include "runtime/cpu_meter.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
@@ -46,11 +47,17 @@ void AddTag(CpuTotals& totals, const Tag* tag, int64_t ns) {
   }
 }
 
+// Whether TickClock counts what __rdtsc() does.
+bool TicksAreTsc() {
+  constexpr uint64_t kClose = uint64_t{1} << 32;  // a second or two
+  return TickClock::Now() - __builtin_ia32_rdtsc() + kClose < 2 * kClose;
+}
+
 }  // namespace
 
 std::atomic<uint32_t> CpuMeter::epoch_wanted_{0};
 
-CpuMeter::CpuMeter() {
+CpuMeter::CpuMeter() : tid_(gettid()) {
   pthread_getcpuclockid(pthread_self(), &clock_);
   TickClock::Calibrate();
   std::lock_guard lock(All().lock);
@@ -127,7 +134,9 @@ void CpuMeter::BeginEpoch(uint32_t epoch) {
 
 int64_t CpuMeter::NextCharge() {
   const uint64_t now = TickClock::Now();
-  const int64_t slice = TickClock::ToNs(now - std::exchange(slice_begin_, now));
+  // relaxed: the thread's own; others read it for what it is
+  const int64_t slice = TickClock::ToNs(now - slice_begin_.load(std::memory_order_relaxed));
+  slice_begin_.store(now, std::memory_order_relaxed);
   if (clock_read_ != 0 && TickClock::ToNs(now - clock_read_) < kReadClockNs) {
     since_read_ += slice;
     return slice;
@@ -166,10 +175,17 @@ __attribute__((noinline)) void CpuMeter::EndSlice(Task* task, const Tag* tag) {
   AddTo(task == nullptr || task->runtime_task ? runtime_ : SumOf(tag), ns);
 }
 
+bool CpuMeter::Has(pid_t tid) {
+  std::lock_guard lock(All().lock);
+  return std::any_of(All().all.begin(), All().all.end(),
+                     [tid](const CpuMeter* meter) { return meter->tid_ == tid; });
+}
+
 CpuTotals CpuMeter::Read() {
   std::lock_guard lock(All().lock);
   CpuTotals totals = All().folded;
   const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
+  const bool of_tsc = TicksAreTsc();
   for (CpuMeter* meter : All().all) {
     int64_t charged = 0;
     if (meter->epoch_.load(std::memory_order_relaxed) == wanted) {
@@ -182,7 +198,13 @@ CpuTotals CpuMeter::Read() {
       }
     }
     const int64_t cpu = meter->ThreadCpuNs() - meter->cpu_at_start_.load(std::memory_order_relaxed);
-    totals.in_flight_ns += std::max<int64_t>(cpu - charged, 0);
+    const int64_t in_flight = std::max<int64_t>(cpu - charged, 0);
+    if (in_flight == 0) continue;
+    totals.in_flight_ns += in_flight;
+    totals.slices.push_back(
+        {.tid = meter->tid_,
+         .since = of_tsc ? meter->slice_begin_.load(std::memory_order_relaxed) : UINT64_MAX,
+         .ns = in_flight});
   }
   return totals;
 }

@@ -13,6 +13,7 @@
 //            Which tag an entry is for, and the epoch, change under the lock of all meters only.
 #pragma once
 
+#include <sys/types.h>
 #include <time.h>
 
 #include <array>
@@ -20,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
+#include <vector>
 
 #include "runtime/tag.h"
 
@@ -36,7 +38,13 @@ struct CpuTotals {
   std::unordered_map<const Tag*, Sum> tags;  // null: tasks without a tag
   int64_t runtime_ns = 0;    // between tasks, and the runtime's own tasks
   int64_t other_ns = 0;      // of tags beyond kTagsMax
-  int64_t in_flight_ns = 0;  // of slices that have not ended
+  int64_t in_flight_ns = 0;  // of slices that have not ended: the sum of these
+  struct Slice {
+    pid_t tid = 0;
+    uint64_t since = 0;  // time-stamp counter; never where TickClock does not use it
+    int64_t ns = 0;
+  };
+  std::vector<Slice> slices;
 };
 
 class CpuMeter {
@@ -62,6 +70,8 @@ class CpuMeter {
   // The first Start turns metering on, the last Stop off. Thread-safe. Block: the thread, for a lock.
   static void Start();
   static void Stop();
+  // Whether `tid` is a thread with a meter. Thread-safe. Blocks: the thread, for a lock.
+  static bool Has(pid_t tid);
   // Since the first Start. Thread-safe. Blocks: the thread, for a lock.
   static CpuTotals Read();
 
@@ -87,7 +97,8 @@ class CpuMeter {
   std::atomic<uint32_t> epoch_{0};       // that the numbers are of
   std::atomic<int64_t> cpu_at_start_{0}; // the thread's CPU clock at the epoch's start; under the lock
 
-  uint64_t slice_begin_ = 0;   // ticks
+  const pid_t tid_;
+  std::atomic<uint64_t> slice_begin_{0};  // ticks
   uint64_t clock_read_ = 0;    // ticks
   int64_t uncharged_from_ = 0; // the thread's CPU clock, up to which all is charged but for `since_read_`
   int64_t since_read_ = 0;     // charged since the clock was read

@@ -37,6 +37,8 @@ constexpr Group kGroups[] = {
     {"handler", "what a sample costs", &MeasureHandler},
     {"ring", "the prof buffer alone", &MeasureRing},
     {"attribution", "labels and stale tables in a million samples", &MeasureAttribution},
+    {"accuracy", "the CPU time of profiles against the threads' clocks", &MeasureAccuracy},
+    {"phases", "work in step with the kernel's tick", &MeasurePhaseLocked},
     {"losses", "the highest rate with all workers busy", &MeasureLosses},
     {"memory", "500 threads, and more stacks than there is room for", &MeasureMemory},
     {"overhead", "what the program pays, with profiling on and off in turn", &MeasureOverhead},

@@ -24,6 +24,8 @@ ProfilerGroup MeasureUnwinding;    // exactness, by single steps and against lib
 ProfilerGroup MeasureHandler;      // what a sample costs
 ProfilerGroup MeasureRing;         // the prof buffer alone
 ProfilerGroup MeasureAttribution;  // labels, and plug-ins that come and go
+ProfilerGroup MeasureAccuracy;     // the CPU time of profiles against the threads' clocks
+ProfilerGroup MeasurePhaseLocked;  // the same of work in step with the kernel's tick
 ProfilerGroup MeasureLosses;       // the highest rate with all workers busy
 ProfilerGroup MeasureStart;        // tables of a usual program, and of a huge one
 ProfilerGroup MeasureMemory;       // rings of 500 threads, distinct stacks
