@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tried by hand, each of which makes the race below fail: a thief without its heavy fence, one that does
-// not wait for busy_, an owner that does not look at frozen_.
+// What the fences of a batch are for. Its algorithm has run_batch_model_test.cc.
 #include "runtime/run_batch.h"
 
 #include <gtest/gtest.h>
