@@ -256,7 +256,7 @@ bool Scheduler::Sleep(Worker& worker) {
     if (naps) napping_.store(false, std::memory_order_seq_cst);  // before the search
     return StopSleeping(worker);
   }
-  int64_t deadline = naps ? MonotonicNow() + kNapNs : TimerQueue::kNever;
+  int64_t deadline = naps ? RealNow() + kNapNs : TimerQueue::kNever;
   const bool keeper = BecomeKeeper(worker);
   // Virtual time does not pass while it sleeps: somebody else has to come, and then it looks again.
   const bool timed = keeper && !config_.virtual_time;
