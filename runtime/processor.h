@@ -22,8 +22,8 @@ namespace curg::internal {
 class Worker;
 
 struct alignas(64) Processor {
-  Processor(int index, bool surplus, StackPool& pool)
-      : index(index), surplus(surplus), stacks(pool) {}
+  Processor(int index, bool surplus, StackPool& pool, int timer_tick_shift)
+      : index(index), surplus(surplus), timers(timer_tick_shift), stacks(pool) {}
 
   const int index;
   const bool surplus;  // beyond the configured number, while others are held (sysmon.h)

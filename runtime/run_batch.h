@@ -27,7 +27,17 @@
 
 namespace curg::internal {
 
-template <typename T>
+// What it is made of. A test that goes through schedules puts its own in their place.
+struct RunBatchPrimitives {
+  template <typename T>
+  using Atomic = std::atomic<T>;
+  using Lock = SpinLock;
+  static void LightFence() { internal::LightFence(); }
+  static void HeavyFence() { internal::HeavyFence(); }
+  static void Pause() { __builtin_ia32_pause(); }
+};
+
+template <typename T, typename Primitives = RunBatchPrimitives>
 class RunBatch {
  public:
   static constexpr uint32_t kSize = 8;
@@ -36,7 +46,7 @@ class RunBatch {
   T* Pop() {
     if (Empty()) return nullptr;
     busy_.store(true, std::memory_order_relaxed);  // relaxed: LightFence orders it before the load
-    LightFence();
+    Primitives::LightFence();
     if (frozen_.load(std::memory_order_acquire)) [[unlikely]] {  // acquire: pairs with Steal()
       busy_.store(false, std::memory_order_release);
       std::lock_guard lock(lock_);
@@ -54,7 +64,7 @@ class RunBatch {
       slots_[i].store(tasks[i], std::memory_order_release);  // release: pairs with Steal()
     }
     busy_.store(true, std::memory_order_relaxed);
-    LightFence();
+    Primitives::LightFence();
     if (frozen_.load(std::memory_order_acquire)) [[unlikely]] {
       busy_.store(false, std::memory_order_release);
       std::lock_guard lock(lock_);
@@ -77,8 +87,8 @@ class RunBatch {
   size_t Steal(std::span<T*, kSize> out) {
     std::lock_guard lock(lock_);
     frozen_.store(true, std::memory_order_relaxed);  // relaxed: HeavyFence orders it
-    HeavyFence();
-    while (busy_.load(std::memory_order_acquire)) __builtin_ia32_pause();  // acquire: pairs with Pop()
+    Primitives::HeavyFence();
+    while (busy_.load(std::memory_order_acquire)) Primitives::Pause();  // acquire: pairs with Pop()
     size_t stolen = 0;
     while (T* task = Take()) out[stolen++] = task;
     frozen_.store(false, std::memory_order_release);  // release: pairs with the owner's load
@@ -110,14 +120,17 @@ class RunBatch {
     count_.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
   }
 
-  // The owner's cache line.
-  std::atomic<bool> busy_{false};
-  std::atomic<bool> frozen_{false};
-  std::atomic<uint32_t> next_{0};
-  std::atomic<uint32_t> count_{0};
-  std::array<std::atomic<T*>, kSize> slots_{};
+  template <typename Value>
+  using Atomic = typename Primitives::template Atomic<Value>;
 
-  SpinLock lock_;
+  // The owner's cache line.
+  Atomic<bool> busy_{false};
+  Atomic<bool> frozen_{false};
+  Atomic<uint32_t> next_{0};
+  Atomic<uint32_t> count_{0};
+  std::array<Atomic<T*>, kSize> slots_{};
+
+  typename Primitives::Lock lock_;
 };
 
 }  // namespace curg::internal

@@ -56,7 +56,8 @@ absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config
 
 Processor& Scheduler::AddProcessor(bool surplus) {
   const size_t index = processors_.size();
-  processors_.push_back(std::make_unique<Processor>(static_cast<int>(index), surplus, pool_));
+  const int tick_shift = config_.virtual_time ? 0 : TimerQueue::kTickShift;  // virtual time is exact
+  processors_.push_back(std::make_unique<Processor>(static_cast<int>(index), surplus, pool_, tick_shift));
   processors_.back()->shuffle = static_cast<uint32_t>(config_.schedule_seed * 0x9E3779B97F4A7C15u >> 32) ^
                                 static_cast<uint32_t>(index + 1);
   if (processors_.back()->shuffle == 0) processors_.back()->shuffle = 1;

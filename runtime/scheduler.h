@@ -24,6 +24,11 @@
 // queued there others can steal, as anywhere; to take the processor itself is one compare-and-swap
 // (scheduler_blocking.cc).
 //
+// Two tasks that take turns on one worker make one of them runnable all the time, and whoever were
+// woken for it would find nothing to steal. So a worker that was woken and found nothing naps: it
+// sleeps, but looks again after 100 us; and while it naps nobody is woken for a lone run-next task.
+// It takes its nap back (napping_) before it looks, with the same two fences as above.
+//
 // Timers. One sleeping worker at most is the *timekeeper*: it sleeps only until the earliest timer of
 // all processors. Whoever adds an earlier one wakes it.
 //
@@ -198,6 +203,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // At most this many tasks in a row from the run-next slot while the ring waits.
   static constexpr uint32_t kNextStreakMax = 32;
   static constexpr int kStealRounds = 4;
+  static constexpr int64_t kNapNs = 100'000;
   static constexpr int64_t kIdsAtATime = 64;
   // A busy worker looks at the poller this often, if nobody else does.
   static constexpr int64_t kPollPeriodNs = 100'000;
@@ -314,6 +320,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   alignas(64) std::atomic<int> spinning_{0};    // workers that search, or were woken to
   std::atomic<int> idle_count_{0};              // length of idle_
+  std::atomic<bool> napping_{false};            // a sleeping worker will look again by itself
   std::atomic<bool> stopping_{false};
   std::atomic<Worker*> timekeeper_{nullptr};
   std::atomic<int64_t> timekeeper_deadline_{TimerQueue::kNever};

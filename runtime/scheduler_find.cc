@@ -44,7 +44,12 @@ void Scheduler::Ready(Task* task) {
     Processor& processor = *worker->processor;
     processor.counters.OnRunnable(*task);
     Task* const displaced = processor.queue.ExchangeNext(task);
-    if (displaced != nullptr) PushLocal(processor, displaced);
+    if (displaced != nullptr) {
+      PushLocal(processor, displaced);
+    } else if (napping_.load(std::memory_order_seq_cst) && processor.queue.size() == 0 &&
+               processor.batch.Empty()) {  // seq_cst: after the exchange; the napper looks later
+      return;
+    }
     WakeOne();
     return;
   }

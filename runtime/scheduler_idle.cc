@@ -46,7 +46,8 @@ void Scheduler::WakeOne() {
       }
     }
     if (worker != nullptr) {
-      worker->spinning = true;  // published by Wake
+      worker->spinning = true;  // published by Wake, as is the next
+      worker->summoned = true;
       if (worker->placement.IsBehind(here)) {
         worker->placement.Avoid(here, worker->tid.load(std::memory_order_relaxed));
       }
@@ -71,6 +72,7 @@ void Scheduler::WakeForRest(const Processor& processor) {
 // Found work while spinning. If more is left, the next one comes searching.
 void Scheduler::EndSpin(Worker& worker) {
   worker.spinning = false;
+  worker.summoned = false;
   // seq_cst: before the look at the queues, as others who saw us spinning did not wake anybody
   spinning_.fetch_sub(1, std::memory_order_seq_cst);
   if (idle_count_.load(std::memory_order_seq_cst) == 0) {
@@ -241,6 +243,8 @@ bool Scheduler::Sleep(Worker& worker) {
   worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
   // Once in the list, `spinning` is for whoever wakes us to set, and the processor may be taken.
   const bool was_spinning = std::exchange(worker.spinning, false);
+  const bool naps = std::exchange(worker.summoned, false) &&
+                    !napping_.exchange(true, std::memory_order_seq_cst);
   {
     std::lock_guard lock(idle_lock_);
     worker.idle_next = idle_;
@@ -250,9 +254,10 @@ bool Scheduler::Sleep(Worker& worker) {
   if (was_spinning) spinning_.fetch_sub(1, std::memory_order_seq_cst);
   // Announced; now the look that no submitter can have missed.
   if (AnyWork() || stopping_.load(std::memory_order_seq_cst)) {
+    if (naps) napping_.store(false, std::memory_order_seq_cst);  // before the search
     return StopSleeping(worker);
   }
-  int64_t deadline = TimerQueue::kNever;
+  int64_t deadline = naps ? RealNow() + kNapNs : TimerQueue::kNever;
   const bool keeper = BecomeKeeper(worker);
   // Virtual time does not pass while it sleeps: somebody else has to come, and then it looks again.
   const bool timed = keeper && !config_.virtual_time;
@@ -263,6 +268,7 @@ bool Scheduler::Sleep(Worker& worker) {
   }
   SleepUntil(worker, std::min(deadline, flush_at));
   CoarseClock::Advance();
+  if (naps) napping_.store(false, std::memory_order_seq_cst);  // before the search
   if (worker.asleep.load(std::memory_order_acquire) != 0 && !StopSleeping(worker)) return false;
   if (keeper) {
     // Its processor was taken: what is ready goes to others, and so do the timers.

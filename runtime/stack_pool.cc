@@ -3,6 +3,8 @@
 
 #include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,11 +21,15 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102  // Linux 6.13
 #endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
 
 namespace curg::internal {
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr int kThisProcess = -10001;  // PIDFD_SELF_THREAD_GROUP, Linux 6.14: right after a fork, too
 constexpr size_t kSlabBytes = size_t{64} << 20;
 constexpr size_t kSlotBytesMin = size_t{16} << 10;  // a frame of printf alone can take 2 KiB, a signal 3
 constexpr size_t kSlotBytesMax = size_t{1} << 30;
@@ -131,6 +137,39 @@ bool StackPool::InstallGuard(char* page) {
   return mprotect(page, kPage, PROT_NONE) == 0;
 }
 
+// Whose guards are to be installed now: that of slot `number`, which is not cold any more, and of
+// the next cold ones. Another thread may take one of these before its guard is there, some
+// microseconds later.
+size_t StackPool::TakeGuards(Slab& slab, size_t number, std::span<char*, kGuardsAtOnce> pages) {
+  size_t count = 0;
+  const auto take = [&](size_t i) {
+    Insert(slab.is_guarded, i);
+    pages[count++] = slab.base + i * (slot_size_ + kPage);
+  };
+  take(number);
+  if (guard_pages_.load(std::memory_order_relaxed)) return count;  // mappings are few
+  for (size_t i = number + 1; i < slab.slots && count < kGuardsAtOnce; ++i) {
+    if (Contains(slab.is_cold, i) && !Contains(slab.is_guarded, i)) take(i);
+  }
+  return count;
+}
+
+// Returns how many were refused.
+size_t StackPool::InstallGuards(std::span<char* const> pages) {
+  size_t done = 0;
+  if (pages.size() > 1 && !guards_one_by_one_.load(std::memory_order_relaxed)) {
+    std::array<iovec, kGuardsAtOnce> ranges;
+    for (size_t i = 0; i < pages.size(); ++i) ranges[i] = {.iov_base = pages[i], .iov_len = kPage};
+    const long bytes = syscall(SYS_process_madvise, kThisProcess, ranges.data(), pages.size(),
+                               MADV_GUARD_INSTALL, 0);
+    done = bytes > 0 ? static_cast<size_t>(bytes) / kPage : 0;
+    if (done < pages.size()) guards_one_by_one_.store(true, std::memory_order_relaxed);
+  }
+  const auto refused = std::count_if(pages.begin() + static_cast<ptrdiff_t>(done), pages.end(),
+                                     [this](char* page) { return !InstallGuard(page); });
+  return static_cast<size_t>(refused);
+}
+
 // Takes the first cold slot of a slab that has one; returns its number.
 size_t StackPool::TakeCold(Slab& slab) {
   slab.touched = true;
@@ -158,12 +197,13 @@ StackSlot StackPool::TakeSlot() {
   const size_t number = TakeCold(slab);
   char* const base = slab.base + number * (slot_size_ + kPage);
   if (Contains(slab.is_guarded, number)) return {base, slot_size_};
-  Insert(slab.is_guarded, number);  // nobody else asks before it is returned
+  std::array<char*, kGuardsAtOnce> pages;
+  const size_t count = TakeGuards(slab, number, pages);
   lock.unlock();
-  if (!InstallGuard(base)) {
+  if (const size_t refused = InstallGuards(std::span(pages).first(count)); refused > 0) {
     lock.lock();
-    ++slabs_[index].unguarded;
-    ++unguarded_;
+    slabs_[index].unguarded += static_cast<uint32_t>(refused);
+    unguarded_ += refused;
   }
   return {base, slot_size_};
 }

@@ -4,8 +4,9 @@
 //
 // A slab is one mapping of equal slots, reserved without charge (MAP_NORESERVE) and never made of
 // huge pages, which would turn a task that touched 4 KiB into one of 2 MiB. The kernel commits
-// page by page. A guard page lies below each slot, put there when the slot is first used; it also makes
-// the distance of two slots no power of two, as else the hot ends of all stacks would share a few sets
+// page by page. A guard page lies below each slot, put there when the slot is first used, together
+// with those of the slots to be used next (for one alone it takes twice as long); it also makes the
+// distance of two slots no power of two, as else the hot ends of all stacks would share a few sets
 // of the caches.
 //
 // Credit and slot. Starting a task must fail at the spawner, not later when the task first runs; but
@@ -26,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -84,6 +86,7 @@ class StackPool {
 
  private:
   static constexpr size_t kSlabSlotsMax = 256;
+  static constexpr size_t kGuardsAtOnce = 16;
   using SlotSet = std::array<uint64_t, kSlabSlotsMax / 64>;
 
   struct Slab {
@@ -104,6 +107,10 @@ class StackPool {
   void TrimSlot(char* base);
   void RemapEmpty(Slab& slab);
 
+  size_t TakeGuards(Slab& slab, size_t number, std::span<char*, kGuardsAtOnce> pages);
+
+  // Without it.
+  size_t InstallGuards(std::span<char* const> pages);
   bool InstallGuard(char* page);
 
   const size_t slot_size_;  // without the guard
@@ -111,7 +118,9 @@ class StackPool {
   const size_t slab_slots_;
   const size_t slab_bytes_;  // guards included
 
-  std::atomic<bool> guard_pages_{false};  // relaxed: set once, and only saves a refused call
+  // relaxed, both: set once, and only save refused calls
+  std::atomic<bool> guard_pages_{false};
+  std::atomic<bool> guards_one_by_one_{false};
   std::mutex lock_;  // may be held for a mapping; caches visit it once a batch
   // All below is guarded by lock_.
   // Bases of the warm slots, those from warm_begin_ on; used last is taken first.

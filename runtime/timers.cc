@@ -2,99 +2,110 @@
 #include "runtime/timers.h"
 
 #include <algorithm>
+#include <bit>
 #include <mutex>
 #include <utility>
 
 namespace curg::internal {
-namespace {
 
-constexpr size_t kArity = 4;
+// The highest digit in which two ticks differ.
+size_t TimerQueue::LevelOf(uint64_t difference) {
+  return static_cast<size_t>(std::bit_width(difference | 1) - 1) / kDigitBits;
+}
 
-}  // namespace
+// The first tick that begins at `when` or later, unless that is gone.
+uint64_t TimerQueue::TickOf(int64_t when) const {
+  const uint64_t rest = (uint64_t{1} << tick_shift_) - 1;
+  const uint64_t tick = (static_cast<uint64_t>(std::max<int64_t>(when, 0)) + rest) >> tick_shift_;
+  return std::clamp(tick, now_, static_cast<uint64_t>(kNever) >> tick_shift_);
+}
 
-// With lock_ held, after every change of the heap.
+// The first tick that has a timer, or had one.
+uint64_t TimerQueue::NextTick() const {
+  for (size_t level = 0; level < kLevels; ++level) {
+    const uint64_t from_now = occupied_[level] & (~uint64_t{0} << Digit(now_, level));
+    if (from_now == 0) continue;
+    return slots_[level * kSlots + static_cast<size_t>(std::countr_zero(from_now))].first;
+  }
+  return std::numeric_limits<uint64_t>::max();
+}
+
 void TimerQueue::Publish() {
   // seq_cst: with the loads of workers going to sleep, as for every other kind of work
-  earliest_.store(heap_.empty() ? kNever : heap_.front().when, std::memory_order_seq_cst);
+  earliest_.store(armed_ == 0 ? kNever : TimeOf(NextTick()), std::memory_order_seq_cst);
 }
 
-void TimerQueue::Place(size_t index, Slot slot) {
-  heap_[index] = slot;
-  position_[slot.id] = static_cast<uint32_t>(index);
+void TimerQueue::Link(uint32_t id) {
+  Node& node = nodes_[id];
+  const size_t level = LevelOf(node.tick ^ now_);
+  const size_t digit = Digit(node.tick, level);
+  node.slot = static_cast<uint16_t>(level * kSlots + digit);
+  Slot& slot = slots_[node.slot];
+  slot.first = slot.head == kNone ? node.tick : std::min(slot.first, node.tick);
+  node.previous = kNone;
+  node.next = slot.head;
+  if (slot.head != kNone) nodes_[slot.head].previous = id;
+  slot.head = id;
+  occupied_[level] |= uint64_t{1} << digit;
 }
 
-void TimerQueue::SiftUp(size_t index, Slot slot) {
-  while (index > 0) {
-    const size_t parent = (index - 1) / kArity;
-    if (heap_[parent].when <= slot.when) break;
-    Place(index, heap_[parent]);
-    index = parent;
+// True: its slot is empty now.
+bool TimerQueue::Unlink(uint32_t id) {
+  const Node& node = nodes_[id];
+  if (node.next != kNone) nodes_[node.next].previous = node.previous;
+  if (node.previous != kNone) {
+    nodes_[node.previous].next = node.next;
+    return false;
   }
-  Place(index, slot);
+  slots_[node.slot].head = node.next;
+  if (node.next != kNone) return false;
+  occupied_[node.slot / kSlots] &= ~(uint64_t{1} << node.slot % kSlots);
+  return true;
 }
 
-void TimerQueue::SiftDown(size_t index, Slot slot) {
-  while (true) {
-    const size_t first = index * kArity + 1;
-    if (first >= heap_.size()) break;
-    const size_t last = std::min(first + kArity, heap_.size());
-    size_t least = first;
-    for (size_t child = first + 1; child < last; ++child) {
-      if (heap_[child].when < heap_[least].when) least = child;
-    }
-    if (slot.when <= heap_[least].when) break;
-    Place(index, heap_[least]);
-    index = least;
+void TimerQueue::Insert(Timer* timer, uint64_t tick) {
+  if (free_ == kNone) {
+    free_ = static_cast<uint32_t>(nodes_.size());
+    nodes_.emplace_back();
   }
-  Place(index, slot);
-}
-
-void TimerQueue::RemoveAt(size_t index) {
-  timer_[heap_[index].id] = nullptr;
-  free_ids_.push_back(heap_[index].id);
-  const Slot last = heap_.back();
-  heap_.pop_back();
-  if (index == heap_.size()) return;
-  if (index > 0 && last.when < heap_[(index - 1) / kArity].when) {
-    SiftUp(index, last);
-  } else {
-    SiftDown(index, last);
-  }
-}
-
-void TimerQueue::Insert(int64_t when, Timer* timer) {
-  if (free_ids_.empty()) {
-    free_ids_.push_back(static_cast<uint32_t>(timer_.size()));
-    timer_.push_back(nullptr);
-    position_.push_back(0);
-  }
-  timer->id = free_ids_.back();
-  free_ids_.pop_back();
-  timer_[timer->id] = timer;
+  const uint32_t id = free_;
+  free_ = nodes_[id].next;
+  nodes_[id].timer = timer;
+  nodes_[id].tick = tick;
+  timer->id = id;
   timer->queue.store(this, std::memory_order_release);  // release: pairs with Cancel()
-  heap_.emplace_back();
-  SiftUp(heap_.size() - 1, {when, timer->id});
+  Link(id);
+  ++armed_;
+}
+
+// Frees a node that is not linked any more.
+Timer* TimerQueue::Remove(uint32_t id) {
+  nodes_[id].next = std::exchange(free_, id);
+  --armed_;
+  return std::exchange(nodes_[id].timer, nullptr);
 }
 
 bool TimerQueue::Add(Timer* timer) {
   std::lock_guard lock(lock_);
-  Insert(timer->when, timer);
-  if (position_[timer->id] != 0) return false;
-  Publish();
+  const uint64_t tick = TickOf(timer->when);
+  Insert(timer, tick);
+  if (TimeOf(tick) >= earliest_.load(std::memory_order_relaxed)) return false;
+  earliest_.store(TimeOf(tick), std::memory_order_seq_cst);  // seq_cst: as in Publish()
   return true;
 }
 
-// With lock_ held. After many timers there are only few: gives the memory back by numbering them anew.
+// After many timers there are only few: gives the memory back by numbering them anew.
 void TimerQueue::ShrinkIfSparse() {
   constexpr size_t kWorthwhile = 1024;
-  if (timer_.size() < kWorthwhile || heap_.size() > timer_.size() / 16) return;
-  const Array<Slot> old = std::exchange(heap_, {});
-  Array<Timer*> left;
-  for (const Slot& slot : old) left.push_back(timer_[slot.id]);
-  position_ = Array<uint32_t>();  // `= {}` would keep the memory
-  timer_ = Array<Timer*>();
-  free_ids_ = Array<uint32_t>();
-  for (size_t i = 0; i < left.size(); ++i) Insert(old[i].when, left[i]);
+  if (nodes_.size() < kWorthwhile || armed_ > nodes_.size() / 16) return;
+  const Nodes old = std::exchange(nodes_, {});
+  slots_.fill({});
+  occupied_ = {};
+  free_ = kNone;
+  armed_ = 0;
+  for (const Node& node : old) {
+    if (node.timer != nullptr) Insert(node.timer, node.tick);
+  }
 }
 
 bool TimerQueue::Cancel(Timer* timer) {
@@ -105,35 +116,66 @@ bool TimerQueue::Cancel(Timer* timer) {
   for (TimerQueue* now; (now = timer->queue.load(std::memory_order_acquire)) != queue; queue = now) {
     lock = std::unique_lock(now->lock_);
   }
-  if (timer->id >= queue->timer_.size() || queue->timer_[timer->id] != timer) return false;
-  const size_t index = queue->position_[timer->id];
-  queue->RemoveAt(index);
-  if (index == 0) queue->Publish();
+  const uint32_t id = timer->id;
+  if (id >= queue->nodes_.size() || queue->nodes_[id].timer != timer) return false;
+  const bool slot_is_empty = queue->Unlink(id);
+  queue->Remove(id);
+  if (slot_is_empty) queue->Publish();
   queue->ShrinkIfSparse();
   return true;
 }
 
 void TimerQueue::MoveTo(TimerQueue& other) {
   std::scoped_lock lock(lock_, other.lock_);
-  for (const Slot& slot : heap_) other.Insert(slot.when, timer_[slot.id]);
-  heap_.clear();
-  position_.clear();
-  timer_.clear();
-  free_ids_.clear();
+  for (const Node& node : nodes_) {
+    if (node.timer != nullptr) other.Insert(node.timer, std::max(node.tick, other.now_));
+  }
+  nodes_ = Nodes();
+  slots_.fill({});
+  occupied_ = {};
+  free_ = kNone;
+  armed_ = 0;
   Publish();
   other.Publish();
+}
+
+// Makes `tick` the present one. Requires: no timer is due before it. What this tick's slot of a
+// higher level has moves down; slots of the levels below that belong to times gone by: empty.
+void TimerQueue::AdvanceTo(uint64_t tick) {
+  const size_t level = LevelOf(std::exchange(now_, tick) ^ tick);
+  if (level == 0) return;
+  const size_t digit = Digit(tick, level);
+  uint32_t id = std::exchange(slots_[level * kSlots + digit].head, kNone);
+  occupied_[level] &= ~(uint64_t{1} << digit);
+  while (id != kNone) {
+    const uint32_t next = nodes_[id].next;
+    Link(id);
+    id = next;
+  }
 }
 
 // Takes up to kBatch due timers out, the earliest first.
 size_t TimerQueue::PopDue(int64_t now, Timer** due) {
   std::lock_guard lock(lock_);
+  const uint64_t last = static_cast<uint64_t>(now) >> tick_shift_;
   size_t count = 0;
-  while (count < kBatch && !heap_.empty() && heap_.front().when <= now) {
-    due[count] = timer_[heap_.front().id];
-    __builtin_prefetch(due[count++]);
-    RemoveAt(0);
+  while (true) {
+    const Slot& present = slots_[Digit(now_, 0)];
+    while (count < kBatch && present.head != kNone) {
+      const uint32_t id = present.head;
+      Unlink(id);
+      due[count] = Remove(id);
+      __builtin_prefetch(due[count++]);
+    }
+    if (count == kBatch) break;
+    const uint64_t next = NextTick();
+    if (next > last) {
+      if (last > now_) AdvanceTo(last);
+      break;
+    }
+    AdvanceTo(next);
   }
-  if (count > 0) Publish();
+  Publish();
   ShrinkIfSparse();
   return count;
 }
@@ -143,7 +185,6 @@ size_t TimerQueue::RunDue(int64_t now) {
   while (Earliest() <= now) {
     Timer* due[kBatch];
     const size_t count = PopDue(now, due);
-    if (count == 0) break;
     for (size_t i = 0; i < count; ++i) due[i]->fire(due[i]);
     fired += count;
   }

@@ -64,6 +64,7 @@ class Worker {
   ExceptionState* exceptions = nullptr;
   ThreadState* thread = nullptr;
   bool spinning = false;          // counted in Scheduler's number of spinning workers
+  bool summoned = false;          // woken to search, and has found nothing yet
   uint32_t random = 0;            // state of the victim choice
   Worker* idle_next = nullptr;    // guarded by the idle list's lock, or by the surplus list's
   bool is_spare = false;          // guarded by the idle list's lock

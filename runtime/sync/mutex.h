@@ -127,8 +127,9 @@ class Mutex {
   static constexpr int64_t kHandOffAfter = 1'000'000;  // nanoseconds
   static constexpr int kLooks = 4;  // while spinning: about what parking and being woken again costs
 
-  // The look before saves an exchange that would fail, while there are waiters. The exchange does not
-  // wait for it, as what it expects is a constant (and is kept one): only the branch depends on it.
+  // The look before saves an exchange that would fail, while there are waiters. The exchange does
+  // not wait for it, as what it expects is a constant (and is kept one): only the branch depends on
+  // it.
   bool TakeIfFree() {
     uint32_t expected = internal::Opaque(0);
     // acquire: pairs with the release of the last unlock

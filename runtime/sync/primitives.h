@@ -14,6 +14,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "runtime/caller.h"
@@ -26,6 +27,9 @@ namespace curg::internal {
 
 template <typename T>
 using Atomic = std::atomic<T>;
+
+// So many waiters are taken under one hold of an object's lock, where all are to be woken.
+inline constexpr size_t kTakenAtOnce = 64;
 
 // One turn of a loop that waits for somebody else's few instructions; `turns` counts them.
 inline void SpinTurn(int& turns) {

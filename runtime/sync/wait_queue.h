@@ -4,6 +4,9 @@
 // own stacks. Every object of this folder has one or two, under its own spin lock.
 #pragma once
 
+#include <cstddef>
+#include <limits>
+
 #include "runtime/sync/primitives.h"
 #include "runtime/wait_limits.h"
 #include "runtime/wait_status.h"
@@ -90,11 +93,13 @@ class WaitQueue {
     return node->contested == nullptr || node->contested->TryClaim();
   }
 
-  // Takes all of them, linked through `next`, in order.
-  WaitNode* TakeAll() {
+  // Takes all of them, or the first `most`, linked through `next`, in order.
+  WaitNode* TakeAll(size_t most = std::numeric_limits<size_t>::max()) {
     WaitNode* all = nullptr;
     WaitNode** end = &all;
-    while (WaitNode* node = Take()) {
+    for (size_t i = 0; i < most; ++i) {
+      WaitNode* const node = Take();
+      if (node == nullptr) break;
       node->next = nullptr;
       *end = node;
       end = &node->next;

@@ -28,6 +28,7 @@
 #include "runtime/thread_state.h"
 #include "runtime/traceback.h"
 #include "runtime/unwind_table.h"
+#include "tests/runtime/eventually.h"
 
 namespace curg {
 namespace {
@@ -36,17 +37,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 void SleepThread(milliseconds duration) { std::this_thread::sleep_for(duration); }
-
-// Of the thread, until `condition`; fails after ten seconds.
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (steady_clock::now() > deadline) return false;
-    SleepThread(milliseconds(1));
-  }
-  return true;
-}
 
 TEST(Blocking, GivesValuesReferencesAndExceptions) {
   curg::Run({.workers = 1}, [] {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/context.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -12,19 +11,10 @@
 #include "runtime/stack_bounds.h"
 #include "runtime/traceback.h"
 #include "runtime/unwind_table.h"
+#include "tests/runtime/this_stack.h"
 
 namespace curg::internal {
 namespace {
-
-StackBounds ThisThreadsStack() {
-  pthread_attr_t attributes;
-  void* low;
-  size_t size;
-  EXPECT_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
-  pthread_attr_getstack(&attributes, &low, &size);
-  pthread_attr_destroy(&attributes);
-  return {reinterpret_cast<uintptr_t>(low), reinterpret_cast<uintptr_t>(low) + size};
-}
 
 // One flow on a stack of its own beside the test's. The entry takes no argument, so all is static.
 class ContextTest : public testing::Test {
@@ -35,7 +25,7 @@ class ContextTest : public testing::Test {
     memory_ = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const uintptr_t low = reinterpret_cast<uintptr_t>(memory_);
     bounds_ = {low, low + kStack};
-    home_.AdoptThread(ThisThreadsStack());
+    home_.AdoptThread(BoundsOfThisThread());
     steps_ = 0;
     end_ = false;
   }

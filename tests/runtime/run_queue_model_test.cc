@@ -19,43 +19,14 @@
 
 #include "gtest/gtest.h"
 #include "runtime/run_queue.h"
+#include "tests/runtime/model_atomic.h"
 #include "tests/runtime/sync/model/explorer.h"
 
 namespace curg::internal {
 namespace {
 
 using model::Expect;
-
-template <typename T>
-class ModelAtomic {
- public:
-  constexpr ModelAtomic(T value = T()) : value_(value) {}  // NOLINT: as std::atomic
-
-  T load(std::memory_order) const {
-    model::Step();
-    return value_;
-  }
-  void store(T value, std::memory_order) {
-    model::Step();
-    value_ = value;
-  }
-  T exchange(T value, std::memory_order) {
-    model::Step();
-    return std::exchange(value_, value);
-  }
-  bool compare_exchange_strong(T& expected, T desired, std::memory_order, std::memory_order) {
-    model::Step();
-    if (value_ != expected) {
-      expected = value_;
-      return false;
-    }
-    value_ = desired;
-    return true;
-  }
-
- private:
-  T value_;
-};
+using model::ModelAtomic;
 
 struct Item {
   int taken = 0;

@@ -17,6 +17,7 @@
 #include "runtime/context.h"
 #include "runtime/go.h"
 #include "runtime/scheduler.h"
+#include "tests/runtime/eventually.h"
 
 namespace curg {
 namespace {
@@ -37,17 +38,6 @@ size_t ResidentBytes() {
   size_t total, resident;
   statm >> total >> resident;
   return resident * static_cast<size_t>(getpagesize());
-}
-
-// Waits up to ten seconds.
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return true;
 }
 
 // Holds its worker, without ever switching, until told to end.

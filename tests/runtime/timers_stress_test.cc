@@ -68,5 +68,32 @@ TEST(TimersStress, CancelRacesWithFire) {
   EXPECT_EQ(queue.Earliest(), TimerQueue::kNever);
 }
 
+// A retiring worker's timers move to another queue, while their owners take them back.
+TEST(TimersStress, CancelRacesWithAMove) {
+  constexpr int kRounds = 20'000;
+  Watchdog watchdog;
+  std::array<TimerQueue, 2> queues;
+  std::atomic<bool> over{false};
+  std::thread mover([&] {
+    for (size_t from = 0; !over; from = 1 - from) queues[from].MoveTo(queues[1 - from]);
+  });
+  std::minstd_rand random(1);
+  for (int i = 0; i < kRounds; ++i) {
+    std::array<Timer, 4> timers;
+    for (Timer& timer : timers) {
+      timer.when = MonotonicNow() + 1'000'000'000;
+      queues[random() % 2].Add(&timer);
+    }
+    for (Timer& timer : timers) EXPECT_TRUE(TimerQueue::Cancel(&timer));
+    watchdog.Progress();
+  }
+  over = true;
+  mover.join();
+  for (TimerQueue& queue : queues) {
+    EXPECT_EQ(queue.size(), 0u);
+    EXPECT_EQ(queue.Earliest(), TimerQueue::kNever);
+  }
+}
+
 }  // namespace
 }  // namespace curg::internal

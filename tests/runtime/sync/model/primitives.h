@@ -74,6 +74,8 @@ class Atomic {
   Mortal life_;
 };
 
+inline constexpr size_t kTakenAtOnce = 1;
+
 inline uint32_t Opaque(uint32_t value) { return value; }
 
 inline void SpinLonger(int /*look*/) { model::SpinStep(); }

@@ -158,6 +158,19 @@ TEST(ChannelModelTest, TheReceiverDestroysIt) {
   }
 }
 
+// The last of those who hear that it is closed.
+TEST(ChannelModelTest, WhoHearsOfItsCloseDestroysIt) {
+  Report(Explore({.preemptions_max = 3}, [] {
+    auto ch = std::make_shared<Destructible<Channel<int>>>(0);
+    auto receivers = std::make_shared<int>(2);
+    auto receive = [=] {
+      Expect(!(*ch)->Receive().has_value(), "nothing was sent");
+      if (--*receivers == 0) ch->Destroy();
+    };
+    return Bodies{receive, receive, [=] { (*ch)->Close(); }};
+  }));
+}
+
 // Whatever gives up when: a value is received exactly if its send succeeded.
 TEST(ChannelModelTest, NoValueIsLostOrDoubledByGivingUp) {
   for (size_t capacity : {0, 1}) {
