@@ -65,7 +65,7 @@ double Accounted(int rate_hz) {
   const CpuProfile profile = session.Stop();
   double credited = 0;
   for (const CpuProfileEntry& entry : profile.entries) {
-    credited += static_cast<double>(entry.periods) * static_cast<double>(profile.period_ns) * 1e-9;
+    credited += 1e-9 * static_cast<double>(entry.weight);
   }
   return credited / absl::ToDoubleSeconds(profile.quality.cpu_time);
 }
