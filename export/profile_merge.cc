@@ -73,7 +73,8 @@ class Merger {
 
   absl::Status AddHeader() {
     pb::Profile header;
-    for (const pb::ValueType& type : profile_->sample_type()) *header.add_sample_type() = Type(type);
+    for (const pb::ValueType& type : profile_->sample_type())
+      *header.add_sample_type() = Type(type);
     *header.mutable_period_type() = Type(profile_->period_type());
     if (first_) {
       first_ = false;

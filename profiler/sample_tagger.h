@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SampleTagger: says more of a sample than its task knew when it was taken, such as which test case was
-// running. What a task sees of its own labels stays as it is.
+// SampleTagger: says more of a sample than its task knew when it was taken, such as which test case
+// was running. What a task sees of its own labels stays as it is.
 #pragma once
 
 #include <x86intrin.h>
@@ -20,8 +20,8 @@ inline uint64_t SampleTime() { return __rdtsc(); }
 class SampleTagger {
  public:
   // The tag to count a sample under that was taken at `time` and carried `tag` (may be null).
-  // Called by the writer for each sample, a moment after it was taken: keep it cheap, and equal for equal
-  // arguments. Must not park.
+  // Called by the writer for each sample, a moment after it was taken: keep it cheap, and equal for
+  // equal arguments. Must not park.
   virtual TagRef TagOf(const Tag* tag, uint64_t time) = 0;
 
  protected:

@@ -27,7 +27,7 @@ namespace curg {
 class DebugServer {
  public:
   // Listens, and answers from then on, in tasks on the service worker; with all the pages of
-  // AddPprofPages. Works from tasks and plain threads, with or without a runtime.
+  // AddPprofPages and AddFlamePages. Works from tasks and plain threads, with or without a runtime.
   // Errors: INVALID_ARGUMENT: an option, and which. Others: the port is in use, or what else the system
   // says.
   // Blocks: the task, briefly.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Linked into a GoogleTest program, labels its samples by what is running: test_suite and test_case, and
-// test_target under Bazel. Nobody calls it: a listener is added before main, which GoogleTest allows.
+// Linked into a GoogleTest program, labels its samples by what is running: test_suite and
+// test_case, and test_target under Bazel. Nobody calls it: a listener is added before main, which
+// GoogleTest allows.
 #include <cstdlib>
 
 #include "export/testing/test_case_tagger.h"

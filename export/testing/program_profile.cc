@@ -86,7 +86,8 @@ std::optional<std::string> TakeFlag(int* argc, char** argv) {
 
 void StartTest(const BazelTest& test) {
   setenv(kProfiled, "1", 1);  // NOLINT(concurrency-mt-unsafe): before main
-  if (const absl::Status status = Start(TestOutputPath(test, "cpu", ".pb.gz"), "the test's own profile");
+  if (const absl::Status status =
+          Start(TestOutputPath(test, "cpu", ".pb.gz"), "the test's own profile");
       !status.ok()) {
     std::fprintf(stderr, "curg: this test is not profiled: %s\n", status.ToString().c_str());
     return;

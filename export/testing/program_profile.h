@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The profile of a whole program, without a line of it being changed: profile_main.cc calls this before main.
+// The profile of a whole program, without a line of it being changed: profile_main.cc calls this
+// before main.
 #pragma once
 
 namespace curg::internal {
 
 // Starts what the program is asked for, and sees to it that it is written when the program ends:
 //   --cpu_profile=PATH  (taken out of the arguments) a CPU profile into that file
-//   a Bazel test        CPU profile and, at the end, task profile into its undeclared outputs; when it is
-//                       terminated for taking too long, also the tasks as text, there and into its log
+//   a Bazel test        a CPU profile into its undeclared outputs, also when it is terminated for
+//                       taking too long
 // Neither: nothing at all. A path that cannot be written ends the program with status 1 and a
 // message; a test goes on without a profile. Programs that end by a fatal signal, other than a
 // test's SIGTERM, or by _exit leave no profile. Called once, from the main thread, before main.

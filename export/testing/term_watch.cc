@@ -30,8 +30,9 @@ void Die() {
 // Only wakes the watcher. A forked child has none.
 void OnTerm(int, siginfo_t*, void*) {
   const int saved_errno = errno;
-  if (watched_process.load(std::memory_order_relaxed) != getpid()) {  // relaxed: set before the handler
-    Die();  // blocked until the handler returns
+  if (watched_process.load(std::memory_order_relaxed) !=
+      getpid()) {  // relaxed: set before the handler
+    Die();         // blocked until the handler returns
   } else {
     term_came.store(1, std::memory_order_release);  // release: pairs with Watch()
     FutexWake(term_came);
@@ -40,7 +41,8 @@ void OnTerm(int, siginfo_t*, void*) {
 }
 
 void Watch(const std::function<void()>& before) {
-  // Known, so that a runtime that waits for ever is still seen to be the only one that could wake itself.
+  // Known, so that a runtime that waits for ever is still seen to be the only one that could wake
+  // itself.
   const ScopedKnownThread known(ThreadKind::kService);
   // acquire: pairs with OnTerm()
   while (term_came.load(std::memory_order_acquire) == 0) FutexWait(term_came, 0);

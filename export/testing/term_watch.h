@@ -7,11 +7,10 @@
 
 namespace curg::internal {
 
-// When the process gets SIGTERM, calls `before` on a thread of its own, where it may lock, allocate and block;
-// then the signal ends the process as it would have. A program that handles or ignores SIGTERM, now or
-// later, is left alone; a forked child dies at once. False: SIGTERM is handled already, or the
-// kernel refuses. Once a process.
-// Blocks: nothing.
+// When the process gets SIGTERM, calls `before` on a thread of its own, where it may lock, allocate
+// and block; then the signal ends the process as it would have. A program that handles or ignores
+// SIGTERM, now or later, is left alone; a forked child dies at once. False: SIGTERM is handled
+// already, or the kernel refuses. Once a process. Blocks: nothing.
 bool WatchForTerm(std::function<void()> before);
 
 }  // namespace curg::internal

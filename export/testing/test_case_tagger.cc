@@ -16,8 +16,9 @@ TagRef TestCaseTagger::TagOf(const Tag* tag, uint64_t time) {
   Labels labels;
   {
     const std::lock_guard lock(lock_);
-    const auto after = std::upper_bound(spans_.begin(), spans_.end(), time,
-                                        [](uint64_t t, const Span& span) { return t < span.begin; });
+    const auto after =
+        std::upper_bound(spans_.begin(), spans_.end(), time,
+                         [](uint64_t t, const Span& span) { return t < span.begin; });
     if (after != spans_.begin()) labels = std::prev(after)->labels;
   }
   if (tag == nullptr) return labels;

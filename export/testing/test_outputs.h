@@ -21,9 +21,9 @@ struct BazelTest {
 // `get` is getenv, or a test's. None: this is no Bazel test, or one without such a directory.
 std::optional<BazelTest> BazelTestFrom(const char* (*get)(const char* name));
 
-// The path for a file of this shard, run and attempt: "cpu.shard_2_of_3.run_1.attempt_2.pb.gz" with what does
-// not apply left out. Bazel does not tell a test its attempt, but keeps what earlier ones left: the
-// attempt is the first whose file `exists` does not know.
+// The path for a file of this shard, run and attempt: "cpu.shard_2_of_3.run_1.attempt_2.pb.gz" with
+// what does not apply left out. Bazel does not tell a test its attempt, but keeps what earlier ones
+// left: the attempt is the first whose file `exists` does not know.
 std::string TestOutputPath(const BazelTest& test, std::string_view stem, std::string_view suffix,
                            bool (*exists)(const std::string& path));
 

@@ -84,8 +84,9 @@ class Builder {
     web::LabelSet set;
     std::string key;
     for (const pb::Label& label : sample.label()) {
-      const std::string value = label.str() != 0 ? Text(label.str())
-                                                 : absl::StrCat(label.num(), " ", Text(label.num_unit()));
+      const std::string value = label.str() != 0
+                                    ? Text(label.str())
+                                    : absl::StrCat(label.num(), " ", Text(label.num_unit()));
       absl::StrAppend(&key, Text(label.key()), "\n", value.size(), "\n", value, "\n");
       (*set.mutable_labels())[Text(label.key())] = value;
     }
@@ -143,9 +144,10 @@ std::string FlamePageOf(const pb::Profile& profile, std::string_view title) {
   std::string page(internal::kFlamePage);
   constexpr std::string_view kPlace = "<noscript>";  // before the scripts, which look for it
   // "</script>" in a name would end the element; in JSON "\u003c" is the same text.
-  return page.insert(page.find(kPlace),
-                     absl::StrCat("<script type=\"application/json\" id=\"data\">",
-                                  absl::StrReplaceAll(Json(graph), {{"<", "\\u003c"}}), "</script>\n"));
+  return page.insert(
+      page.find(kPlace),
+      absl::StrCat("<script type=\"application/json\" id=\"data\">",
+                   absl::StrReplaceAll(Json(graph), {{"<", "\\u003c"}}), "</script>\n"));
 }
 
 }  // namespace curg

@@ -11,15 +11,16 @@
 
 namespace curg {
 
-// Samples of equal stacks and labels are one; inlined functions are frames. What has no name is "0x1234
-// (library.so)". Thread-safe.
+// Samples of equal stacks and labels are one; inlined functions are frames. What has no name is
+// "0x1234 (library.so)". Thread-safe.
 web::FlameGraph BuildFlameGraph(const perftools::profiles::Profile& profile);
 
 // The same as JSON (flame.proto, in lowerCamelCase; what is empty is there too).
 std::string FlameGraphJson(const perftools::profiles::Profile& profile);
 
-// The page (export/web/): HTML with its style and script. As it is, it asks flame.json beside it for a profile; with
-// `profile`, it is a document on its own that shows that one. It loads nothing from elsewhere.
+// The page (export/web/): HTML with its style and script. As it is, it asks flame.json beside it
+// for a profile; with `profile`, it is a document on its own that shows that one. It loads nothing
+// from elsewhere.
 std::string_view FlamePage();
 std::string FlamePageOf(const perftools::profiles::Profile& profile, std::string_view title);
 

@@ -18,7 +18,8 @@
 #include "export/profile_merge.h"
 #include "export/web/flame_graph.h"
 
-ABSL_FLAG(std::string, html, "", "write the flame graph here: a page on its own, which any browser opens");
+ABSL_FLAG(std::string, html, "",
+          "write the flame graph here: a page on its own, which any browser opens");
 ABSL_FLAG(std::string, merged, "", "write the sum of all files here, for `go tool pprof`");
 ABSL_FLAG(std::string, title, "", "the page's title; empty: the files' names");
 
@@ -37,8 +38,9 @@ absl::StatusOr<Profile> ReadProfile(const std::string& path) {
   absl::StatusOr<std::string> message = internal::Gunzip(content.str(), kSizeMax);
   Profile profile;
   if (!message.ok() || !profile.ParseFromString(*message)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": is no pprof file (gzipped protobuf, as curg, Go and `curl .../debug/pprof/profile` make)"));
+    return absl::InvalidArgumentError(absl::StrCat(path,
+                                                   ": is no pprof file (gzipped protobuf, as curg, "
+                                                   "Go and `curl .../debug/pprof/profile` make)"));
   }
   return profile;
 }

@@ -1,8 +1,30 @@
-// The list of tasks, by state, with their stacks.
+// The list of tasks, by status, with their stacks. What it shows goes into the document as text, never as HTML.
 "use strict";
+
+// Tasks of equal status, wait, labels and stack are one group: [{status, groups: [{tasks, ...}]}], both with the
+// most tasks first.
+curg.groupTasks = (tasks) => {
+  const byStatus = new Map();
+  for (const task of tasks) {
+    const status = task.wait ? `${task.status}: ${task.wait}` : task.status;
+    if (!byStatus.has(status)) byStatus.set(status, new Map());
+    const groups = byStatus.get(status);
+    const key = JSON.stringify([task.stack, task.labels]);
+    if (!groups.has(key)) groups.set(key, { stack: task.stack || [], labels: task.labels || {}, tasks: [] });
+    groups.get(key).tasks.push(task);
+  }
+  const most = (a, b) => b.count - a.count;
+  return [...byStatus]
+    .map(([status, groups]) => {
+      const list = [...groups.values()].map((g) => ({ ...g, count: g.tasks.length })).sort(most);
+      return { status, groups: list, count: list.reduce((sum, g) => sum + g.count, 0) };
+    })
+    .sort(most);
+};
 
 (() => {
   const $ = (id) => document.getElementById(id);
+  const NAMES_MAX = 20;
   let answer = null;
 
   const element = (name, className, ...content) => {
@@ -12,38 +34,34 @@
     return made;
   };
 
-  const frameItem = (frame) => {
-    const item = element("li", "", frame.name);
-    if (frame.file) item.append(element("small", "", ` ${frame.file}${frame.line ? `:${frame.line}` : ""}`));
-    return item;
-  };
-
-  const textOf = (group) => [...group.stack.map((f) => f.name), ...group.tasks.map((t) => t.name), ...Object.entries(group.labels).flat()]
-    .join("\n").toLowerCase();
+  const matches = (task, wanted) =>
+    [task.name || "", ...(task.stack || []), ...Object.entries(task.labels || {}).flat()].join("\n").toLowerCase().includes(wanted);
 
   const groupItem = (group) => {
     const chips = Object.entries(group.labels).map(([key, value]) => element("span", "chip", `${key}: ${value}`));
     const count = `${group.count} ${group.count === 1 ? "task" : "tasks"} `;
-    const summary = element("summary", "", count, ...chips, group.stack.length ? group.stack[0].name : "(no stack)");
-    const names = group.tasks.map((t) => `${t.name || "task"} ${t.id}${t.wait ? `, ${t.wait}` : ""}`).join("; ");
-    const more = group.count > group.tasks.length ? ` and ${group.count - group.tasks.length} more` : "";
-    return element("details", "group", summary, element("div", "", names + more), element("ol", "stack", ...group.stack.map(frameItem)));
+    const names = group.tasks.slice(0, NAMES_MAX).map((t) => {
+      const age = curg.format((t.age_ms || 0) * 1e6, "nanoseconds");
+      return `${t.name ? `${t.name} ` : ""}#${t.id} for ${age}${t.holder ? `, held up by #${t.holder}` : ""}`;
+    });
+    if (group.count > NAMES_MAX) names.push(`and ${group.count - NAMES_MAX} more`);
+    const site = group.tasks[0].spawn_site;
+    const frames = group.stack.map((frame) => element("li", "", frame));
+    if (site) frames.push(element("li", "", element("small", "", `spawned at ${site}`)));
+    return element("details", "group", element("summary", "", count, ...chips, group.stack[0] || "(no stack)"),
+                   element("div", "", names.join("; ")), element("ol", "stack", ...frames));
   };
 
   const draw = () => {
     const wanted = $("task-search").value.trim().toLowerCase();
+    const tasks = answer.tasks.filter((task) => !wanted || matches(task, wanted));
     const list = [];
-    let shown = 0;
-    for (const state of answer.states) {
-      const groups = state.groups.filter((group) => !wanted || textOf(group).includes(wanted));
-      const count = groups.reduce((sum, group) => sum + group.count, 0);
-      if (count === 0) continue;
-      shown += count;
-      list.push(element("h2", "", `${state.state}: ${count}`), ...groups.map(groupItem));
+    for (const { status, groups, count } of curg.groupTasks(tasks)) {
+      list.push(element("h2", "", `${status} (${count})`), ...groups.map(groupItem));
     }
     $("task-list").replaceChildren(...list);
     $("task-status").className = "";
-    $("task-status").textContent = `${shown} of ${answer.total} tasks`;
+    $("task-status").textContent = `${tasks.length} of ${answer.total} tasks`;
   };
 
   const refresh = async () => {

@@ -127,6 +127,23 @@ expect "or installs it" called '^apt-get .* install -y .* libboost-fiber1.81-dev
 expect "runs the comparison" called '^bazel run //tests/benchmark:compare -- --quick$'
 plan=''
 
+# What tests can do without: installed if it can be, and else they start anyway.
+plan='0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded.\nNeed to get 1 MB.\n'
+machine ${packages}
+bazelw test //tests/...
+expect "installs a browser" called '^apt-get .* install -y .* chromium chromium-driver$'
+expect "starts the tests" called '^bazel test //tests/\.\.\.$'
+plan='E: Unable to locate package chromium\n'
+machine ${packages}
+bazelw test //...
+expect "says what is missing" says 'going on without chromium chromium-driver: some tests will skip$'
+expect "starts the tests all the same" called '^bazel test //\.\.\.$'
+expect "succeeds" status_is 0
+machine ${packages}
+bazelw test //tests/runtime/...
+expect "wants no browser for other tests" calls_are "bazel test //tests/runtime/..."
+plan=''
+
 # No apt at all: a list, and the end; with a Bazel of the user's own, that.
 machine
 rm "${bin}/apt-get" "${bin}/dpkg-query"

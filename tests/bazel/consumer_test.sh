@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Builds examples/consumer as a project of its own, optimised and without a
-# network, and checks that its programs run and can be profiled.
+# network, and checks that its programs and its test run and can be profiled.
 
 set -euo pipefail
 
@@ -48,5 +48,15 @@ line="$(addr2line -e "${bin}/hello" "${address}")"
 
 # Nothing of the above may link libunwind, which would take over exceptions.
 ! readelf -d "${bin}/hello" | grep -q libunwind || fail "hello links libunwind"
+
+# Its test leaves a profile when asked to, and only then; names and cases are in it.
+outputs="$(bazel info bazel-testlogs 2> /dev/null)/greet_test/test.outputs/outputs.zip"
+bazel test //:greet_test || fail "the consumer's test fails"
+[[ ! -e "${outputs}" ]] || fail "a plain test leaves outputs"
+bazel test --config=profile //:greet_test || fail "the consumer's test fails when profiled"
+python3 -m zipfile -e "${outputs}" "${TEST_TMPDIR}" || fail "the profiled test leaves no outputs"
+for text in consumer::Work test_case AddsUpInATask AddsUpWithoutOne; do
+  gzip -dc "${TEST_TMPDIR}/cpu.pb.gz" | grep -qa "${text}" || fail "its profile lacks ${text}"
+done
 
 echo PASSED

@@ -40,8 +40,8 @@ class Source {
   }
 
   // A sample whose stack is one location, `offset` in the binary.
-  void Sample(const std::string& function, uint64_t offset, std::map<std::string, std::string> labels,
-              int64_t samples) {
+  void Sample(const std::string& function, uint64_t offset,
+              std::map<std::string, std::string> labels, int64_t samples) {
     pb::Function& f = *profile.add_function();
     f.set_id(++id_);
     f.set_name(String(function));
@@ -91,8 +91,8 @@ std::map<std::string, int64_t> Samples(const pb::Profile& profile) {
     const pb::Function& function =
         profile.function(static_cast<int>(location.line(0).function_id()) - 1);
     const pb::Mapping& mapping = profile.mapping(static_cast<int>(location.mapping_id()) - 1);
-    std::string key = text(function.name()) + "@" +
-                      std::to_string(location.address() - mapping.memory_start());
+    std::string key =
+        text(function.name()) + "@" + std::to_string(location.address() - mapping.memory_start());
     for (const pb::Label& label : sample.label()) {
       EXPECT_NE(label.str(), 0);
       key += " " + text(label.key()) + "=" + text(label.str());
@@ -155,8 +155,10 @@ TEST(MergeProfiles, RefusesWhatDoesNotFit) {
   };
   EXPECT_THAT(refusal([](pb::Profile& p) { p.mutable_sample_type()->RemoveLast(); }),
               HasSubstr("profile 2 of 2 has other sample types"));
-  EXPECT_THAT(refusal([](pb::Profile& p) { p.clear_location(); }), HasSubstr("a location it lacks"));
-  EXPECT_THAT(refusal([](pb::Profile& p) { p.clear_function(); }), HasSubstr("a function it lacks"));
+  EXPECT_THAT(refusal([](pb::Profile& p) { p.clear_location(); }),
+              HasSubstr("a location it lacks"));
+  EXPECT_THAT(refusal([](pb::Profile& p) { p.clear_function(); }),
+              HasSubstr("a function it lacks"));
   EXPECT_THAT(refusal([](pb::Profile& p) { p.clear_mapping(); }), HasSubstr("a mapping it lacks"));
   EXPECT_THAT(refusal([](pb::Profile& p) { p.clear_string_table(); }), HasSubstr("string table"));
   EXPECT_THAT(refusal([](pb::Profile& p) { p.mutable_function(0)->set_name(999); }),

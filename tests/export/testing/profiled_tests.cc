@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tests that know nothing of profiles, for profiled_tests_test to run and to profile. Each burns CPU in a
-// function of its own, in another kind of thread.
+// Tests that know nothing of profiles, for profiled_tests_test to run and to profile. Each burns
+// CPU in a function of its own, in another kind of thread.
 #include <chrono>
 #include <cstdlib>
 #include <thread>

@@ -76,8 +76,8 @@ class ProfiledTests : public testing::Test {
     ProgramOptions options;
     options.environment = {"TEST_UNDECLARED_OUTPUTS_DIR=" + outputs_, "TEST_TARGET=//some:test",
                            // Bazel's of this test here.
-                           "GTEST_TOTAL_SHARDS=1", "GTEST_SHARD_INDEX=0", "XML_OUTPUT_FILE=", "TEST_PREMATURE_EXIT_FILE=",
-                           "TEST_TOTAL_SHARDS=0"};
+                           "GTEST_TOTAL_SHARDS=1", "GTEST_SHARD_INDEX=0",
+                           "XML_OUTPUT_FILE=", "TEST_PREMATURE_EXIT_FILE=", "TEST_TOTAL_SHARDS=0"};
     options.environment.insert(options.environment.end(), environment.begin(), environment.end());
     return RunProgram(argv, options);
   }
@@ -139,7 +139,8 @@ TEST_F(ProfiledTests, LeavesProfilesWhenItTakesTooLong) {
 }
 
 TEST_F(ProfiledTests, IsNoTestOutsideBazel) {
-  ASSERT_EQ(Run({program_, "--gtest_filter=Numbered*"}, {"TEST_UNDECLARED_OUTPUTS_DIR="}).status, 0);
+  ASSERT_EQ(Run({program_, "--gtest_filter=Numbered*"}, {"TEST_UNDECLARED_OUTPUTS_DIR="}).status,
+            0);
   EXPECT_THAT(FilesIn(outputs_), IsEmpty());
 }
 

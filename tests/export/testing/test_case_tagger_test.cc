@@ -15,7 +15,9 @@ TEST(TestCaseTagger, GoesByTheTimeOfTheSample) {
   tagger.Begin(10, Labels::Of({{"test_case", "A"}}));
   tagger.Begin(20, Labels());
   tagger.Begin(30, Labels::Of({{"test_case", "B"}}));
-  const auto at = [&](uint64_t time) { return Labels::FromTag(tagger.TagOf(nullptr, time)).ToString(); };
+  const auto at = [&](uint64_t time) {
+    return Labels::FromTag(tagger.TagOf(nullptr, time)).ToString();
+  };
   EXPECT_EQ(at(9), "{}");
   EXPECT_EQ(at(10), R"({"test_case":"A"})");
   EXPECT_EQ(at(19), R"({"test_case":"A"})");

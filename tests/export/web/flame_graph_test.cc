@@ -17,8 +17,9 @@ using ::testing::Not;
 // Two stacks: main > Inlined in Outer, labelled; and an address without a name.
 pb::Profile Example() {
   pb::Profile profile;
-  for (const char* text : {"", "samples", "count", "cpu", "nanoseconds", "main", "Outer", "Inlined",
-                           "a.cc", "/lib/libx.so", "endpoint", "/search", "a comment", "</script>"}) {
+  for (const char* text :
+       {"", "samples", "count", "cpu", "nanoseconds", "main", "Outer", "Inlined", "a.cc",
+        "/lib/libx.so", "endpoint", "/search", "a comment", "</script>"}) {
     profile.add_string_table(text);
   }
   const auto type = [&](int64_t name, int64_t unit) {
