@@ -124,7 +124,7 @@ void Netpoll::Dispatch() {
   woken_.clear();
   WakeWaiters();
   event_count_ = 0;
-  AsioEngine* const asio = asio_.load(std::memory_order_relaxed);
+  AsioEngine* const asio = asio_.load(std::memory_order_acquire);  // acquire: it may be newer than Wait
   if (asio == nullptr) return;
   asio->RunReady();
   while (std::exchange(own_is_ready_, false)) {

@@ -253,6 +253,10 @@ absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, co
 }
 
 absl::StatusOr<TcpStream> TcpListener::Accept(Deadline deadline, const std::stop_token& stop) {
+  if (++accepts_ >= TcpStream::kCallsMax) {
+    accepts_ = 0;
+    Yield();
+  }
   while (true) {
     const int fd = accept4(socket_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
@@ -265,6 +269,7 @@ absl::StatusOr<TcpStream> TcpListener::Accept(Deadline deadline, const std::stop
     if (WouldBlock(error)) {
       const WaitStatus status = socket_.descriptor->Wait(Descriptor::Way::kRead, {deadline, &stop});
       if (status != WaitStatus::kOk) return GivenUp(status, "accept");
+      accepts_ = 0;
     } else if (error == ENOBUFS || error == ENOMEM) {
       return absl::ResourceExhaustedError(absl::StrCat("accept: no memory, errno ", error));
     } else if (!IsOfConnection(error)) {

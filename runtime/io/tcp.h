@@ -76,6 +76,9 @@ class PolledSocket {
 // Requires, unless it says otherwise: a task of the runtime it was made on. Blocks: the task.
 class TcpStream {
  public:
+  // After so many calls in a row that did not park, the others get their turn.
+  static constexpr int kCallsMax = 64;
+
   TcpStream() = default;  // closed
 
   static absl::StatusOr<TcpStream> Connect(const SocketAddress& address, Deadline deadline = Deadline::Never(),
@@ -116,9 +119,6 @@ class TcpStream {
  private:
   friend class TcpListener;
 
-  // After so many calls in a row that did not park, the others get their turn.
-  static constexpr int kCallsMax = 64;
-
   explicit TcpStream(internal::PolledSocket socket) : socket_(std::move(socket)) {}
 
   internal::PolledSocket socket_;
@@ -151,6 +151,7 @@ class TcpListener {
 
  private:
   internal::PolledSocket socket_;
+  int accepts_ = 0;  // since it has parked
 };
 
 }  // namespace curg
