@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "export/http/connection.h"
 #include "export/http/pprof_pages.h"
+#include "export/http/task_pages.h"
 #include "runtime/go.h"
 #include "runtime/io/socket_address.h"
 #include "runtime/io/tcp.h"
@@ -55,7 +56,10 @@ absl::StatusOr<TcpListener> Listen(const SocketAddress& address) {
 
 class DebugServer::Running {
  public:
-  explicit Running(const DebugServerOptions& options) : options_(options) { AddPprofPages(pages_); }
+  explicit Running(const DebugServerOptions& options) : options_(options) {
+    AddPprofPages(pages_);
+    AddTaskPages(pages_);
+  }
 
   absl::Status Start() try {
     const absl::StatusOr<SocketAddress> address = AddressOf(options_);
