@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "export/http/connection.h"
 #include "export/http/pprof_pages.h"
+#include "export/http/task_pages.h"
 #include "export/web/flame_pages.h"
 #include "runtime/go.h"
 #include "runtime/io/socket_address.h"
@@ -59,6 +60,7 @@ class DebugServer::Running {
   explicit Running(const DebugServerOptions& options) : options_(options) {
     AddPprofPages(pages_);
     AddFlamePages(pages_);
+    AddTaskPages(pages_);
   }
 
   absl::Status Start() try {

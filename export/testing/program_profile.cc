@@ -14,8 +14,11 @@
 
 #include "absl/status/statusor.h"
 #include "export/pprof.h"
+#include "export/task_dump.h"
+#include "export/task_pprof.h"
 #include "export/testing/term_watch.h"
 #include "export/testing/test_outputs.h"
+#include "profiler/task_profiler.h"
 
 namespace curg::internal {
 namespace {
@@ -37,15 +40,24 @@ Running& TheRunning() {
   return *running;
 }
 
-// Writes what there is to be written; later calls do nothing.
-void Finish() {
+void Complain(const char* what, const absl::Status& status) {
+  if (!status.ok()) std::fprintf(stderr, "curg: no %s: %s\n", what, status.ToString().c_str());
+}
+
+// Writes what there is to be written, the first time; later calls do nothing.
+void Finish(bool too_long) {
   Running& running = TheRunning();
   if (running.process != getpid()) return;  // a forked child that calls exit
   const std::lock_guard lock(running.lock);
   std::optional<CpuProfileToFile> cpu = std::exchange(running.cpu, std::nullopt);
   if (!cpu.has_value()) return;
-  if (const absl::Status status = cpu->Stop(); !status.ok()) {
-    std::fprintf(stderr, "curg: no CPU profile: %s\n", status.ToString().c_str());
+  if (running.test.has_value() && too_long) {
+    DumpTasksOfTest(running.test->outputs);  // first: whoever terminates us may lose patience
+  }
+  Complain("CPU profile", cpu->Stop());
+  if (running.test.has_value() && !too_long) {
+    Complain("task profile", WriteTaskPprof(CollectTaskProfile({.each_task = false}),
+                                            TestOutputPath(*running.test, "tasks", ".pb.gz")));
   }
 }
 
@@ -55,7 +67,7 @@ absl::Status Start(const std::string& path, const std::string& holder) {
   Running& running = TheRunning();
   running.cpu = *std::move(cpu);
   running.process = getpid();
-  std::atexit(Finish);
+  std::atexit([] { Finish(/*too_long=*/false); });
   return absl::OkStatus();
 }
 
@@ -93,7 +105,7 @@ void StartTest(const BazelTest& test) {
     return;
   }
   TheRunning().test = test;
-  WatchForTerm(Finish);
+  WatchForTerm([] { Finish(/*too_long=*/true); });
 }
 
 const char* Environment(const char* name) { return getenv(name); }  // NOLINT(concurrency-mt-unsafe)

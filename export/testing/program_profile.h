@@ -8,8 +8,9 @@ namespace curg::internal {
 
 // Starts what the program is asked for, and sees to it that it is written when the program ends:
 //   --cpu_profile=PATH  (taken out of the arguments) a CPU profile into that file
-//   a Bazel test        a CPU profile into its undeclared outputs, also when it is terminated for
-//                       taking too long
+//   a Bazel test        a CPU profile and, at the end, a task profile into its undeclared outputs;
+//                       when it is terminated for taking too long, also all tasks as text, there
+//                       (tasks.txt) and in its log
 // Neither: nothing at all. A path that cannot be written ends the program with status 1 and a
 // message; a test goes on without a profile. Programs that end by a fatal signal, other than a
 // test's SIGTERM, or by _exit leave no profile. Called once, from the main thread, before main.

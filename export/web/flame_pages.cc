@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/web/flame_pages.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -11,8 +12,10 @@
 #include "export/large_stack.h"
 #include "export/profile_builder.h"
 #include "export/symbolize.h"
+#include "export/task_json.h"
 #include "export/web/flame_graph.h"
 #include "profiler/cpu_profiler.h"
+#include "profiler/task_profiler.h"
 #include "runtime/go.h"
 
 namespace curg {
@@ -21,6 +24,7 @@ namespace {
 
 constexpr int64_t kDefaultSeconds = 5;
 constexpr int64_t kSecondsMax = 3600;
+constexpr size_t kTasksMax = 20'000;  // more are no list that anybody reads
 
 }  // namespace
 
@@ -48,6 +52,16 @@ DebugResponse FlameJsonPage(const DebugRequest& request) {
   return DebugResponse::Json(std::move(json));
 }
 
+// {"total":3,"tasks":[{...},...]}: export/task_json.h says what a task has.
+DebugResponse TasksJsonPage(const DebugRequest&) {
+  const TaskProfile profile = CollectTaskProfile({.tasks_max = kTasksMax});
+  std::string lines = TaskJson(profile);
+  if (lines.ends_with('\n')) lines.pop_back();
+  std::replace(lines.begin(), lines.end(), '\n', ',');  // within an object there is none
+  return DebugResponse::Json(
+      absl::StrCat("{\"total\":", profile.total, ",\"tasks\":[", lines, "]}\n"));
+}
+
 }  // namespace internal
 
 void AddFlamePages(DebugPages& pages) {
@@ -59,6 +73,7 @@ void AddFlamePages(DebugPages& pages) {
                return DebugResponse::Html(std::string(FlamePage()));
              }});
   pages.Add({.path = "/debug/pprof/flame.json", .handler = internal::FlameJsonPage});
+  pages.Add({.path = "/debug/pprof/tasks.json", .handler = internal::TasksJsonPage});
 }
 
 }  // namespace curg

@@ -4,6 +4,7 @@
 //
 //   /debug/pprof/flame                  the page; it loads nothing from elsewhere
 //   /debug/pprof/flame.json?seconds=5   a CPU profile of the next seconds, for the page
+//   /debug/pprof/tasks.json             the tasks with their stacks, for the page
 #pragma once
 
 #include "export/http/debug_page.h"
@@ -17,6 +18,7 @@ void AddFlamePages(DebugPages& pages);
 namespace internal {
 
 DebugResponse FlameJsonPage(const DebugRequest& request);
+DebugResponse TasksJsonPage(const DebugRequest& request);
 
 }  // namespace internal
 }  // namespace curg

@@ -89,7 +89,8 @@ class ProfiledTests : public testing::Test {
 TEST_F(ProfiledTests, LabelsEverySampleWithItsCase) {
   const ProgramResult result = Run({program_});
   ASSERT_EQ(result.status, 0) << result.out << result.err;
-  ASSERT_THAT(FilesIn(outputs_), Contains("cpu.pb.gz"));
+  ASSERT_THAT(FilesIn(outputs_), ElementsAre("cpu.pb.gz", "tasks.pb.gz"));
+  EXPECT_TRUE(ReadProfile(outputs_ + "/tasks.pb.gz").has_value());
   const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
   ASSERT_TRUE(profile.has_value());
 
@@ -116,7 +117,7 @@ TEST_F(ProfiledTests, NamesTheShardAndTheRun) {
                 {"TEST_TOTAL_SHARDS=3", "TEST_SHARD_INDEX=1", "TEST_RUN_NUMBER=4"})
                 .status,
             0);
-  EXPECT_THAT(FilesIn(outputs_), Contains("cpu.shard_2_of_3.run_4.pb.gz"));
+  EXPECT_THAT(FilesIn(outputs_), ElementsAre("cpu.shard_2_of_3.run_4.pb.gz", "tasks.shard_2_of_3.run_4.pb.gz"));
 }
 
 TEST_F(ProfiledTests, KeepsEarlierAttempts) {
@@ -136,6 +137,12 @@ TEST_F(ProfiledTests, LeavesProfilesWhenItTakesTooLong) {
   const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
   ASSERT_TRUE(profile.has_value());
   EXPECT_THAT(LabelsUnder(*profile, "curg::BurnOnMain"), SizeIs(1));
+  EXPECT_TRUE(ReadProfile(outputs_ + "/tasks.pb.gz").has_value());
+  // Who hangs, and where, as text: in the log and beside the profiles.
+  for (const std::string& dump : {result.err, ReadFile(outputs_ + "/tasks.txt")}) {
+    EXPECT_THAT(dump, HasSubstr("the one that hangs"));
+    EXPECT_THAT(dump, HasSubstr("SleepFor"));
+  }
 }
 
 TEST_F(ProfiledTests, IsNoTestOutsideBazel) {

@@ -63,6 +63,25 @@ TEST(FlamePages, ProfilesWhatRunsByLabel) {
   });
 }
 
+TEST(FlamePages, ListsTasksWithTheirStacks) {
+  curg::Run([] {
+    TaskOptions options;
+    options.name = "sleeper";
+    options.tag = Labels::Of({{"tenant", "a\nb"}});
+    std::stop_source stop;
+    JoinHandle<void> sleeper = Go(options, [token = stop.get_token()] {
+      SleepFor(std::chrono::hours(1), token);
+    });
+    SleepFor(std::chrono::milliseconds(10));
+    const DebugResponse response = Get("/debug/pprof/tasks.json");
+    stop.request_stop();
+    sleeper.Join();
+    EXPECT_EQ(response.status, 200);
+    EXPECT_THAT(response.body, AllOf(HasSubstr(R"("total":2,"tasks":[{"id":)"),
+                                     HasSubstr(R"("name":"sleeper")"), HasSubstr("SleepFor")));
+  });
+}
+
 TEST(FlamePages, RefusesWhatItCannotDo) {
   for (const char* seconds : {"0", "-1", "x", "3601", ""}) {
     EXPECT_EQ(Get(std::string("/debug/pprof/flame.json?seconds=") + seconds).status, 400)
