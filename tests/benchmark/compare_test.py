@@ -62,6 +62,7 @@ class RunnerTest(unittest.TestCase):
             if workload.usual:
                 metrics = {"parked": ("_create", "_wake", "_resident"),
                            "wake_latency": ("_p50", "_p99"),
+                           "blocking": ("_wall", "_cpu"),
                            "timers": ("_wall", "_cpu")}.get(workload.kind, ("",))
                 for metric in metrics:
                     self.assertIn(workload.name + metric, seen)
