@@ -19,8 +19,8 @@ TEST(BlockingFiles, CallsOverlapUpToTheBound) {
   ASSERT_NE(four, std::string::npos) << result.out;
   ASSERT_EQ(std::sscanf(result.out.c_str() + all, "as many as come: 64 calls of 20 ms in %lf", &all_ms), 1);
   ASSERT_EQ(std::sscanf(result.out.c_str() + four, "four at a time: 64 calls of 20 ms in %lf", &four_ms), 1);
-  // At most six at a time: the bound, and on each of the two workers one that still has its processor.
-  EXPECT_GE(four_ms, 64 / 6 * 20);
+  // A few more than four at a time: those of workers that still have their processors come on top.
+  EXPECT_GE(four_ms, 2 * all_ms);
   EXPECT_GE(all_ms, 20);
   EXPECT_NE(result.out.find("a call with a deadline after 30 ms stopped after"), std::string::npos);
 }
