@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <regex>
 #include <string>
@@ -173,6 +174,7 @@ TEST_F(CpuProfileFile, WeblistWritesItsPage) {
 }
 
 TEST_F(CpuProfileFile, TheWebPagesOpen) {
+  setenv("HOME", NewDirectory().c_str(), /*overwrite=*/1);  // pprof keeps settings there
   // A port that is free, if nobody takes it meanwhile; then another one is tried.
   std::string pages;
   for (int attempt = 0; attempt < 5 && pages.empty(); ++attempt) {
