@@ -110,6 +110,7 @@ int Serve() {
   // Never destroyed: those that hang hold it.
   Bank& bank = *new Bank;
   if (absl::GetFlag(FLAGS_hang)) {
+    curg::KeepMutexOwners(true);  // so that dumps know who holds what
     const curg::ScopedLabels labels({{"endpoint", "/transfer"}});
     curg::Go({.name = "transfer there"}, [&] { Transfer(bank.first, bank.second); }).Detach();
     curg::Go({.name = "transfer back"}, [&] { Transfer(bank.second, bank.first); }).Detach();

@@ -44,8 +44,7 @@ struct RuntimeOptions {
   size_t stacks_cached = 1024;
 
   // At most so many calls of Blocking at a time whose processors others have, each of which takes a thread; more
-  // wait their turn. Calls whose processors nobody has taken yet, one a processor at most, come on top; while the
-  // bound is reached they keep them, so choose it so that it is not. 1 to 65536.
+  // wait their turn. (In addition, each worker's own task may be in one that nobody has replaced yet.) 1 to 65536.
   int blocking_max = 512;
 
   // A task that keeps its worker for longer than this, without parking, yielding or ending, is reported

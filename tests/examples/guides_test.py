@@ -24,6 +24,7 @@ GUIDES = pathlib.Path("examples/guides")
 EXPECTED = {
     "asio.md": ["echo: HELLO, TASKS", "no answer within 50ms"],
     "slow.md": ["listening on http://127.0.0.1:", "/search", "Login", "flat%"],
+    "hangs.md": ['"transfer there"', '"holder"'],
     "labels.md": ["endpoint", "/login", "acme"],
     "read.md": ["phase", "curg: engine"],
     "tests.md": ["test_case", "BM_YieldOneTask", "profile.html is the flame graph"],
