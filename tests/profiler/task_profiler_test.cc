@@ -465,10 +465,14 @@ TEST(TaskProfiler, SeveralRuntimesThatEnd) {
   std::thread dumper([&] {
     while (!stop) (void)CollectTaskProfile();
   });
-  static auto* const never = new Channel<int>;  // on which some wait for ever
+  // On which some wait for ever: one a runtime, with whose stacks those in its queue go, and never destroyed.
+  static auto* const never = new std::vector<Channel<int>*>;
   for (int i = 0; i < kRounds / 4; ++i) {
     auto runtime = MakeRuntime();
-    for (int j = 0; j < 20; ++j) runtime->TryGo({.name = "left"}, [] { never->Receive(); }).value().Detach();
+    Channel<int>* const channel = never->emplace_back(new Channel<int>);
+    for (int j = 0; j < 20; ++j) {
+      runtime->TryGo({.name = "left"}, [channel] { channel->Receive(); }).value().Detach();
+    }
     runtime->TryGo({}, [] { Yield(); }).value().Join();
   }
   stop = true;
