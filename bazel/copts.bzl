@@ -29,9 +29,3 @@ CURG_SIGNAL_COPTS = CURG_COPTS + select({
     ],
     "//conditions:default": [],
 })
-
-# For what includes Boost.Asio: gcc warns of its fences, which the thread sanitizer does not know.
-CURG_ASIO_COPTS = CURG_COPTS + select({
-    "//bazel:tsan": ["-Wno-tsan"],
-    "//conditions:default": [],
-})
