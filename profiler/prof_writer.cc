@@ -181,7 +181,8 @@ void ProfWriter::Run(Loop& loop) {
   const SamplerOptions options = Sampler::Get().options();
   const std::chrono::nanoseconds period = DrainPeriod(
       Sampler::SignalHzMax(options), options.depth_max, Sampler::OtherBufferBytes(options));
-  while (!loop.stop.WaitUntil(Clock::now() + period)) {
+  // Not a look every second drain: a thread that lives a little longer than kLookPeriod is found.
+  while (!loop.stop.WaitUntil(std::min(Clock::now() + period, look))) {
     const std::lock_guard lock(mutex_);
     if (loop_.get() != &loop) return;
     DrainAll(/*level=*/false);

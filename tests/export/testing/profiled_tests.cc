@@ -14,17 +14,17 @@
 namespace curg {
 
 // No tail call: the frame must stay.
-#define CURG_BURN(name)                                \
-  [[gnu::noinline]] void name() {                      \
-    internal::BurnCpu(std::chrono::milliseconds(150)); \
-    asm volatile("" ::: "memory");                     \
+#define CURG_BURN(name, ms)                           \
+  [[gnu::noinline]] void name() {                     \
+    internal::BurnCpu(std::chrono::milliseconds(ms)); \
+    asm volatile("" ::: "memory");                    \
   }
 
-CURG_BURN(BurnOnMain)
-CURG_BURN(BurnInTask)
-CURG_BURN(BurnInThread)
-CURG_BURN(BurnInSetUp)
-CURG_BURN(BurnWithParameter)
+CURG_BURN(BurnOnMain, 150)
+CURG_BURN(BurnInTask, 150)
+CURG_BURN(BurnInThread, 500)  // found by a look at the process's threads, on a busy machine late
+CURG_BURN(BurnInSetUp, 150)
+CURG_BURN(BurnWithParameter, 150)
 
 namespace {
 
