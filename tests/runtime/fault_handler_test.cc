@@ -39,8 +39,8 @@ __attribute__((noinline)) int LargeFrame(int n) {
   return below + frame[n];
 }
 
-__attribute__((noinline)) void Throws() { throw 1; }
-void CallsOneThatThrows() noexcept { Throws(); }
+[[maybe_unused]] __attribute__((noinline)) void Throws() { throw 1; }
+[[maybe_unused]] void CallsOneThatThrows() noexcept { Throws(); }
 
 void Overflow() { g_sink = Recurse(1 << 30); }
 
