@@ -27,7 +27,7 @@ std::string_view PseudoName(uintptr_t address) {
       {&OverflowBucket, "curg::OverflowBucket"}, {&NotSampled, "curg::NotSampled"},
       {&TruncatedStack, "curg::TruncatedStack"},
       {&BrokenStack, "curg::BrokenStack"},       {&UnknownStack, "curg::UnknownStack"},
-      {&ForeignThread, kForeignThreadName},
+      {&ForeignThread, kForeignThreadName},       {&SpawnedBy, "curg::SpawnedBy"},
   };
   for (const auto& [frame, name] : kNames) {
     if (PseudoLeaf(frame) == address) return name;

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,16 +46,30 @@ Holders& TheHolders() {
   return *holders;
 }
 
-absl::Status CheckRange(const char* name, int value, int max) {
-  if (value >= 1 && value <= max) return absl::OkStatus();
+absl::Status CheckRange(const char* name, int value, int min, int max) {
+  if (value >= min && value <= max) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(name, " is ", value, ", but must be between 1 and ", max));
+      absl::StrCat(name, " is ", value, ", but must be between ", min, " and ", max));
 }
 
 absl::Status CheckOptions(const CpuProfileOptions& options) {
-  absl::Status status = CheckRange("rate_hz", options.rate_hz, CpuProfileOptions::kRateHzMax);
-  status.Update(CheckRange("depth_max", options.depth_max, CpuProfileOptions::kDepthMax));
+  absl::Status status = CheckRange("rate_hz", options.rate_hz, 1, CpuProfileOptions::kRateHzMax);
+  status.Update(CheckRange("depth_max", options.depth_max, 1, CpuProfileOptions::kDepthMax));
+  status.Update(CheckRange("spawners", options.spawners, 0, CpuProfileOptions::kSpawnersMax));
   return status;
+}
+
+std::optional<internal::CpuMeter::Wish> WishFor(LabelTotals totals) {
+  using Wish = internal::CpuMeter::Wish;
+  switch (totals) {
+    case LabelTotals::kExactIfCheap:
+      return Wish::kTagsIfCheap;
+    case LabelTotals::kExact:
+      return Wish::kTags;
+    case LabelTotals::kSampled:
+      break;
+  }
+  return std::nullopt;
 }
 
 internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options) {
@@ -62,7 +77,9 @@ internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options
                       .depth_max = static_cast<size_t>(options.depth_max),
                       .engine = options.engine},
           .map_bytes_max = options.map_bytes_max,
-          .filter = options.filter};
+          .filter = options.filter,
+          .spawners = options.spawners,
+          .exact = WishFor(options.label_totals)};
 }
 
 }  // namespace

@@ -26,9 +26,17 @@
 
 namespace curg {
 
+// Whether the CPU time of each label set is counted at every switch from one to another, or only sampled.
+enum class LabelTotals {
+  kExactIfCheap,  // counted, unless that takes more than 1 % of a thread's CPU time: then sampled, with a note
+  kExact,         // counted; 25 ns a switch between tasks of different label sets
+  kSampled,
+};
+
 struct CpuProfileOptions {
   static constexpr int kRateHzMax = 10'000;
   static constexpr int kDepthMax = 1024;
+  static constexpr int kSpawnersMax = 4;
 
   // Samples a second of CPU, 1 to kRateHzMax; more while another profile asks for more. The kernel
   // looks at CPU timers only in its tick (100 to 1000 times a second); above that one sample stands
@@ -37,6 +45,11 @@ struct CpuProfileOptions {
   // Frames recorded a stack, 1 to kDepthMax; deeper ones end in the pseudo frame
   // curg::TruncatedStack.
   int depth_max = 128;
+  // Below the first frame of a task, the stack that spawned it, and the stack that spawned that
+  // one, so many in all; each begins with the pseudo frame curg::SpawnedBy, and has up to 16 frames.
+  // 0 to kSpawnersMax. Of a task that was spawned before the profile the spawn site alone is known,
+  // unless spawn stacks were kept then (runtime/spawn_stack.h).
+  int spawners = 0;
   // Memory for distinct (stack, tag) pairs, in bytes; samples of more are counted in one entry,
   // curg::OverflowBucket.
   size_t map_bytes_max = 32 << 20;
@@ -47,6 +60,7 @@ struct CpuProfileOptions {
   // by the writer, on a thread of the runtime's: it must be quick, must not park or throw, and must
   // always say the same of one tag. export/label_filter.h says which labels a tag means.
   std::function<bool(const Tag*)> filter = nullptr;
+  LabelTotals label_totals = LabelTotals::kExactIfCheap;
   // Who profiles, for the list of who does; empty: the caller's file and line.
   std::string holder = "";
 };

@@ -5,8 +5,8 @@
 //
 //   SIGPROF handler --BeginWrite, CommitWrite--> [ProfBuf] --Read--> writer task
 //
-// Record    length and kinds · time · periods · tag · task id · pc[0..n), in 64-bit words, never
-//           split by the end of the ring; a first word of 0 means "continue at the start".
+// Record    length and kinds · time · periods · tag · task id · spawn · pc[0..n), in 64-bit words,
+//           never split by the end of the ring; a first word of 0 means "continue at the start".
 // Loss      what finds no room is counted in lost_samples_ and lost_periods_, which only grow. The
 //           next record that is written is preceded by a loss record with both totals; Read reports
 //           what they exceed the totals it reported before. Where no later record is written, Read
@@ -59,13 +59,14 @@ struct ProfHeader {
   int64_t periods = 0;  // signals and their overruns
   const Tag* tag = nullptr;
   uint64_t task_id = 0;
+  uintptr_t spawn = 0;  // as in Where
 };
 
 // `Atomic` is std::atomic, or a test's that lets it choose the schedule.
 template <template <typename> class Atomic = std::atomic>
 class BasicProfBuf {
  public:
-  static constexpr size_t kHeaderWords = 5;
+  static constexpr size_t kHeaderWords = 6;
 
   // The smallest ring in which every record of this depth finds room when the ring is empty,
   // wherever in the ring the last one ended.
@@ -185,6 +186,7 @@ inline void BasicProfBuf<Atomic>::CommitWrite(const ProfHeader& header, size_t d
   word[2] = static_cast<uint64_t>(header.periods);
   word[3] = reinterpret_cast<uintptr_t>(header.tag);
   word[4] = header.task_id;
+  word[5] = header.spawn;
   lost_written_ = lost_begun_;
   // release: pairs with the acquire in Read()
   wrote_.store(begun_ + kHeaderWords + depth, std::memory_order_release);
@@ -244,7 +246,8 @@ bool BasicProfBuf<Atomic>::ReadRecord(uint64_t offset, ProfHeader& header,
             .samples = 1,
             .periods = static_cast<int64_t>(word[2]),
             .tag = reinterpret_cast<const Tag*>(word[3]),
-            .task_id = word[4]};
+            .task_id = word[4],
+            .spawn = word[5]};
   pcs = {word + kHeaderWords, (word[0] & 0xffffffff) - kHeaderWords};
   return true;
 }

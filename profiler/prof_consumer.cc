@@ -11,6 +11,7 @@
 #include "profiler/perf_event.h"
 #include "profiler/pseudo_frames.h"
 #include "profiler/sigprof.h"
+#include "runtime/spawn_stack.h"
 
 namespace curg::internal {
 namespace {
@@ -30,6 +31,7 @@ ProfConsumer::ProfConsumer(Options options)
       period_ns_(options_.sampler.period_ns) {}
 
 void ProfConsumer::Begin() {
+  if (options_.spawners > 0) spawn_stacks_.emplace();
   mappings_.Capture();
   stale_start_ = StaleSigprofs();
   start_ = absl::Now();
@@ -38,6 +40,7 @@ void ProfConsumer::Begin() {
 
 void ProfConsumer::End() {
   end_ = absl::Now();
+  spawn_stacks_.reset();
   cpu_end_ = ProcessCpu();
   mappings_.Capture();
 }
@@ -57,17 +60,32 @@ void ProfConsumer::Add(const WeighedSample& sample) {
   std::span<const uintptr_t> pcs = sample.pcs;
   StackShape shape = sample.shape;
   if (pcs.size() > depth_max + 1 || (pcs.size() > depth_max && shape == StackShape::kWhole)) {
-    shortened_.assign(pcs.begin(), pcs.begin() + static_cast<ptrdiff_t>(depth_max));
-    shortened_.push_back(PseudoCaller(&TruncatedStack));
-    pcs = shortened_;
+    stack_.assign(pcs.begin(), pcs.begin() + static_cast<ptrdiff_t>(depth_max));
+    stack_.push_back(PseudoCaller(&TruncatedStack));
+    pcs = stack_;
     shape = StackShape::kTruncated;
   }
   CountShape(shape);
+  if (options_.spawners > 0 && sample.spawn != 0) AddSpawners(sample.spawn, pcs);
   map_.Add({.pcs = pcs,
             .tag = sample.tag,
             .kind = sample.kind,
             .truncated = shape == StackShape::kTruncated},
            sample.samples, sample.weight);
+}
+
+void ProfConsumer::AddSpawners(uintptr_t spawn, std::span<const uintptr_t>& pcs) {
+  if (pcs.data() != stack_.data()) stack_.assign(pcs.begin(), pcs.end());
+  const bool kept = spawn < kSpawnStacksMax;
+  auto number = static_cast<uint32_t>(kept ? spawn : 0);
+  std::span<const uintptr_t> spawner = kept ? SpawnStackOf(number) : std::span(&spawn, 1);
+  for (int i = 0; i < options_.spawners && !spawner.empty(); ++i) {
+    stack_.push_back(PseudoCaller(&SpawnedBy));
+    stack_.insert(stack_.end(), spawner.begin(), spawner.end());
+    number = SpawnerOf(number);
+    spawner = SpawnStackOf(number);
+  }
+  pcs = stack_;
 }
 
 // For Reconcile. Tags beyond this many are not told apart by the meters either.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@
 #include "profiler/prof_buf.h"
 #include "profiler/prof_map.h"
 #include "profiler/sampler.h"
+#include "runtime/cpu_meter.h"
+#include "runtime/spawn_stack.h"
 #include "runtime/tag.h"
 
 namespace curg::internal {
@@ -33,6 +36,7 @@ struct WeighedSample {
   int64_t periods = 1;
   int64_t weight = 0;
   const Tag* task_tag = nullptr;  // as the task had it; alive during the call
+  uintptr_t spawn = 0;            // as in Where
   bool metered = false;           // of a thread whose use is counted exactly, too
 };
 
@@ -43,6 +47,8 @@ class ProfConsumer {
     SamplerOptions sampler;  // the least it needs
     size_t map_bytes_max = 32 << 20;
     std::function<bool(const Tag*)> filter = nullptr;  // null: everything
+    int spawners = 0;                                  // spawn stacks to add to each
+    std::optional<CpuMeter::Wish> exact = CpuMeter::Wish::kTagsIfCheap;  // nothing: label totals are sampled
   };
 
   explicit ProfConsumer(Options options);
@@ -69,11 +75,13 @@ class ProfConsumer {
   // which the labels' totals are made to agree; null: unknown. Once.
   CpuProfile Take(const SamplerCounts& counts, const ExactCpu* used = nullptr);
 
-  // The meters' reading at Begin.
+  // The meters' reading at Begin, and the epoch it is of (0: none).
   ExactCpu exact_begin;
+  uint32_t exact_epoch = 0;
 
  private:
   void CountShape(StackShape shape);
+  void AddSpawners(uintptr_t spawn, std::span<const uintptr_t>& pcs);
   void AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleKind kind, uintptr_t pc,
                       int64_t samples, int64_t weight) const;
   void NoteOrigin(const WeighedSample& sample);
@@ -84,7 +92,8 @@ class ProfConsumer {
   ProfMap map_;
   MappingRecorder mappings_;
   CpuProfileQuality quality_;
-  std::vector<uintptr_t> shortened_;  // scratch
+  std::vector<uintptr_t> stack_;  // scratch
+  std::optional<SpawnStackHold> spawn_stacks_;
   struct ByThread {
     int64_t metered = 0;
     int64_t others = 0;

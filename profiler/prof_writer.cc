@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/perf_event.h"
 #include "runtime/deadline.h"
@@ -74,18 +76,19 @@ absl::Status ProfWriter::Add(ProfConsumer& consumer) {
   if (absl::Status status = RefreshUnwindTables(); !status.ok()) {
     consumer.Note(absl::StrCat("Stacks are incomplete: ", status.ToString()));
   }
-  CpuMeter::Start();
-  try {
-    if (absl::Status status = StartOrJoin(consumer); !status.ok()) {
-      CpuMeter::Stop();
-      return status;
-    }
-  } catch (...) {
-    CpuMeter::Stop();
-    throw;
-  }
+  const std::optional<CpuMeter::Wish> exact = consumer.options().exact;
+  if (exact.has_value()) CpuMeter::Start(*exact);
+  auto no_meter = absl::MakeCleanup([&exact] {
+    if (exact.has_value()) CpuMeter::Stop(*exact);
+  });
+  if (absl::Status status = StartOrJoin(consumer); !status.ok()) return status;
+  std::move(no_meter).Cancel();
   consumer.Begin();
-  consumer.exact_begin = ExactOf(CpuMeter::Read());
+  if (exact.has_value()) {
+    const CpuTotals totals = CpuMeter::Read();
+    consumer.exact_epoch = totals.epoch;
+    consumer.exact_begin = ExactOf(totals);
+  }
   consumer.NotePeriod(Sampler::Get().options().period_ns);
   return absl::OkStatus();
 }
@@ -129,9 +132,7 @@ CpuProfile ProfWriter::Remove(ProfConsumer& consumer) {
     const CpuTotals totals = CpuMeter::Read();
     consumer.End();
     DrainAll(/*level=*/true);
-    const ExactCpu used = Difference(consumer.exact_begin, ExactOf(totals));
-    profile = consumer.Take(Sampler::Get().counts(), &used);
-    CpuMeter::Stop();
+    profile = Take(consumer, totals);
     delivery_.Remove(&consumer);
     if (last) {
       StopLoop();
@@ -142,6 +143,22 @@ CpuProfile ProfWriter::Remove(ProfConsumer& consumer) {
   }
   if (ended.joinable()) ended.Join();
   return profile;
+}
+
+// `totals`: the meters' reading at its end.
+CpuProfile ProfWriter::Take(ProfConsumer& consumer, const CpuTotals& totals) {
+  const SamplerCounts counts = Sampler::Get().counts();
+  const std::optional<CpuMeter::Wish> exact = consumer.options().exact;
+  if (!exact.has_value()) return consumer.Take(counts);
+  CpuMeter::Stop(*exact);
+  if (totals.epoch != 0 && totals.epoch == consumer.exact_epoch) {
+    const ExactCpu used = Difference(consumer.exact_begin, ExactOf(totals));
+    return consumer.Take(counts, &used);
+  }
+  consumer.Note(
+      "Label totals are sampled: label sets took turns so fast that to count them would have cost more than 1 % of "
+      "the CPU time.");
+  return consumer.Take(counts);
 }
 
 // Gives the sampler what the consumers need now. Requires: the buffers were just drained.

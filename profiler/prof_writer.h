@@ -81,6 +81,7 @@ class ProfWriter {
   void StopLoop();
   void DrainAll(bool level);
   ExactCpu ExactOf(const CpuTotals& totals) const;
+  CpuProfile Take(ProfConsumer& consumer, const CpuTotals& totals);
   void Look();
 
   void Run(Loop& loop);

@@ -16,5 +16,6 @@ CURG_PSEUDO_FRAME(TruncatedStack)
 CURG_PSEUDO_FRAME(BrokenStack)
 CURG_PSEUDO_FRAME(UnknownStack)
 CURG_PSEUDO_FRAME(ForeignThread)
+CURG_PSEUDO_FRAME(SpawnedBy)
 
 }  // namespace curg

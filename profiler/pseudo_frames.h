@@ -36,6 +36,10 @@ void UnknownStack();
 // As UnknownStack, on a thread the runtime does not know.
 void ForeignThread();
 
+// Between the first frame of a task and the frames it was spawned from, in profiles that show these
+// (CpuProfileOptions::spawners).
+void SpawnedBy();
+
 namespace internal {
 
 using PseudoFrame = void (*)();

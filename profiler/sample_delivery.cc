@@ -62,6 +62,7 @@ void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t we
                                 .periods = header.periods,
                                 .weight = weight,
                                 .task_tag = header.tag,
+                                .spawn = header.spawn,
                                 .metered = metered};
   for (ProfConsumer* consumer : consumers_) consumer->Add(sample);
 }

@@ -171,7 +171,8 @@ void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t per
                       .samples = 1,
                       .periods = periods,
                       .tag = where.tag,
-                      .task_id = where.task_id},
+                      .task_id = where.task_id,
+                      .spawn = where.spawn},
                      walk.depth);
 }
 

@@ -16,13 +16,13 @@ struct CpuAccounting::Baseline {
 
 CpuAccounting::CpuAccounting()
     : baseline_([] {
-        internal::CpuMeter::Start();
+        internal::CpuMeter::Start(internal::CpuMeter::Wish::kTagsAndTasks);
         return new Baseline{internal::CpuMeter::Read()};
       }()) {}
 
 CpuAccounting::~CpuAccounting() {
   delete baseline_;
-  internal::CpuMeter::Stop();
+  internal::CpuMeter::Stop(internal::CpuMeter::Wish::kTagsAndTasks);
 }
 
 CpuUse CpuAccounting::Read() const {
@@ -48,7 +48,7 @@ std::chrono::nanoseconds CurrentTaskCpuTime() {
   internal::Task* const task = thread.current.load(std::memory_order_relaxed);
   if (task == nullptr) return std::chrono::nanoseconds(0);
   if (thread.meter != nullptr) {
-    thread.meter->EndSlice(task, task->tag.load(std::memory_order_relaxed));
+    thread.meter->Charge(*task);
   }
   return std::chrono::nanoseconds(task->cpu_ns.load(std::memory_order_relaxed));
 }

@@ -18,7 +18,6 @@
 
 namespace curg {
 
-
 // What the workers' threads spent, of all runtimes of the process.
 struct CpuUse {
   struct OfTag {

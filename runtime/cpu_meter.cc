@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/task.h"
 #include "runtime/tick_clock.h"
 
 namespace curg::internal {
@@ -20,8 +19,13 @@ struct Meters {
   std::mutex lock;
   // All guarded by lock.
   std::vector<CpuMeter*> all;
-  int users = 0;
+  std::array<int, 3> users = {};  // by what they wish
   uint32_t last_epoch = 0;
+  uint32_t last_tasks = 0;
+
+  int& UsersWith(CpuMeter::Wish wish) { return users[static_cast<size_t>(wish)]; }
+  bool Insistent() { return UsersWith(CpuMeter::Wish::kTags) + UsersWith(CpuMeter::Wish::kTagsAndTasks) > 0; }
+  bool Used() { return Insistent() || UsersWith(CpuMeter::Wish::kTagsIfCheap) > 0; }
   CpuTotals folded;  // of threads that ended, and of tags that others took the entries of
 };
 
@@ -47,6 +51,12 @@ void AddTag(CpuTotals& totals, const Tag* tag, int64_t ns) {
   }
 }
 
+// The next number that is not 0.
+uint32_t Next(uint32_t& last) {
+  if (++last == 0) ++last;
+  return last;
+}
+
 // Whether TickClock counts what __rdtsc() does.
 bool TicksAreTsc() {
   constexpr uint64_t kClose = uint64_t{1} << 32;  // a second or two
@@ -56,12 +66,14 @@ bool TicksAreTsc() {
 }  // namespace
 
 std::atomic<uint32_t> CpuMeter::epoch_wanted_{0};
+std::atomic<uint32_t> CpuMeter::tasks_wanted_{0};
 
 CpuMeter::CpuMeter() : tid_(gettid()) {
   pthread_getcpuclockid(pthread_self(), &clock_);
   TickClock::Calibrate();
   std::lock_guard lock(All().lock);
   cpu_at_start_.store(ThreadCpuNs(), std::memory_order_relaxed);
+  cpu_at_tasks_.store(cpu_at_start_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   All().all.push_back(this);
 }
 
@@ -77,26 +89,42 @@ int64_t CpuMeter::ThreadCpuNs() const {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-void CpuMeter::Start() {
+void CpuMeter::Start(Wish wish) {
   std::lock_guard lock(All().lock);
-  if (All().users++ > 0) return;
+  ++All().UsersWith(wish);
+  if (wish == Wish::kTagsAndTasks && All().UsersWith(wish) == 1) {
+    for (CpuMeter* meter : All().all) {
+      meter->cpu_at_tasks_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
+    }
+    tasks_wanted_.store(Next(All().last_tasks), std::memory_order_release);  // release: pairs with ChargeTask()
+  }
+  if (On()) return;
   All().folded = {};
   for (CpuMeter* meter : All().all) {
     meter->cpu_at_start_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
   }
-  if (++All().last_epoch == 0) ++All().last_epoch;
-  epoch_wanted_.store(All().last_epoch, std::memory_order_release);  // release: pairs with EndSlice()
+  epoch_wanted_.store(Next(All().last_epoch), std::memory_order_release);  // release: pairs with EndSlice()
 }
 
-void CpuMeter::Stop() {
+void CpuMeter::Stop(Wish wish) {
   std::lock_guard lock(All().lock);
-  if (--All().users > 0) return;
+  --All().UsersWith(wish);
+  if (All().UsersWith(Wish::kTagsAndTasks) == 0) tasks_wanted_.store(0, std::memory_order_relaxed);
+  if (All().Used()) return;
+  epoch_wanted_.store(0, std::memory_order_relaxed);
+  All().folded = {};
+}
+
+void CpuMeter::GiveUp() {
+  std::lock_guard lock(All().lock);
+  if (All().Insistent()) return;
   epoch_wanted_.store(0, std::memory_order_relaxed);
   All().folded = {};
 }
 
 // The numbers go to those of no thread, if they are of the present epoch; then there are none.
 void CpuMeter::Fold() {
+  left_ = false;
   const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
   const bool counts = wanted != 0 && wanted == epoch_.load(std::memory_order_relaxed);
   CpuTotals& folded = All().folded;
@@ -130,6 +158,7 @@ void CpuMeter::BeginEpoch(uint32_t epoch) {
   uncharged_from_ = cpu_at_start_.load(std::memory_order_relaxed);
   since_read_ = 0;
   clock_read_ = 0;  // long ago
+  slices_ = 0;
 }
 
 int64_t CpuMeter::NextCharge() {
@@ -142,6 +171,7 @@ int64_t CpuMeter::NextCharge() {
     return slice;
   }
   const int64_t cpu = ThreadCpuNs();
+  CheckCost(cpu);
   const int64_t charge = cpu - uncharged_from_ - since_read_;
   clock_read_ = now;
   uncharged_from_ = cpu;
@@ -157,22 +187,63 @@ void CpuMeter::Replace(Entry& entry, const Tag* tag) {
   if (old && On()) AddTag(All().folded, old.get(), ns);
 }
 
-std::atomic<int64_t>& CpuMeter::SumOf(const Tag* tag) {
-  if (tag == nullptr) return untagged_;
-  Entry& entry = entries_[(reinterpret_cast<uintptr_t>(tag) >> 6) % kEntries];
-  if (entry.tag.load(std::memory_order_relaxed) != tag) Replace(entry, tag);
+std::atomic<int64_t>& CpuMeter::SumOf(Account account) {
+  if (account.runtime) return runtime_;
+  if (account.tag == nullptr) return untagged_;
+  Entry& entry = entries_[(reinterpret_cast<uintptr_t>(account.tag) >> 6) % kEntries];
+  if (entry.tag.load(std::memory_order_relaxed) != account.tag) Replace(entry, account.tag);
   return entry.ns;
 }
 
-__attribute__((noinline)) void CpuMeter::EndSlice(Task* task, const Tag* tag) {
+// Where somebody has begun to ask during this slice, the task has run since then: no switch was left out any more.
+void CpuMeter::ChargeTask(Task& task, int64_t ns) {
+  const uint32_t wanted = tasks_wanted_.load(std::memory_order_acquire);  // acquire: pairs with Start()
+  if (wanted == 0) return;
+  if (wanted != tasks_seen_) {
+    tasks_seen_ = wanted;
+    ns = std::clamp<int64_t>(ThreadCpuNs() - cpu_at_tasks_.load(std::memory_order_relaxed), 0, ns);
+  }
+  AddTo(task.cpu_ns, ns);
+}
+
+// What a program pays at first, before it is clear that it goes on like that, is no matter.
+void CpuMeter::CheckCost(int64_t cpu) {
+  constexpr int64_t kSliceCostNs = 25;
+  constexpr int64_t kFreeNs = 250'000;
+  const int64_t used = cpu - cpu_at_start_.load(std::memory_order_relaxed);
+  if (slices_ * kSliceCostNs <= kFreeNs + used / kCostShareMax) return;
+  slices_ = 0;  // where it must go on, this is not asked all the time
+  GiveUp();
+}
+
+__attribute__((noinline)) void CpuMeter::EndSlice(Task* task, Account account) {
   // acquire: pairs with Start()
   const uint32_t epoch = epoch_wanted_.load(std::memory_order_acquire);
   if (epoch == 0) return;
   if (epoch != epoch_.load(std::memory_order_relaxed)) BeginEpoch(epoch);
+  ++slices_;
   const int64_t ns = NextCharge();
   AddTo(charged_, ns);
-  if (task != nullptr) AddTo(task->cpu_ns, ns);
-  AddTo(task == nullptr || task->runtime_task ? runtime_ : SumOf(tag), ns);
+  if (task != nullptr) ChargeTask(*task, ns);
+  if (left_) account = left_account_;
+  left_ = false;
+  AddTo(SumOf(account), ns);
+}
+
+void CpuMeter::Leave(Task& task) {
+  const uint32_t epoch = epoch_wanted_.load(std::memory_order_relaxed);
+  if (OfTasks() || epoch != epoch_.load(std::memory_order_relaxed)) return EndSlice(&task, AccountOf(task));
+  left_account_ = AccountOf(task);
+  (void)SumOf(left_account_);  // takes a reference: the task may be gone when the slice ends
+  left_ = true;
+}
+
+void CpuMeter::Enter(const Task& next) {
+  if (!OfTasks() && (left_ ? left_account_ : kScheduler) == AccountOf(next)) {
+    left_ = false;
+  } else {
+    EndSlice(nullptr, kScheduler);
+  }
 }
 
 bool CpuMeter::Has(pid_t tid) {
@@ -185,6 +256,8 @@ CpuTotals CpuMeter::Read() {
   std::lock_guard lock(All().lock);
   CpuTotals totals = All().folded;
   const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
+  totals.epoch = wanted;
+  if (wanted == 0) return totals;
   const bool of_tsc = TicksAreTsc();
   for (CpuMeter* meter : All().all) {
     int64_t charged = 0;

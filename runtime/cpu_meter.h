@@ -3,11 +3,18 @@
 // CpuMeter: what a worker thread spends its CPU time on, by task and by tag; the workers' side of CpuAccounting
 // (cpu_accounting.h).
 //
-// A *slice* is the time from one switch (or change of tag) to the next on one thread. Slices are timed with one
-// read of TickClock. That is wall time: a thread that lost its CPU meanwhile would be charged for it. So
-// a slice that ends 100 us or more after the last reading of the thread's CPU clock reads it again (0.4 us)
-// and is charged what makes the sum of all charges equal to it. A slice during which the thread lost its
-// CPU is one of these; the short ones before it were charged what they took.
+// A *slice* is the time that one thread works for one *account*: a tag, the tasks without one, or the runtime. Only
+// where a switch (or a change of tag) goes to another account does the slice end: tasks of one tag that take turns
+// cost a comparison a switch. While somebody wants to know the time of each task, every switch ends one.
+//
+// Slices are timed with one read of TickClock, some 25 ns with all that is done. Where that is more than a hundredth
+// of a thread's CPU time (accounts change every 2.5 us or faster, and not just for a moment), and nobody has insisted,
+// metering ends for all: see Wish.
+//
+// TickClock is wall time: a thread that lost its CPU meanwhile would be charged for it. So a slice that ends 100 us
+// or more after the last reading of the thread's CPU clock reads it again (0.4 us) and is charged what makes the sum
+// of all charges equal to it. A slice during which the thread lost its CPU is one of these; the short ones before it
+// were charged what they took.
 //
 // Ownership  all plain fields belong to the thread. Numbers are written by the thread and read by anybody.
 //            Which tag an entry is for, and the epoch, change under the lock of all meters only.
@@ -24,13 +31,13 @@
 #include <vector>
 
 #include "runtime/tag.h"
+#include "runtime/task.h"
 
 namespace curg::internal {
 
-class Task;
-
 // The sums over all threads. A value.
 struct CpuTotals {
+  uint32_t epoch = 0;  // numbers of different ones do not compare; 0: metering has ended, there are none
   struct Sum {
     TagRef tag;
     int64_t ns = 0;
@@ -47,6 +54,13 @@ struct CpuTotals {
   std::vector<Slice> slices;
 };
 
+// Whom a slice is charged to.
+struct CpuAccount {
+  const Tag* tag = nullptr;  // null: tasks without one
+  bool runtime = false;      // the scheduler, or a task of the runtime's own; then there is no tag
+  bool operator==(const CpuAccount&) const = default;
+};
+
 class CpuMeter {
  public:
   static constexpr size_t kTagsMax = 1 << 16;
@@ -57,22 +71,47 @@ class CpuMeter {
   CpuMeter(const CpuMeter&) = delete;
   CpuMeter& operator=(const CpuMeter&) = delete;
 
+  // What somebody who starts metering asks for.
+  enum class Wish {
+    kTagsIfCheap,   // the time of each tag, unless that costs more than 1 % of a thread's CPU time
+    kTags,          // the time of each tag
+    kTagsAndTasks,  // that of each task, too
+  };
+  static constexpr int64_t kCostShareMax = 100;  // one part in so many
+
   // Whether anybody wants to know. Thread-safe.
   static bool On() { return epoch_wanted_.load(std::memory_order_relaxed) != 0; }
 
-  // The time since the last slice went to `task` (null: none), which carries `tag`, alive; the next begins.
-  // Owner only. Not async-signal-safe. Blocks: seldom, for a lock, when the thread's tags are many.
-  void EndSlice(Task* task, const Tag* tag);
+  // All of these, while On(): owner only. Not async-signal-safe. Block: seldom, for a lock, when the thread's tags
+  // are many. The tags of the tasks they are given must be alive.
+  //
+  // The thread goes from `task` to `next`.
+  void Switch(Task& task, const Task& next) {
+    if (!OfTasks() && AccountOf(task) == AccountOf(next)) return;
+    EndSlice(&task, AccountOf(task));
+  }
+  // From `task` to the scheduler, which looks for another one. If Enter comes before Idle, that look is taken for a
+  // part of what `task` did.
+  void Leave(Task& task);
+  // The scheduler has nothing at hand.
+  void Idle() {
+    if (left_) EndSlice(nullptr, kScheduler);
+  }
+  // From the scheduler to `next`.
+  void Enter(const Task& next);
+  // `task` goes on, and what it did up to now is to be charged: its tag is about to change, or it asks.
+  void Charge(Task& task) { EndSlice(&task, AccountOf(task)); }
 
   // Nobody wants to know any more: lets go of tags. Owner only. Blocks: for a lock.
   void ReleaseIfOff();
 
-  // The first Start turns metering on, the last Stop off. Thread-safe. Block: the thread, for a lock.
-  static void Start();
-  static void Stop();
+  // The first Start turns metering on, the last Stop off. A Start after metering ended because of its cost turns it on
+  // again, in a new epoch. Thread-safe. Block: the thread, for a lock.
+  static void Start(Wish wish);
+  static void Stop(Wish wish);  // as at the Start
   // Whether `tid` is a thread with a meter. Thread-safe. Blocks: the thread, for a lock.
   static bool Has(pid_t tid);
-  // Since the first Start. Thread-safe. Blocks: the thread, for a lock.
+  // Since the epoch began. Thread-safe. Blocks: the thread, for a lock.
   static CpuTotals Read();
 
  private:
@@ -84,18 +123,38 @@ class CpuMeter {
     std::atomic<int64_t> ns{0};
   };
 
+  using Account = CpuAccount;
+  static constexpr Account kScheduler = {.runtime = true};
+
+  static Account AccountOf(const Task& task) {
+    if (task.runtime_task) return kScheduler;
+    return {.tag = task.tag.load(std::memory_order_relaxed)};  // relaxed: the caller owns the task
+  }
+  // relaxed: whoever sees it late charges a slice to one task more than it should
+  static bool OfTasks() { return tasks_wanted_.load(std::memory_order_relaxed) != 0; }
+
+  void EndSlice(Task* task, Account account);
   int64_t NextCharge();
-  std::atomic<int64_t>& SumOf(const Tag* tag);
+  std::atomic<int64_t>& SumOf(Account account);
+  void ChargeTask(Task& task, int64_t ns);
+  void CheckCost(int64_t cpu);
+  static void GiveUp();  // takes the lock
   void BeginEpoch(uint32_t epoch);   // takes the lock
   void Replace(Entry& entry, const Tag* tag);
   void Fold();                       // with the lock held
   int64_t ThreadCpuNs() const;
 
   static std::atomic<uint32_t> epoch_wanted_;  // 0: off
+  static std::atomic<uint32_t> tasks_wanted_;  // 0: nobody wants to know of tasks; else since when, as a number
 
   clockid_t clock_;
   std::atomic<uint32_t> epoch_{0};       // that the numbers are of
   std::atomic<int64_t> cpu_at_start_{0}; // the thread's CPU clock at the epoch's start; under the lock
+  uint32_t tasks_seen_ = 0;              // of tasks_wanted_
+  std::atomic<int64_t> cpu_at_tasks_{0}; // the thread's CPU clock when tasks_wanted_ was set; under the lock
+  bool left_ = false;                    // the slice is the one of `left_account_`, whose entry holds its tag
+  Account left_account_;
+  int64_t slices_ = 0;                   // in this epoch
 
   const pid_t tid_;
   std::atomic<uint64_t> slice_begin_{0};  // ticks

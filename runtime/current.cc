@@ -46,6 +46,7 @@ Where WhereAmI(const Registers& registers) noexcept {
   }
   where.runtime_task = task->runtime_task;
   where.task_id = task->id;
+  where.spawn = task->spawn_stack != 0 ? task->spawn_stack : task->spawn_pc;
   where.tag = task->tag.load(std::memory_order_relaxed);
   where.stack = ClassifyWithTask(registers, thread, *task);
   if (where.stack == Where::Stack::kTask) where.bounds = task->context.stack();

@@ -31,7 +31,7 @@ void EndSlice() {
   internal::ThreadState& thread = internal::ThisThread();
   internal::Task* const task = thread.current.load(std::memory_order_relaxed);
   if (task == nullptr || thread.meter == nullptr) return;
-  thread.meter->EndSlice(task, task->tag.load(std::memory_order_relaxed));
+  thread.meter->Charge(*task);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "runtime/coarse_clock.h"
+#include "runtime/cpu_meter.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 
@@ -226,6 +227,7 @@ Task* Scheduler::PickNext(Worker& worker) {
 Task* Scheduler::FindRunnable(Worker& worker) {
   while (!stopping_.load(std::memory_order_relaxed)) {
     if (worker.processor == nullptr) [[unlikely]] {
+      worker.thread->meter->Idle();
       if (BecomeSpare(worker) && !WaitAsSpare(worker)) return nullptr;
       continue;
     }
@@ -247,7 +249,10 @@ Task* Scheduler::FindRunnable(Worker& worker) {
     if (task == nullptr && processor.timers.Earliest() != TimerQueue::kNever) {
       task = RunTimers(worker, processor, MonotonicNow());
     }
-    if (task == nullptr) task = Spin(worker);
+    if (task == nullptr) {
+      worker.thread->meter->Idle();
+      task = Spin(worker);
+    }
     if (task != nullptr) {
       if (worker.spinning) {
         EndSpin(worker);

@@ -22,6 +22,8 @@ namespace {
 struct KeptStack {
   uint64_t hash;
   uint32_t size;
+  uint32_t spawner;  // number of the stack that spawned the task which this is of, 0: none
+  uint32_t chain;    // this one and those that `spawner` leads to
   std::array<uintptr_t, kSpawnFramesMax> pcs;
 };
 
@@ -39,42 +41,75 @@ struct Stacks {
 std::atomic<Stacks*> g_stacks{nullptr};
 std::atomic<uint64_t> g_refused{0};
 
-uint64_t HashOf(std::span<const uintptr_t> pcs) {
-  uint64_t hash = pcs.size();
-  for (const uintptr_t pc : pcs) {
+struct Key {
+  std::span<const uintptr_t> pcs;
+  uint32_t spawner = 0;
+};
+
+uint64_t HashOf(const Key& key) {
+  uint64_t hash = key.pcs.size() | uint64_t{key.spawner} << 32;
+  for (const uintptr_t pc : key.pcs) {
     const auto product = static_cast<unsigned __int128>(hash ^ pc) * 0x9e3779b97f4a7c15;
     hash = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
   return hash;
 }
 
-bool Is(const KeptStack& kept, uint64_t hash, std::span<const uintptr_t> pcs) {
-  return kept.hash == hash && std::ranges::equal(std::span(kept.pcs).first(kept.size), pcs);
+bool Is(const KeptStack& kept, uint64_t hash, const Key& key) {
+  return kept.hash == hash && kept.spawner == key.spawner &&
+         std::ranges::equal(std::span(kept.pcs).first(kept.size), key.pcs);
 }
 
 // The number, or 0 and the empty slot where it belongs.
-uint32_t Find(const Stacks& stacks, uint64_t hash, std::span<const uintptr_t> pcs, size_t* slot) {
+uint32_t Find(const Stacks& stacks, uint64_t hash, const Key& key, size_t* slot) {
   for (size_t at = hash % Stacks::kSlots;; at = (at + 1) % Stacks::kSlots) {
     const uint32_t number = stacks.slots[at].load(std::memory_order_acquire);  // acquire: pairs with Add()
     *slot = at;
-    if (number == 0 || Is(stacks.kept[number], hash, pcs)) return number;
+    if (number == 0 || Is(stacks.kept[number], hash, key)) return number;
   }
 }
 
-uint32_t Add(Stacks& stacks, uint64_t hash, std::span<const uintptr_t> pcs) {
+uint32_t Add(Stacks& stacks, uint64_t hash, const Key& key) {
   std::lock_guard lock(stacks.lock);
   size_t slot;
-  if (const uint32_t number = Find(stacks, hash, pcs, &slot); number != 0) return number;
+  if (const uint32_t number = Find(stacks, hash, key, &slot); number != 0) return number;
   if (stacks.next == kSpawnStacksMax) {
     g_refused.fetch_add(1, std::memory_order_relaxed);
     return 0;
   }
   KeptStack& kept = stacks.kept[stacks.next];
   kept.hash = hash;
-  kept.size = static_cast<uint32_t>(pcs.size());
-  std::ranges::copy(pcs, kept.pcs.begin());
+  kept.size = static_cast<uint32_t>(key.pcs.size());
+  kept.spawner = key.spawner;
+  kept.chain = key.spawner == 0 ? 1 : stacks.kept[key.spawner].chain + 1;
+  std::ranges::copy(key.pcs, kept.pcs.begin());
   stacks.slots[slot].store(stacks.next, std::memory_order_release);  // release: pairs with Find()
   return stacks.next++;
+}
+
+uint32_t NumberOf(Stacks& stacks, const Key& key) {
+  const uint64_t hash = HashOf(key);
+  size_t slot;
+  const uint32_t number = Find(stacks, hash, key, &slot);
+  return number != 0 ? number : Add(stacks, hash, key);
+}
+
+// As `number`, without what is further back than `chain_max` stacks.
+uint32_t Shortened(Stacks& stacks, uint32_t number, uint32_t chain_max) {
+  if (number == 0 || chain_max == 0) return 0;
+  const KeptStack& kept = stacks.kept[number];
+  if (kept.chain <= chain_max) return number;
+  const uint32_t spawner = Shortened(stacks, kept.spawner, chain_max - 1);
+  return NumberOf(stacks, {std::span(kept.pcs).first(kept.size), spawner});
+}
+
+// Where the calling task was spawned.
+uint32_t SpawnStackHere(Stacks& stacks) {
+  const Task* const task = CurrentTask();
+  if (task == nullptr) return 0;
+  if (task->spawn_stack != 0) return Shortened(stacks, task->spawn_stack, kSpawnChainMax - 1);
+  if (task->spawn_pc == 0) return 0;
+  return NumberOf(stacks, {std::span(&task->spawn_pc, 1)});
 }
 
 StackBounds StackHere() {
@@ -96,10 +131,7 @@ __attribute__((noinline)) uint32_t RecordSpawnStack(WalkCache* walks) {
   const Traceback walk = walks != nullptr ? walks->Walk(here, bounds, pcs) : WalkStack(here, bounds, pcs);
   if (walk.depth <= kOwn) return 0;
   const auto callers = std::span<const uintptr_t>(pcs).subspan(kOwn, walk.depth - kOwn);
-  const uint64_t hash = HashOf(callers);
-  size_t slot;
-  const uint32_t number = Find(*stacks, hash, callers, &slot);
-  return number != 0 ? number : Add(*stacks, hash, callers);
+  return NumberOf(*stacks, {callers, SpawnStackHere(*stacks)});
 }
 
 std::span<const uintptr_t> SpawnStackOf(uint32_t number) {
@@ -109,23 +141,57 @@ std::span<const uintptr_t> SpawnStackOf(uint32_t number) {
   return {kept.pcs.data(), kept.size};
 }
 
+uint32_t SpawnerOf(uint32_t number) {
+  const Stacks* const stacks = g_stacks.load(std::memory_order_acquire);  // acquire: as above
+  return number == 0 || stacks == nullptr ? 0 : stacks->kept[number].spawner;
+}
+
 uint64_t SpawnStacksRefused() { return g_refused.load(std::memory_order_relaxed); }
+
+namespace {
+
+// Who wants them kept.
+struct Keepers {
+  std::mutex lock;
+  bool program = false;  // guarded by lock
+  int holds = 0;         // guarded by lock
+};
+
+constinit Keepers g_keepers;
+
+// Requires: the keepers' lock.
+void Decide() {
+  const bool keep = g_keepers.program || g_keepers.holds > 0;
+  if (keep && g_stacks.load(std::memory_order_relaxed) == nullptr) {  // relaxed: written under the lock
+    (void)RefreshUnwindTables();
+    auto* const memory = PageAllocator<Stacks>().allocate(1);  // for ever
+    // release: pairs with RecordSpawnStack()
+    g_stacks.store(::new (memory) Stacks, std::memory_order_release);
+  }
+  // release: whoever sees the switch on sees the table
+  g_keep_spawn_stacks.store(keep, std::memory_order_release);
+}
+
+}  // namespace
+
+SpawnStackHold::SpawnStackHold() {
+  std::lock_guard lock(g_keepers.lock);
+  ++g_keepers.holds;
+  Decide();
+}
+
+SpawnStackHold::~SpawnStackHold() {
+  std::lock_guard lock(g_keepers.lock);
+  --g_keepers.holds;
+  Decide();
+}
 
 }  // namespace internal
 
 void KeepSpawnStacks(bool on) {
-  if (on) {
-    static const bool made = [] {
-      (void)internal::RefreshUnwindTables();
-      // release: pairs with RecordSpawnStack()
-      auto* const memory = internal::PageAllocator<internal::Stacks>().allocate(1);  // for ever
-      internal::g_stacks.store(::new (memory) internal::Stacks, std::memory_order_release);
-      return true;
-    }();
-    (void)made;
-  }
-  // release: whoever sees the switch on sees the table
-  internal::g_keep_spawn_stacks.store(on, std::memory_order_release);
+  std::lock_guard lock(internal::g_keepers.lock);
+  internal::g_keepers.program = on;
+  internal::Decide();
 }
 
 }  // namespace curg

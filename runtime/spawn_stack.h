@@ -5,7 +5,9 @@
 //
 //   curg::KeepSpawnStacks(true);   // of tasks spawned from now on
 //
-// Equal stacks are kept once, for ever, under a number; at most kSpawnStacksMax different ones in a process.
+// Equal stacks of equal spawners are kept once, for ever, under a number; at most kSpawnStacksMax different ones in a
+// process. A number leads on to that of the spawner, kSpawnChainMax stacks in all: so a task that spawns its own
+// successor, for ever, has that many different ones.
 #pragma once
 
 #include <atomic>
@@ -15,7 +17,8 @@
 
 namespace curg {
 
-// Whether the stacks of spawns are kept from now on. Thread-safe. Blocks: the thread, some milliseconds the first time.
+// Whether the stacks of spawns are kept from now on; a CPU profile that shows spawners keeps them meanwhile, whatever
+// is said here. Thread-safe. Blocks: the thread, some milliseconds the first time.
 void KeepSpawnStacks(bool on);
 
 namespace internal {
@@ -24,6 +27,7 @@ class WalkCache;
 
 inline constexpr size_t kSpawnFramesMax = 16;
 inline constexpr uint32_t kSpawnStacksMax = 32768;
+inline constexpr uint32_t kSpawnChainMax = 4;
 
 extern std::atomic<bool> g_keep_spawn_stacks;
 
@@ -38,6 +42,20 @@ uint32_t RecordSpawnStack(WalkCache* walks);
 // The return addresses under a number, the spawn site first; empty for 0. Valid for ever.
 // Async-signal-safe.
 std::span<const uintptr_t> SpawnStackOf(uint32_t number);
+
+// The number of the stack that spawned the task which spawned there; 0: not known, or too far back. Where that one's
+// stack was not kept, it is its spawn site alone. Async-signal-safe.
+uint32_t SpawnerOf(uint32_t number);
+
+// Keeps spawn stacks as long as it lives. Thread-safe.
+class SpawnStackHold {
+ public:
+  // Blocks: the thread, some milliseconds the first time.
+  SpawnStackHold();
+  ~SpawnStackHold();
+  SpawnStackHold(const SpawnStackHold&) = delete;
+  SpawnStackHold& operator=(const SpawnStackHold&) = delete;
+};
 
 // Spawns whose stack found no room. Thread-safe.
 uint64_t SpawnStacksRefused();

@@ -96,12 +96,13 @@ CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
   Task* const next = scheduler.PickNext(*this);
-  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(&task, task.tag.load(std::memory_order_relaxed));
   void* resumer;
   if (next == nullptr) {
+    if (CpuMeter::On()) [[unlikely]] thread->meter->Leave(task);
     *exceptions = {};
     resumer = Context::Switch(task.context, system, this, last);
   } else {
+    if (CpuMeter::On()) [[unlikely]] thread->meter->Switch(task, *next);
     Prepare(*next);
     *exceptions = next->exceptions;
     thread->left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
@@ -116,7 +117,7 @@ CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void
 CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg) {
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
-  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(&task, task.tag.load(std::memory_order_relaxed));
+  if (CpuMeter::On()) [[unlikely]] thread->meter->Leave(task);
   *exceptions = {};
   void* const resumer = Context::Switch(task.context, system, this);
   static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
@@ -177,7 +178,7 @@ void Worker::Execute(Task* task) {
   thread->current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);
   in_task.store(true, std::memory_order_relaxed);
-  if (CpuMeter::On()) [[unlikely]] thread->meter->EndSlice(nullptr, nullptr);
+  if (CpuMeter::On()) [[unlikely]] thread->meter->Enter(*task);
   Context::Switch(system, task->context, this);
   in_task.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);

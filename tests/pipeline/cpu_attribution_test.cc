@@ -5,10 +5,12 @@
 //
 // A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by
 // a wider bound. What must never happen (a wrong label, a mixed stack) is judged at once.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +22,14 @@
 #include "runtime/go.h"
 #include "tests/pipeline/hog.h"
 #include "tests/profiler/burn.h"
+
+// The linker marks where a section that is named like an identifier begins and ends.
+extern "C" {
+extern const char __start_curg_asked_one[];
+extern const char __stop_curg_asked_one[];
+extern const char __start_curg_asked_two[];
+extern const char __stop_curg_asked_two[];
+}
 
 namespace curg::internal {
 namespace {
@@ -238,6 +248,102 @@ TEST(CpuAttribution, AHeldWorkerIsProfiledLikeAnyOther) {
             static_cast<double>(held_cpu.count());
     return share > 0.93 && share < 1.05;
   })) << share;
+}
+
+// ---- Who asked for it.
+
+// The frames of `pcs` between the pseudo frames, each part leaf first.
+std::vector<std::vector<uintptr_t>> PartsOf(const CpuProfileEntry& entry) {
+  std::vector<std::vector<uintptr_t>> parts(1);
+  for (const uintptr_t pc : entry.pcs) {
+    if (pc == PseudoCaller(&SpawnedBy)) {
+      parts.emplace_back();
+    } else {
+      parts.back().push_back(pc);
+    }
+  }
+  return parts;
+}
+
+// These spawn what they are given and wait for it; each is alone in its section.
+[[gnu::noinline, gnu::section("curg_asked_one")]] void AskedByOne(const std::function<void()>& work) {
+  Go(work).Join();
+}
+[[gnu::noinline, gnu::section("curg_asked_two")]] void AskedByTwo(const std::function<void()>& work) {
+  Go(work).Join();
+}
+
+bool Within(std::span<const uintptr_t> pcs, const char* start, const char* stop) {
+  return std::any_of(pcs.begin(), pcs.end(), [start, stop](uintptr_t pc) {
+    return reinterpret_cast<uintptr_t>(start) < pc && pc <= reinterpret_cast<uintptr_t>(stop);
+  });
+}
+bool HasOne(std::span<const uintptr_t> pcs) { return Within(pcs, __start_curg_asked_one, __stop_curg_asked_one); }
+bool HasTwo(std::span<const uintptr_t> pcs) { return Within(pcs, __start_curg_asked_two, __stop_curg_asked_two); }
+
+// The same work, in a task that a task has spawned, is told apart by who asked for it.
+TEST(CpuAttribution, SamplesShowTheirSpawners) {
+  const auto profile_with = [](int spawners, milliseconds duration) {
+    return ProfileTasks(2, 2, duration, [](int i) {
+      const auto indirectly = [] { Go([] { for (int n = 0; n < 100; ++n) HogA(); }).Join(); };
+      const ScopedLabels labels({{"job", "a"}});
+      i == 0 ? AskedByOne(indirectly) : AskedByTwo(indirectly);
+    }, {.rate_hz = 1000, .spawners = spawners});
+  };
+  EXPECT_TRUE(RetryLonger([&](milliseconds duration) {
+    const CpuProfile profile = profile_with(2, duration);
+    int64_t by_one = 0;
+    int64_t by_two = 0;
+    int64_t all = 0;
+    for (const CpuProfileEntry& entry : profile.entries) {
+      if (!HasHogA(entry)) continue;
+      all += entry.weight;
+      const auto parts = PartsOf(entry);
+      EXPECT_LE(parts.size(), 3u);
+      if (parts.size() < 3) continue;  // of a task that was spawned before
+      EXPECT_FALSE(HasOne(parts[0]) || HasTwo(parts[0]));
+      EXPECT_FALSE(HasOne(parts[1]) || HasTwo(parts[1]));
+      EXPECT_FALSE(HasOne(parts[2]) && HasTwo(parts[2]));
+      if (HasOne(parts[2])) by_one += entry.weight;
+      if (HasTwo(parts[2])) by_two += entry.weight;
+    }
+    return by_one > all / 4 && by_two > all / 4 && by_one + by_two > all * 95 / 100;
+  }));
+  for (const CpuProfileEntry& entry : profile_with(0, milliseconds(200)).entries) {
+    EXPECT_EQ(PartsOf(entry).size(), 1u);
+  }
+  for (const CpuProfileEntry& entry : profile_with(1, milliseconds(200)).entries) {
+    EXPECT_LE(PartsOf(entry).size(), 2u);
+  }
+}
+
+// ---- Exact label totals, and what they cost.
+
+TEST(CpuAttribution, LabelTotalsAreCountedOrSampledAsAsked) {
+  const auto profile_with = [](LabelTotals totals, int switches) {
+    return ProfileTasks(2, 4, milliseconds(300), [switches](int i) {
+      const ScopedLabels labels({{"job", i % 2 == 0 ? "a" : "b"}});
+      for (int n = 0; n < switches; ++n) Yield();
+      i % 2 == 0 ? HogA() : HogB();
+    }, {.rate_hz = 1000, .label_totals = totals});
+  };
+  const auto notes = [](const CpuProfile& profile) {
+    return std::count_if(profile.quality.notes.begin(), profile.quality.notes.end(),
+                         [](const std::string& note) { return note.find("Label totals") == 0; });
+  };
+  const CpuProfile sampled = profile_with(LabelTotals::kSampled, 1);
+  EXPECT_EQ(sampled.quality.exact_tags, 0);
+  EXPECT_EQ(notes(sampled), 0);
+  const CpuProfile cheap = profile_with(LabelTotals::kExactIfCheap, 1);
+  EXPECT_GE(cheap.quality.exact_tags, 2);
+  EXPECT_EQ(notes(cheap), 0);
+  const CpuProfile dear = profile_with(LabelTotals::kExactIfCheap, 10'000);
+  EXPECT_EQ(dear.quality.exact_tags, 0);
+  EXPECT_EQ(notes(dear), 1);
+  const CpuProfile insists = profile_with(LabelTotals::kExact, 10'000);
+  EXPECT_GE(insists.quality.exact_tags, 2);
+  EXPECT_EQ(notes(insists), 0);
+  for (const CpuProfile* profile : {&sampled, &cheap, &dear, &insists}) ExpectNoMixture(*profile);
 }
 
 }  // namespace

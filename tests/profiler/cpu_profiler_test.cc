@@ -68,6 +68,11 @@ TEST(StartCpuProfile, RefusesOptionsOutOfRange) {
     ASSERT_FALSE(session.ok());
     EXPECT_THAT(std::string(session.status().message()), HasSubstr("between 1 and 1024"));
   }
+  for (const int spawners : {-1, 5}) {
+    const auto session = StartCpuProfile({.spawners = spawners});
+    ASSERT_FALSE(session.ok());
+    EXPECT_THAT(std::string(session.status().message()), HasSubstr("between 0 and 4"));
+  }
   EXPECT_TRUE(StartCpuProfile().ok());  // none of these has claimed the profiler
 }
 

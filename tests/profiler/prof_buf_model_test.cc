@@ -254,7 +254,7 @@ TEST(ProfBufModel, OverflowAllSchedules) {
 
 // Records that never end where the ring does.
 TEST(ProfBufModel, WraparoundAllSchedules) {
-  ExploreAll(/*preemptions=*/3, 32, 5, /*offered=*/7, /*reads=*/7);
+  ExploreAll(/*preemptions=*/3, 32, 4, /*offered=*/7, /*reads=*/7);
 }
 
 TEST(ProfBufModel, RandomSchedules) {

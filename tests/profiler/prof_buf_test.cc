@@ -23,11 +23,11 @@ using Pcs = std::vector<uintptr_t>;
 // Tags are only carried around here, never followed.
 const Tag* FakeTag(uintptr_t n) { return reinterpret_cast<const Tag*>(n); }
 
-// A ring of 64 words with records of at most 8 program counters: one is 5 + depth words long, and a
-// write secures 13 words (18 when losses are to be told as well).
+// A ring of 64 words with records of at most 7 program counters: one is 6 + depth words long, and a
+// write secures 13 words (19 when losses are to be told as well).
 class ProfBufTest : public testing::Test {
  protected:
-  static constexpr size_t kDepth = 8;
+  static constexpr size_t kDepth = 7;
 
   bool Write(uint64_t time, uintptr_t tag, const Pcs& pcs) {
     const std::span<uintptr_t> room = buf_.BeginWrite();
@@ -43,7 +43,8 @@ class ProfBufTest : public testing::Test {
                       .samples = 1,
                       .periods = 1,
                       .tag = FakeTag(tag),
-                      .task_id = 100 + time},
+                      .task_id = 100 + time,
+                      .spawn = 200 + time},
                      pcs.size());
     return true;
   }
@@ -59,6 +60,7 @@ class ProfBufTest : public testing::Test {
     EXPECT_EQ(header.periods, 1);
     EXPECT_EQ(header.tag, FakeTag(tag));
     EXPECT_EQ(header.task_id, 100 + time);
+    EXPECT_EQ(header.spawn, 200 + time);
     EXPECT_EQ(Pcs(read.begin(), read.end()), pcs);
   }
 
@@ -85,7 +87,7 @@ class ProfBufTest : public testing::Test {
   // Writes records 1, 2, 3, ... of full depth until one finds no room; returns its time.
   uint64_t Fill() {
     for (uint64_t time = 1;; ++time) {
-      if (!Write(time, time, {time, 2, 3, 4, 5, 6, 7, 8})) return time;
+      if (!Write(time, time, {time, 2, 3, 4, 5, 6, 7})) return time;
     }
   }
 
@@ -116,20 +118,20 @@ TEST_F(ProfBufTest, ReadMany) {
 
 // Records that end at the ring's end, and more at its start: the reader crosses over.
 TEST_F(ProfBufTest, ReadManyShortData) {
-  ASSERT_TRUE(Write(1, 1, {1, 2, 3, 4, 5, 6, 7, 8}));  // uses 13
-  ASSERT_TRUE(Write(2, 2, {1, 2, 3, 4, 5, 6, 7, 8}));  // uses 26
-  ASSERT_TRUE(Write(3, 3, {1, 2, 3, 4, 5, 6, 7, 8}));  // uses 39
-  ExpectRead(1, 1, {1, 2, 3, 4, 5, 6, 7, 8});
-  ExpectRead(2, 2, {1, 2, 3, 4, 5, 6, 7, 8});
-  ExpectRead(3, 3, {1, 2, 3, 4, 5, 6, 7, 8});
+  ASSERT_TRUE(Write(1, 1, {1, 2, 3, 4, 5, 6, 7}));  // uses 13
+  ASSERT_TRUE(Write(2, 2, {1, 2, 3, 4, 5, 6, 7}));  // uses 26
+  ASSERT_TRUE(Write(3, 3, {1, 2, 3, 4, 5, 6, 7}));  // uses 39
+  ExpectRead(1, 1, {1, 2, 3, 4, 5, 6, 7});
+  ExpectRead(2, 2, {1, 2, 3, 4, 5, 6, 7});
+  ExpectRead(3, 3, {1, 2, 3, 4, 5, 6, 7});
   ExpectNothing();
-  ASSERT_TRUE(Write(4, 4, {41, 42}));  // uses 46, and 18 are left to the end
-  ASSERT_TRUE(Write(5, 5, {51, 52}));  // uses 53; 11 left, too few for a write
-  ASSERT_TRUE(Write(6, 6, {61, 62}));  // skips to the start
-  ExpectRead(4, 4, {41, 42});
-  ExpectRead(5, 5, {51, 52});
+  ASSERT_TRUE(Write(4, 4, {41}));  // uses 46, and 18 are left to the end
+  ASSERT_TRUE(Write(5, 5, {51}));  // uses 53; 11 left, too few for a write
+  ASSERT_TRUE(Write(6, 6, {61}));  // skips to the start
+  ExpectRead(4, 4, {41});
+  ExpectRead(5, 5, {51});
   EXPECT_EQ(words_[53], 0u);  // "continue at the start"
-  ExpectRead(6, 6, {61, 62});
+  ExpectRead(6, 6, {61});
   ExpectNothing();
 }
 
@@ -138,10 +140,10 @@ TEST_F(ProfBufTest, ReadManyShortData) {
 TEST_F(ProfBufTest, ReadManyShortTags) {
   uint64_t time = 1;
   while (Write(time, 1000 + time, {})) ++time;
-  // 5 words each; the eleventh would end at 55 and the write that follows needs 13 up to the end.
-  EXPECT_EQ(time, 12u);
+  // 6 words each; the ninth ends at 54 and the write that follows needs 13 up to the end.
+  EXPECT_EQ(time, 10u);
   for (uint64_t read = 1; read < time; ++read) ExpectRead(read, 1000 + read, {});
-  ExpectLoss(12, 1, 1);
+  ExpectLoss(10, 1, 1);
   ExpectNothing();
 }
 
@@ -151,7 +153,7 @@ TEST_F(ProfBufTest, ReadAfterOverflow1) {
   EXPECT_EQ(lost, 5u);  // 4 * 13 = 52, and 12 are left
   EXPECT_FALSE(Write(6, 6, {1}));
   EXPECT_FALSE(Write(7, 7, {1}));
-  for (uint64_t time = 1; time < lost; ++time) ExpectRead(time, time, {time, 2, 3, 4, 5, 6, 7, 8});
+  for (uint64_t time = 1; time < lost; ++time) ExpectRead(time, time, {time, 2, 3, 4, 5, 6, 7});
   // Room comes back only with the next Read, which returns what the last one handed out.
   ExpectLoss(5, 3, 3);
   ASSERT_TRUE(Write(8, 8, {80}));
@@ -164,11 +166,11 @@ TEST_F(ProfBufTest, ReadAfterOverflow1) {
 TEST_F(ProfBufTest, LossRecordPrecedesTheWriteThatFollows) {
   const uint64_t lost = Fill();
   EXPECT_FALSE(Write(6, 6, {1}));
-  ExpectRead(1, 1, {1, 2, 3, 4, 5, 6, 7, 8});
-  ExpectRead(2, 2, {2, 2, 3, 4, 5, 6, 7, 8});
-  ExpectRead(3, 3, {3, 2, 3, 4, 5, 6, 7, 8});  // returns 1 and 2: 26 words
+  ExpectRead(1, 1, {1, 2, 3, 4, 5, 6, 7});
+  ExpectRead(2, 2, {2, 2, 3, 4, 5, 6, 7});
+  ExpectRead(3, 3, {3, 2, 3, 4, 5, 6, 7});  // returns 1 and 2: 26 words
   ASSERT_TRUE(Write(8, 8, {80}));
-  ExpectRead(4, 4, {4, 2, 3, 4, 5, 6, 7, 8});
+  ExpectRead(4, 4, {4, 2, 3, 4, 5, 6, 7});
   ExpectLoss(lost, 2, 2);
   ExpectRead(8, 8, {80});
   ExpectNothing();
@@ -177,7 +179,7 @@ TEST_F(ProfBufTest, LossRecordPrecedesTheWriteThatFollows) {
 // No later write: the reader makes the record from the totals.
 TEST_F(ProfBufTest, ReadAfterOverflow2) {
   const uint64_t lost = Fill();
-  for (uint64_t time = 1; time < lost; ++time) ExpectRead(time, time, {time, 2, 3, 4, 5, 6, 7, 8});
+  for (uint64_t time = 1; time < lost; ++time) ExpectRead(time, time, {time, 2, 3, 4, 5, 6, 7});
   ExpectLoss(lost, 1, 1);
   ExpectNothing();
   // The handler does not know that it was told; what it writes about it is skipped.
@@ -190,7 +192,7 @@ TEST_F(ProfBufTest, ReadAfterOverflow2) {
 TEST_F(ProfBufTest, ReadAtEndAfterOverflow) {
   const uint64_t lost = Fill();
   buf_.Lose(lost + 1, /*periods=*/7);
-  for (uint64_t time = 1; time < lost; ++time) ExpectRead(time, time, {time, 2, 3, 4, 5, 6, 7, 8});
+  for (uint64_t time = 1; time < lost; ++time) ExpectRead(time, time, {time, 2, 3, 4, 5, 6, 7});
   ExpectLoss(lost, 2, 8);
   ExpectNothing();
   ExpectNothing();
@@ -222,7 +224,7 @@ TEST_F(ProfBufTest, BothWraparound) {
 }
 
 TEST_F(ProfBufTest, OverrunsAreLostWithTheirPeriods) {
-  while (Write(1, 1, {1, 2, 3, 4, 5, 6, 7, 8})) {
+  while (Write(1, 1, {1, 2, 3, 4, 5, 6, 7})) {
   }
   buf_.Lose(2, /*periods=*/250);
   ProfHeader header;
@@ -241,7 +243,8 @@ TEST_F(ProfBufTest, KeepsKindShapeAndPeriods) {
                     .samples = 1,
                     .periods = INT64_MAX,
                     .tag = nullptr,
-                    .task_id = UINT64_MAX},
+                    .task_id = UINT64_MAX,
+                    .spawn = UINTPTR_MAX},
                    0);
   ProfHeader header;
   std::span<const uintptr_t> pcs;
@@ -251,6 +254,7 @@ TEST_F(ProfBufTest, KeepsKindShapeAndPeriods) {
   EXPECT_EQ(header.time, UINT64_MAX);
   EXPECT_EQ(header.periods, INT64_MAX);
   EXPECT_EQ(header.task_id, UINT64_MAX);
+  EXPECT_EQ(header.spawn, UINTPTR_MAX);
 }
 
 // The smallest ring of its depth must always take a record when it is empty, wherever it ended.

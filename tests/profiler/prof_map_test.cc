@@ -138,7 +138,7 @@ TEST(ProfMap, HoldsManyStacks) {
 TEST(PseudoFrames, HaveAddressesOfTheirOwn) {
   const std::vector<PseudoFrame> frames = {TaskSwitch,     LostSamples, OverflowBucket,
                                            TruncatedStack, BrokenStack, UnknownStack,
-                                           ForeignThread};
+                                           ForeignThread,  SpawnedBy};
   for (size_t i = 0; i < frames.size(); ++i) {
     frames[i]();  // real functions
     for (size_t j = 0; j < i; ++j) EXPECT_NE(PseudoLeaf(frames[i]), PseudoLeaf(frames[j]));

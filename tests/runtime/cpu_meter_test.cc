@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/cpu_meter.h"
+
+#include <time.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/cpu_accounting.h"
+#include "runtime/go.h"
+#include "runtime/tag.h"
+
+namespace curg::internal {
+namespace {
+
+using Wish = CpuMeter::Wish;
+
+class TestTag : public Tag {};
+
+TagRef NewTag() { return TagRef::Adopt(new TestTag); }
+
+int64_t ThreadCpuNs() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+void Burn(int64_t ns) {
+  const int64_t begin = ThreadCpuNs();
+  while (ThreadCpuNs() - begin < ns) {
+  }
+}
+
+// Metering on, as somebody with that wish has it.
+class Metering {
+ public:
+  explicit Metering(Wish wish) : wish_(wish) { CpuMeter::Start(wish); }
+  ~Metering() { CpuMeter::Stop(wish_); }
+
+ private:
+  const Wish wish_;
+};
+
+// Two tasks that take turns so many times, all on one worker.
+void TakeTurns(const TagRef& one, const TagRef& other, int times) {
+  const auto yield = [times] {
+    for (int i = 0; i < times; ++i) Yield();
+  };
+  curg::Run({.workers = 1}, [&] {
+    JoinHandle<void> first = Go({.tag = one}, yield);
+    JoinHandle<void> second = Go({.tag = other}, yield);
+    first.Join();
+    second.Join();
+  });
+}
+
+constexpr int kManyTurns = 200'000;
+
+TEST(CpuMeter, CostsNothingWhereTagsDoNotChange) {
+  const TagRef tag = NewTag();
+  Metering metering(Wish::kTagsIfCheap);
+  TakeTurns(tag, tag, kManyTurns);
+  TakeTurns({}, {}, kManyTurns);
+  EXPECT_NE(CpuMeter::Read().epoch, 0u);  // it would have ended
+}
+
+TEST(CpuMeter, EndsWhereTagsChangeTooFast) {
+  const TagRef one = NewTag();
+  const TagRef two = NewTag();
+  Metering metering(Wish::kTagsIfCheap);
+  const uint32_t epoch = CpuMeter::Read().epoch;
+  EXPECT_NE(epoch, 0u);
+  TakeTurns(one, two, 1000);  // a moment
+  EXPECT_EQ(CpuMeter::Read().epoch, epoch);
+  TakeTurns(one, two, kManyTurns);
+  EXPECT_EQ(CpuMeter::Read().epoch, 0u);
+  EXPECT_TRUE(CpuMeter::Read().tags.empty());
+  EXPECT_FALSE(CpuMeter::On());
+
+  Metering next(Wish::kTagsIfCheap);  // who comes later, has another try
+  EXPECT_NE(CpuMeter::Read().epoch, 0u);
+  EXPECT_NE(CpuMeter::Read().epoch, epoch);
+}
+
+TEST(CpuMeter, GoesOnForThoseWhoInsist) {
+  const TagRef one = NewTag();
+  const TagRef two = NewTag();
+  Metering cheap(Wish::kTagsIfCheap);
+  Metering insists(Wish::kTags);
+  const uint32_t epoch = CpuMeter::Read().epoch;
+  TakeTurns(one, two, kManyTurns);
+  const CpuTotals totals = CpuMeter::Read();
+  EXPECT_EQ(totals.epoch, epoch);
+  EXPECT_GT(totals.tags.at(one.get()).ns, 0);
+  EXPECT_GT(totals.tags.at(two.get()).ns, 0);
+}
+
+// Slices go on over switches between tasks of one tag, also through the scheduler, and what each tag gets is right.
+TEST(CpuMeter, SlicesOfSeveralTasksGoToTheirTag) {
+  const TagRef one = NewTag();
+  const TagRef two = NewTag();
+  Metering metering(Wish::kTagsIfCheap);
+  constexpr int64_t kBurnNs = 30'000;
+  constexpr int kTimes = 300;
+  constexpr int kTasks = 6;
+  curg::Run({.workers = 1}, [&] {
+    std::vector<JoinHandle<void>> tasks;
+    for (int i = 0; i < kTasks; ++i) {
+      tasks.push_back(Go({.tag = i < kTasks / 3 ? one : two}, [] {
+        for (int n = 0; n < kTimes; ++n) {
+          Burn(kBurnNs);
+          Yield();
+        }
+      }));
+    }
+    for (JoinHandle<void>& task : tasks) task.Join();
+  });
+  const CpuTotals totals = CpuMeter::Read();
+  ASSERT_NE(totals.epoch, 0u);
+  const auto ns_of_one = static_cast<double>(totals.tags.at(one.get()).ns);
+  const auto ns_of_two = static_cast<double>(totals.tags.at(two.get()).ns);
+  constexpr double kOne = 1.0 * kBurnNs * kTimes * kTasks / 3;
+  EXPECT_GT(ns_of_one, 0.98 * kOne);
+  EXPECT_GT(ns_of_two, 0.98 * 2 * kOne);
+  EXPECT_NEAR(ns_of_two / ns_of_one, 2, 0.1);
+}
+
+// The time of tasks counts from when somebody asks for it, in the middle of a slice that many tasks have shared.
+TEST(CpuMeter, TasksAreChargedFromWhenSomebodyAsks) {
+  Metering metering(Wish::kTagsIfCheap);
+  curg::Run({.workers = 1}, [] {
+    const auto others = [] {
+      Go([] { Burn(20'000'000); }).Join();  // by the worker's only slice so far
+    };
+    others();
+    Burn(20'000'000);
+    EXPECT_EQ(CurrentTaskCpuTime().count(), 0);
+    CpuAccounting accounting;
+    Burn(5'000'000);
+    const int64_t used = CurrentTaskCpuTime().count();
+    EXPECT_GE(used, 5'000'000);
+    EXPECT_LT(used, 15'000'000);
+    others();
+    EXPECT_LT(CurrentTaskCpuTime().count(), used + 5'000'000);
+  });
+}
+
+}  // namespace
+}  // namespace curg::internal
