@@ -77,8 +77,8 @@ enum { kOff, kOffAgain, k100Hz, kTimers1000Hz, kPerf1000Hz, kModes };
 constexpr Mode kHow[kModes] = {{},
                                {},
                                {.rate_hz = 100},
-                               {.rate_hz = 1000, .engine = CpuEngine::kCpuTimer},
-                               {.rate_hz = 1000, .engine = CpuEngine::kPerfClock}};
+                               {.rate_hz = 1000, .engine = CpuEngine::kTimer},
+                               {.rate_hz = 1000, .engine = CpuEngine::kPerf}};
 
 // One for each mode, against kOff.
 using Overhead = std::array<Spread, kModes>;
