@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "export/command_line.h"
 #include "labels/labels.h"
 #include "runtime/deadline.h"
 #include "runtime/go.h"
@@ -74,4 +75,7 @@ int Main() {
 
 }  // namespace
 
-int main() { return curg::Run(Main); }
+int main(int argc, char** argv) {
+  curg::ParseCommandLine(argc, argv, "Boost.Asio in direct style: an echo server, a client with a deadline.");
+  return curg::Run(Main);
+}

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "export/command_line.h"
 #include "labels/labels.h"
 #include "runtime/blocking.h"
 #include "runtime/file.h"
@@ -80,7 +81,9 @@ void StoppedCall() {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  curg::ParseCommandLine(argc, argv,
+                         "Files and slow library calls that hold up nobody; a bound; a call told to stop.");
   curg::Run({.workers = 2}, [] {
     ManyCalls("as many as come");
     StoppedCall();

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "export/command_line.h"
 #include "runtime/go.h"
 #include "runtime/sync/channel.h"
 #include "runtime/sync/select.h"
@@ -50,7 +51,9 @@ void Sieve(curg::Channel<int>& numbers, curg::Channel<int>& primes, curg::WaitGr
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  curg::ParseCommandLine(argc, argv,
+                         "A pipeline of tasks over channels, which looks for primes; select with a timeout.");
   curg::Run([] {
     curg::Channel<int> numbers(16);
     curg::Channel<int> primes;  // unbuffered: handed from task to task

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "export/command_line.h"
 #include "export/pprof.h"
 #include "labels/labels.h"
 #include "runtime/go.h"
@@ -62,7 +63,11 @@ int Main(const std::string& path, uint64_t largest) {
 }
 
 int main(int argc, char** argv) {
-  const std::string path = argc > 1 ? argv[1] : "cpu.pb.gz";
-  const uint64_t largest = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 300'000;
+  const std::vector<char*> arguments = curg::ParseCommandLine(
+      argc, argv,
+      "Looks for perfect numbers in labelled tasks, and profiles them.\n\n"
+      "  cpu_profile [FILE [LARGEST]]     writes FILE (cpu.pb.gz), up to LARGEST (300000)");
+  const std::string path = arguments.size() > 1 ? arguments[1] : "cpu.pb.gz";
+  const uint64_t largest = arguments.size() > 2 ? std::strtoull(arguments[2], nullptr, 10) : 300'000;
   return curg::Run([&] { return Main(path, largest); });
 }

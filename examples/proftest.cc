@@ -23,11 +23,10 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "export/command_line.h"
 #include "export/table.h"
 #include "labels/labels.h"
 #include "profiler/cpu_profiler.h"
@@ -253,13 +252,13 @@ int TryEngine(const std::string& name, Times& times) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
+  curg::ParseCommandLine(
+      argc, argv,
       "Measures how well this kernel samples CPU time: for each engine, rate and load, the periods that\n"
       "were used (expected), those that signals stood for (generated: with overruns, which perf events\n"
       "do not tell), the signals that came (delivered), those that found no room (lost), the CPU time\n"
       "that the profile gives for what was used (credited; by thread: the least and the most), and the\n"
       "wall time from a thread's signal to its next. For hardware events, credited counts events.");
-  absl::ParseCommandLine(argc, argv);
   static Times times;  // for ever, as taggers must live
   curg::internal::TheSampleTagger() = &times;
   int status = 0;

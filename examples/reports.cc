@@ -15,7 +15,9 @@
 #include <chrono>
 #include <cstdio>
 #include <string_view>
+#include <vector>
 
+#include "export/command_line.h"
 #include "export/reports.h"
 #include "labels/labels.h"
 #include "runtime/go.h"
@@ -63,10 +65,16 @@ int StartParser(std::string_view what) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: reports overflow|long_slice|deadlock\n");
+  const std::vector<char*> arguments = curg::ParseCommandLine(
+      argc, argv,
+      "What the runtime reports by itself, on standard error.\n\n"
+      "  reports overflow       a stack overflow, then dies of it\n"
+      "  reports long_slice     a task that keeps its worker\n"
+      "  reports deadlock       tasks that wait for ever, then exits with status 2");
+  if (arguments.size() != 2) {
+    std::fprintf(stderr, "usage: reports overflow|long_slice|deadlock; --help says more\n");
     return 1;
   }
   curg::InstallReports();
-  return curg::Run([what = std::string_view(argv[1])] { return StartParser(what); });
+  return curg::Run([what = std::string_view(arguments[1])] { return StartParser(what); });
 }

@@ -22,8 +22,7 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
+#include "export/command_line.h"
 #include "export/http/debug_server.h"
 #include "labels/labels.h"
 #include "runtime/go.h"
@@ -124,9 +123,9 @@ int Serve() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
+  curg::ParseCommandLine(
+      argc, argv,
       "A service to look at while it runs, by its /debug/pprof/.\n\n"
       "  service --debug_port=6060\n  service --hang");
-  absl::ParseCommandLine(argc, argv);
   return curg::Run(Serve);
 }

@@ -25,6 +25,7 @@
 #include <mutex>
 #include <string>
 
+#include "export/command_line.h"
 #include "export/label_filter.h"
 #include "export/task_dump.h"
 #include "export/task_pprof.h"
@@ -98,4 +99,9 @@ int Main() {
 
 }  // namespace
 
-int main() { return curg::Run(&Main); }
+int main(int argc, char** argv) {
+  curg::ParseCommandLine(argc, argv,
+                         "A program that is stuck in part, and what its task dump tells: on standard error, and in\n"
+                         "tasks.pb.gz.");
+  return curg::Run(&Main);
+}

@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <stop_token>
 
+#include "export/command_line.h"
 #include "runtime/go.h"
 #include "runtime/task_group.h"
 
@@ -63,7 +64,9 @@ void GiveUp() {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  curg::ParseCommandLine(argc, argv,
+                         "Tasks that end before a scope does; a first error stops the others; a deadline.");
   curg::Run([] {
     AddParts();
     StopAtFirstError();

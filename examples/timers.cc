@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "export/command_line.h"
 #include "runtime/delayed_task.h"
 #include "runtime/go.h"
 #include "runtime/sync/channel.h"
@@ -47,7 +48,9 @@ void StartLater() {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  curg::ParseCommandLine(argc, argv,
+                         "A ticker and an alarm in one select, a task that starts later, and one that is cancelled.");
   curg::Run([] {
     WatchTicks();
     StartLater();

@@ -24,9 +24,8 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
+#include "export/command_line.h"
 #include "export/http/debug_server.h"
 #include "export/http/url_query.h"
 #include "export/reports.h"
@@ -166,10 +165,10 @@ int Main() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
+  curg::ParseCommandLine(
+      argc, argv,
       "A small web service with labelled endpoints, and /debug/pprof/ beside it.\n\n"
       "  webserver --port=8080 --debug_port=6060");
-  absl::ParseCommandLine(argc, argv);
   curg::InstallReports();
   return curg::Run(Main);
 }

@@ -10,11 +10,10 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "export/command_line.h"
 #include "export/profile_merge.h"
 #include "export/profile_text.h"
 #include "export/profile_view.h"
@@ -121,9 +120,8 @@ absl::Status Main(const std::vector<std::string>& arguments) {
 }  // namespace curg
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(curg::kUsage);
   const google::protobuf::LogSilencer quiet;  // errors are told here
-  const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
+  const std::vector<char*> arguments = curg::ParseCommandLine(argc, argv, curg::kUsage);
   const absl::Status status = curg::Main({arguments.begin() + 1, arguments.end()});
   if (status.ok()) return 0;
   std::fprintf(stderr, "curg_pprof: %s\n", std::string(status.message()).c_str());

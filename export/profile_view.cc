@@ -166,7 +166,8 @@ absl::StatusOr<pb::Profile> ReadPprof(const std::string& path) {
   }
   pb::Profile profile;
   if (bytes.empty() || !profile.ParseFromString(bytes)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": is no pprof file"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": is no pprof file (protobuf, as curg, Go and `curl .../debug/pprof/profile` make)"));
   }
   return profile;
 }

@@ -15,9 +15,8 @@
 #include <string>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "examples/chat/room.h"
+#include "export/command_line.h"
 #include "runtime/go.h"
 #include "runtime/io/serve.h"
 #include "runtime/io/use_task.h"
@@ -59,8 +58,9 @@ int Main(const SocketAddress& listen) {
 }  // namespace curg::examples
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("a chat server: each line goes to all");
-  absl::ParseCommandLine(argc, argv);
+  curg::ParseCommandLine(argc, argv,
+                         "A chat server: each line goes to all.\n\n"
+                         "  chat --listen=127.0.0.1:7000");
   const auto listen = curg::SocketAddress::Parse(absl::GetFlag(FLAGS_listen));
   if (!listen.ok() || absl::GetFlag(FLAGS_backlog) < 1) {
     std::fprintf(stderr, "chat: %s\n", listen.ok() ? "--backlog is at least 1" : listen.status().ToString().c_str());

@@ -15,10 +15,9 @@
 #include <string>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/time/time.h"
 #include "examples/proxy/proxy.h"
+#include "export/command_line.h"
 #include "runtime/go.h"
 #include "runtime/io/serve.h"
 #include "runtime/io/use_task.h"
@@ -73,8 +72,9 @@ int Main(const SocketAddress& listen, Proxy& proxy) {
 }  // namespace curg::examples
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage("carries TCP connections to an upstream and back");
-  absl::ParseCommandLine(argc, argv);
+  curg::ParseCommandLine(argc, argv,
+                         "Carries TCP connections to an upstream and back.\n\n"
+                         "  proxy --upstream=127.0.0.1:80");
   const auto listen = curg::SocketAddress::Parse(absl::GetFlag(FLAGS_listen));
   const auto upstream = curg::SocketAddress::Parse(absl::GetFlag(FLAGS_upstream));
   for (const absl::Status& status : {listen.status(), upstream.status()}) {

@@ -26,8 +26,6 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -35,10 +33,10 @@
 #include "absl/types/optional.h"
 #include "examples/wordcount/check.h"
 #include "examples/wordcount/count.h"
-#include "examples/wordcount/help.h"
 #include "examples/wordcount/phase.h"
 #include "examples/wordcount/progress.h"
 #include "examples/wordcount/report.h"
+#include "export/command_line.h"
 #include "export/pprof.h"
 #include "export/symbolize.h"
 #include "profiler/cpu_profiler.h"
@@ -170,9 +168,7 @@ int Main(std::vector<std::string> roots) {
 }  // namespace wordcount
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(wordcount::kUsage);
-  wordcount::PrintHelpIfAsked(argc, argv);
-  const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
+  const std::vector<char*> arguments = curg::ParseCommandLine(argc, argv, wordcount::kUsage);
 
   // `bazel run` starts programs elsewhere; directories are meant where it was called. (Profiles are
   // written there anyway.)

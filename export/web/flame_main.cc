@@ -2,20 +2,17 @@
 //
 // flame: pprof files as one page for the browser, or as one file.
 #include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "export/gzip.h"
+#include "export/command_line.h"
 #include "export/output_file.h"
 #include "export/profile.pb.h"
 #include "export/profile_merge.h"
+#include "export/profile_view.h"
 #include "export/web/flame_graph.h"
 
 ABSL_FLAG(std::string, html, "",
@@ -28,28 +25,6 @@ namespace {
 
 using ::perftools::profiles::Profile;
 
-constexpr size_t kSizeMax = size_t{1} << 30;
-
-absl::StatusOr<Profile> ReadProfile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  content << file.rdbuf();
-  if (!file.good()) return absl::NotFoundError(absl::StrCat(path, ": cannot be read"));
-  absl::StatusOr<std::string> message = internal::Gunzip(content.str(), kSizeMax);
-  Profile profile;
-  if (!message.ok() || !profile.ParseFromString(*message)) {
-    return absl::InvalidArgumentError(absl::StrCat(path,
-                                                   ": is no pprof file (gzipped protobuf, as curg, "
-                                                   "Go and `curl .../debug/pprof/profile` make)"));
-  }
-  return profile;
-}
-
-absl::Status Write(const std::string& path, absl::string_view content) {
-  absl::StatusOr<internal::OutputFile> file = internal::OutputFile::Open(path);
-  return file.ok() ? file->Commit(content) : file.status();
-}
-
 absl::Status Main(const std::vector<std::string>& paths) {
   const std::string html = absl::GetFlag(FLAGS_html);
   const std::string merged = absl::GetFlag(FLAGS_merged);
@@ -59,32 +34,32 @@ absl::Status Main(const std::vector<std::string>& paths) {
   }
   std::vector<Profile> profiles;
   for (const std::string& path : paths) {
-    absl::StatusOr<Profile> profile = ReadProfile(path);
+    absl::StatusOr<Profile> profile = ReadPprof(path);
     if (!profile.ok()) return profile.status();
     profiles.push_back(*std::move(profile));
   }
   const absl::StatusOr<Profile> sum = MergeProfiles(profiles);
   if (!sum.ok()) return sum.status();
   if (!merged.empty()) {
-    const absl::StatusOr<std::string> file = internal::Gzip(sum->SerializeAsString());
-    if (!file.ok()) return file.status();
-    if (absl::Status status = Write(merged, *file); !status.ok()) return status;
+    if (absl::Status status = WritePprof(*sum, merged); !status.ok()) return status;
   }
   if (html.empty()) return absl::OkStatus();
   const std::string title = absl::GetFlag(FLAGS_title);
   const std::string more = paths.size() > 1 ? absl::StrCat(" and ", paths.size() - 1, " more") : "";
-  return Write(html, FlamePageOf(*sum, title.empty() ? absl::StrCat(paths[0], more) : title));
+  absl::StatusOr<internal::OutputFile> file = internal::OutputFile::Open(html);
+  if (!file.ok()) return file.status();
+  return file->Commit(FlamePageOf(*sum, title.empty() ? absl::StrCat(paths[0], more) : title));
 }
 
 }  // namespace
 }  // namespace curg
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(
+  const std::vector<char*> arguments = curg::ParseCommandLine(
+      argc, argv,
       "pprof files as one page for the browser, or as one file.\n\n"
       "  flame --html=cpu.html cpu.pb.gz\n"
       "  flame --merged=all.pb.gz --html=all.html a.pb.gz b.pb.gz");
-  const std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
   const absl::Status status = curg::Main({arguments.begin() + 1, arguments.end()});
   if (status.ok()) return 0;
   std::fprintf(stderr, "flame: %s\n", std::string(status.message()).c_str());
