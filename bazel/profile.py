@@ -55,12 +55,17 @@ def outputs(events):
 
 def gather(events, directory):
     """Unpacks all CPU profiles below the directory, and returns their paths."""
-    profiles = []
+    profiles, seen = [], set()
     for number, (label, path) in enumerate(outputs(events)):
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
+            for entry in archive.infolist():
+                name = entry.filename
                 if name.startswith("cpu") and name.endswith(".pb.gz"):
-                    profiles.append(archive.extract(name, directory / str(number)))
+                    # Without a sandbox, an attempt's archive also holds what earlier ones left.
+                    what = (label, entry.CRC, entry.file_size)
+                    if what not in seen:
+                        seen.add(what)
+                        profiles.append(archive.extract(name, directory / str(number)))
                 elif name.endswith(".txt"):
                     say(f"{label} left {name} in {path}")
     return profiles

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "export/testing/program_profile.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 #include "export/pprof.h"
 #include "export/task_dump.h"
 #include "export/task_pprof.h"
-#include "export/testing/term_watch.h"
+#include "export/testing/end_watch.h"
 #include "export/testing/test_outputs.h"
 #include "profiler/task_profiler.h"
 
@@ -44,18 +45,19 @@ void Complain(const char* what, const absl::Status& status) {
   if (!status.ok()) std::fprintf(stderr, "curg: no %s: %s\n", what, status.ToString().c_str());
 }
 
-// Writes what there is to be written, the first time; later calls do nothing.
-void Finish(bool too_long) {
+// Writes what there is to be written, the first time; later calls do nothing. `signal`: what ends the
+// program, or 0.
+void Finish(int signal) {
   Running& running = TheRunning();
   if (running.process != getpid()) return;  // a forked child that calls exit
   const std::lock_guard lock(running.lock);
   std::optional<CpuProfileToFile> cpu = std::exchange(running.cpu, std::nullopt);
   if (!cpu.has_value()) return;
-  if (running.test.has_value() && too_long) {
+  if (running.test.has_value() && signal == SIGTERM) {
     DumpTasksOfTest(running.test->outputs);  // first: whoever terminates us may lose patience
   }
   Complain("CPU profile", cpu->Stop());
-  if (running.test.has_value() && !too_long) {
+  if (running.test.has_value() && signal == 0) {
     Complain("task profile", WriteTaskPprof(CollectTaskProfile({.each_task = false}),
                                             TestOutputPath(*running.test, "tasks", ".pb.gz")));
   }
@@ -67,7 +69,8 @@ absl::Status Start(const std::string& path, const std::string& holder) {
   Running& running = TheRunning();
   running.cpu = *std::move(cpu);
   running.process = getpid();
-  std::atexit([] { Finish(/*too_long=*/false); });
+  std::atexit([] { Finish(/*signal=*/0); });
+  WatchForEnd(Finish);
   return absl::OkStatus();
 }
 
@@ -98,14 +101,12 @@ std::optional<std::string> TakeFlag(int* argc, char** argv) {
 
 void StartTest(const BazelTest& test) {
   setenv(kProfiled, "1", 1);  // NOLINT(concurrency-mt-unsafe): before main
+  TheRunning().test = test;
   if (const absl::Status status =
           Start(TestOutputPath(test, "cpu", ".pb.gz"), "the test's own profile");
       !status.ok()) {
     std::fprintf(stderr, "curg: this test is not profiled: %s\n", status.ToString().c_str());
-    return;
   }
-  TheRunning().test = test;
-  WatchForTerm([] { Finish(/*too_long=*/true); });
 }
 
 const char* Environment(const char* name) { return getenv(name); }  // NOLINT(concurrency-mt-unsafe)

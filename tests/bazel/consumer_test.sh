@@ -59,4 +59,16 @@ for text in consumer::Work test_case AddsUpInATask AddsUpWithoutOne; do
   gzip -dc "${TEST_TMPDIR}/cpu.pb.gz" | grep -qa "${text}" || fail "its profile lacks ${text}"
 done
 
+# One that takes too long is ended by Bazel, tried once more, and each time leaves its profile and its tasks.
+log="$(dirname "$(dirname "${outputs}")")/test.log"
+bazel test --config=profile --test_timeout=4 --flaky_test_attempts=2 //:greet_test \
+  --test_arg=--gtest_also_run_disabled_tests && fail "the hanging test passes"
+grep -q "the one that waits" "${log}" || fail "the log of the hanging test has no task dump"
+for archive in "${outputs}" "$(dirname "${log}")/test_attempts/attempt_1.outputs/outputs.zip"; do
+  rm -rf "${TEST_TMPDIR}/hung"
+  python3 -m zipfile -e "${archive}" "${TEST_TMPDIR}/hung" || fail "there is no ${archive}"
+  grep -q "the one that waits" "${TEST_TMPDIR}/hung/tasks.txt" || fail "${archive} has no task dump"
+  gzip -dc "${TEST_TMPDIR}/hung/cpu.pb.gz" | grep -qa consumer::Work || fail "${archive} has no CPU profile"
+done
+
 echo PASSED

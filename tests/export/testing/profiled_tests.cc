@@ -62,6 +62,21 @@ TEST_P(Numbered, Case) { BurnWithParameter(); }
 INSTANTIATE_TEST_SUITE_P(All, Numbered, testing::Values(7));
 
 // Only on request, by --gtest_also_run_disabled_tests.
+TEST(DISABLED_Crashes, ByAbort) {
+  BurnOnMain();
+  std::abort();
+}
+
+TEST(DISABLED_Crashes, InATask) {
+  curg::Run([] {
+    Go([] {
+      BurnInTask();
+      *static_cast<volatile int*>(nullptr) = 1;
+    }).Join();
+    return 0;
+  });
+}
+
 TEST(DISABLED_Hangs, InATask) {
   curg::Run([] {
     TaskOptions options;

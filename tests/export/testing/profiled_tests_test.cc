@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Runs a GoogleTest program as Bazel does, shard by shard, and looks at the profiles it leaves.
+#include <signal.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -13,6 +15,7 @@
 #include "export/profile.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/context.h"
 #include "tests/examples/subprocess.h"
 
 namespace curg {
@@ -144,6 +147,31 @@ TEST_F(ProfiledTests, LeavesProfilesWhenItTakesTooLong) {
     EXPECT_THAT(dump, HasSubstr("SleepFor"));
   }
 }
+
+TEST_F(ProfiledTests, LeavesItsCpuProfileWhenItCrashes) {
+  const ProgramResult result = Run({program_, "--gtest_also_run_disabled_tests",
+                                    "--gtest_filter=DISABLED_Crashes.ByAbort"});
+  EXPECT_EQ(result.status, 128 + SIGABRT) << result.out << result.err;
+  EXPECT_THAT(FilesIn(outputs_), ElementsAre("cpu.pb.gz"));
+  const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
+  ASSERT_TRUE(profile.has_value());
+  EXPECT_THAT(LabelsUnder(*profile, "curg::BurnOnMain"),
+              ElementsAre(LabelMap{{"test_target", "//some:test"},
+                                   {"test_suite", "DISABLED_Crashes"},
+                                   {"test_case", "ByAbort"}}));
+}
+
+#if !defined(CURG_ASAN) && !defined(CURG_TSAN)  // which handle faults themselves
+TEST_F(ProfiledTests, LeavesItsCpuProfileAndTheReportWhenATaskCrashes) {
+  const ProgramResult result = Run({program_, "--gtest_also_run_disabled_tests",
+                                    "--gtest_filter=DISABLED_Crashes.InATask"});
+  EXPECT_EQ(result.status, 128 + SIGSEGV) << result.out << result.err;
+  const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
+  ASSERT_TRUE(profile.has_value());
+  EXPECT_THAT(LabelsUnder(*profile, "curg::BurnInTask"), SizeIs(1));
+  EXPECT_THAT(result.err, HasSubstr("segmentation fault at address 0x0 in task 2"));  // the runtime's
+}
+#endif
 
 TEST_F(ProfiledTests, IsNoTestOutsideBazel) {
   ASSERT_EQ(Run({program_, "--gtest_filter=Numbered*"}, {"TEST_UNDECLARED_OUTPUTS_DIR="}).status,
