@@ -55,7 +55,7 @@ bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* st
   if (worker == nullptr || worker->kind == ThreadKind::kService) return false;
   Task* const task = worker->current();
   if (task == nullptr || worker->thread->called.load(std::memory_order_relaxed) != nullptr) return false;
-  if (!worker->scheduler.HasBlockingSlot()) [[unlikely]] {
+  if (!worker->scheduler.TakeBlockingSlot()) [[unlikely]] {
     *status = worker->scheduler.AwaitBlockingSlot(limits != nullptr ? *limits : WaitLimits{});
     if (*status != WaitStatus::kOk) return false;
     worker = CurrentWorker();

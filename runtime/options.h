@@ -43,8 +43,7 @@ struct RuntimeOptions {
   // used for a second goes back to the kernel.
   size_t stacks_cached = 1024;
 
-  // At most so many calls of Blocking at a time whose processors others have, each of which takes a thread; more
-  // wait their turn. (In addition, each worker's own task may be in one that nobody has replaced yet.) 1 to 65536.
+  // At most so many calls of Blocking at a time, each of which has a thread; more wait their turn. 1 to 65536.
   int blocking_max = 512;
 
   // A task that keeps its worker for longer than this, without parking, yielding or ending, is reported

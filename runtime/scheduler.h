@@ -177,11 +177,12 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void BindStack(Processor& processor, Task* task);
 
   // --- For Blocking (blocking.h), by the task that `worker` runs.
-  // Waits until there may be one more call. Blocks: the task.
-  WaitStatus AwaitBlockingSlot(const WaitLimits& limits);
-  bool HasBlockingSlot() const {
-    return detached_.load(std::memory_order_relaxed) < config_.blocking_max;  // relaxed: the bound is kept elsewhere
+  // Counts one more call, if there may be one and nobody waits for that. EnterBlocking and LeaveBlocking are to follow.
+  bool TakeBlockingSlot() {
+    return gate_waiting_.load(std::memory_order_relaxed) == 0 && CountCall();  // relaxed: who is late may go first
   }
+  // As that, but waits for it. Blocks: the task.
+  WaitStatus AwaitBlockingSlot(const WaitLimits& limits);
   // Gives the processor up. `site` is where in the program; calls from there that were long give it away at once.
   void EnterBlocking(Worker& worker, uintptr_t site);
   // Regains it, or another: `task` may be on another worker when this returns. Blocks: the task.
@@ -205,8 +206,11 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr int kStealRounds = 4;
   static constexpr int64_t kNapNs = 100'000;
   static constexpr int64_t kIdsAtATime = 64;
-  // A busy worker looks at the poller this often, if nobody else does.
+  // A busy worker looks at the poller this often, if nobody else does; but if more than kPollRoom tasks of its own, or any
+  // of all, wait to run, they go first, unless it has not looked for kPollLateNs.
   static constexpr int64_t kPollPeriodNs = 100'000;
+  static constexpr int64_t kPollLateNs = 1'000'000;
+  static constexpr uint32_t kPollRoom = RunQueue<>::kHalf / 2;
   // How long the caches of an idle worker's processor keep what they have.
   static constexpr int64_t kCacheIdleNs = 1'000'000'000;
   // How long a spare worker waits for a processor before its thread ends.
@@ -241,6 +245,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool StopSleeping(Worker& worker);
   void SleepUntil(Worker& worker, int64_t deadline);
   void SleepInPoller(Worker& worker, Poller& poller, int64_t deadline);
+  int64_t SincePoll() const;
   bool PollIsDue() const;
   void PollIfDue(Worker& worker);
   bool BecomeKeeper(Worker& worker);
@@ -264,7 +269,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool StartSpare(Processor& processor);
   bool WaitsForProcessor(const Processor& processor) const;
   void CallForRetake();
-  void EndDetached();
+  bool CountCall();
+  void EndCall();
   void AdmitNext();
 
   // Processors there are; only grows.
@@ -336,6 +342,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   alignas(64) std::atomic<bool> any_blocked_{false};  // some processor's task may be in Blocking
   std::atomic<bool> retake_called_{false};            // the listener was told, and has not done yet
   std::atomic<int> detached_{0};                      // tasks in Blocking whose processor was taken
+  alignas(64) std::atomic<int> calls_{0};             // tasks in Blocking, at most Config::blocking_max
   std::atomic<int> gate_waiting_{0};                  // length of the queue below
   SpinLock gate_lock_;
   GateWaiter* gate_first_ = nullptr;  // guarded by gate_lock_

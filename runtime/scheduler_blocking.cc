@@ -41,19 +41,38 @@ size_t SiteIndex(uintptr_t site) { return (site * 0x9E3779B97F4A7C15u) >> 56; }
 }  // namespace
 
 // ---- The calls that are allowed at a time.
+//
+// A call is counted from before its entry to after its end. Who finds the count at its bound stands in line, and gets its
+// place from a call that ends:
+//
+//   waiter   gate_waiting_ += 1 ; calls_ < max ?          call that ends   calls_ -= 1 ; gate_waiting_ > 0 ?
+//
+// Each does the first before the second, sequentially consistent, so one of the two sees the other.
 
 struct Scheduler::GateWaiter {
   ClaimWaiter waiter;
   GateWaiter* next = nullptr;
 };
 
+bool Scheduler::CountCall() {
+  int calls = calls_.load(std::memory_order_seq_cst);
+  while (calls < config_.blocking_max) {
+    if (calls_.compare_exchange_weak(calls, calls + 1, std::memory_order_seq_cst)) return true;
+  }
+  return false;
+}
+
+void Scheduler::EndCall() {
+  calls_.fetch_sub(1, std::memory_order_seq_cst);
+  if (gate_waiting_.load(std::memory_order_seq_cst) > 0) [[unlikely]] AdmitNext();
+}
+
 WaitStatus Scheduler::AwaitBlockingSlot(const WaitLimits& limits) {
   GateWaiter self;
   {
     std::lock_guard lock(gate_lock_);
-    // seq_cst, both: announced, then looked; EndDetached() does the two in the other order
     gate_waiting_.fetch_add(1, std::memory_order_seq_cst);
-    if (detached_.load(std::memory_order_seq_cst) < config_.blocking_max) {
+    if (gate_first_ == nullptr && CountCall()) {
       gate_waiting_.fetch_sub(1, std::memory_order_relaxed);
       return WaitStatus::kOk;
     }
@@ -74,23 +93,20 @@ WaitStatus Scheduler::AwaitBlockingSlot(const WaitLimits& limits) {
   return status;
 }
 
-// A call that had lost its processor is over.
-void Scheduler::EndDetached() {
-  detached_.fetch_sub(1, std::memory_order_seq_cst);
-  if (gate_waiting_.load(std::memory_order_seq_cst) > 0) AdmitNext();
-}
-
-// Each call that ends lets one of those in who wait, whether or not it had lost its processor: who was let in
-// may not lose it, either.
+// Lets the first of those in who wait, if it has not given up and there is a place.
 void Scheduler::AdmitNext() {
   GateWaiter* claimed = nullptr;
   {
     std::lock_guard lock(gate_lock_);
-    while (gate_first_ != nullptr && claimed == nullptr) {
+    while (gate_first_ != nullptr && claimed == nullptr && CountCall()) {
       GateWaiter* const first = std::exchange(gate_first_, gate_first_->next);
       if (gate_first_ == nullptr) gate_last_ = nullptr;
       gate_waiting_.fetch_sub(1, std::memory_order_relaxed);
-      if (first->waiter.TryClaim()) claimed = first;  // else it has given up; it cannot leave without the lock
+      if (first->waiter.TryClaim()) {
+        claimed = first;
+      } else {  // it cannot leave without the lock
+        calls_.fetch_sub(1, std::memory_order_seq_cst);
+      }
     }
   }
   if (claimed != nullptr) claimed->waiter.Wake();
@@ -126,8 +142,7 @@ void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
     const uint32_t tick = processor->tick.load(std::memory_order_relaxed);
     processor->tick.store(tick + 1, std::memory_order_relaxed);  // a slice begins
     worker.thread->worker.store(&worker, std::memory_order_relaxed);
-    if (gate_waiting_.load(std::memory_order_relaxed) > 0) [[unlikely]] AdmitNext();  // relaxed: this one's turn
-    return;
+    return EndCall();
   }
   const bool was_short = worker.handed_over_at != 0 &&
                          TickClock::ToNs(TickClock::Now() - worker.handed_over_at) < kShortCallNs;
@@ -143,7 +158,8 @@ void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
           Task* const self = static_cast<Task*>(arg);
           Scheduler& scheduler = *self->scheduler;
           scheduler.Ready(self);
-          scheduler.EndDetached();  // this thread is the scheduler's still
+          scheduler.detached_.fetch_sub(1, std::memory_order_seq_cst);  // this thread is the scheduler's still
+          scheduler.EndCall();
           return true;
         },
         &task);
@@ -151,7 +167,8 @@ void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
   }
   Assign(worker, *processor);
   worker.thread->worker.store(&worker, std::memory_order_relaxed);
-  EndDetached();
+  detached_.fetch_sub(1, std::memory_order_seq_cst);
+  EndCall();
   // acquire: pairs with the release in SetAwakeListener()
   if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) listener->OnWorkerAwake();
 }
@@ -217,7 +234,7 @@ Processor* Scheduler::TakeBlocked() {
     detached_.fetch_add(1, std::memory_order_seq_cst);
     // acquire: pairs with the release in EnterBlocking()
     if (processor.blocking.compare_exchange_strong(call, 0, std::memory_order_acquire)) return &processor;
-    EndDetached();
+    detached_.fetch_sub(1, std::memory_order_seq_cst);
   }
   return nullptr;
 }
@@ -237,13 +254,9 @@ void Scheduler::AddIdle(Worker& spare, Processor& processor) {
   if (AnyWork() || NobodyKeepsTime() || nobody_polls) WakeOne();
 }
 
-// Takes `processor` from the call of that number, for a spare worker. False: the call is over, there are as many
-// as there may be, or there is no spare.
+// Takes `processor` from the call of that number, for a spare worker. False: the call is over, or there is no spare.
 bool Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
-  if (detached_.fetch_add(1, std::memory_order_seq_cst) >= config_.blocking_max) {
-    EndDetached();
-    return false;
-  }
+  detached_.fetch_add(1, std::memory_order_seq_cst);
   Worker* spare = nullptr;
   bool taken = false;
   {
@@ -264,7 +277,7 @@ bool Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
     processor.blocking.store(++processor.blocking_calls, std::memory_order_seq_cst);
     taken = false;
   }
-  if (!taken) EndDetached();
+  if (!taken) detached_.fetch_sub(1, std::memory_order_seq_cst);
   return taken;
 }
 

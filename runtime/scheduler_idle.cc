@@ -176,20 +176,32 @@ Poller& Scheduler::UsePoller(std::unique_ptr<Poller> (*make)()) {
   return *poller();
 }
 
+int64_t Scheduler::SincePoll() const {
+  return TickClock::ToNs(TickClock::Now() - polled_at_.load(std::memory_order_relaxed));
+}
+
 bool Scheduler::PollIsDue() const {
   if (poller_.load(std::memory_order_relaxed) == nullptr) return false;
   if (timekeeper_.load(std::memory_order_relaxed) != nullptr) return false;  // it waits in it
-  return TickClock::ToNs(TickClock::Now() - polled_at_.load(std::memory_order_relaxed)) >= kPollPeriodNs;
+  return SincePoll() >= kPollPeriodNs;
 }
 
-// A busy worker's look at the poller, in the role of the timekeeper.
+// A busy worker's look at the poller, in the role of the timekeeper. First come, first served: what is ready now runs
+// after those that wait already. Were it put into a ring that is full, the older half would have to make room, and
+// wait in the global queue for as long as there is I/O.
 void Scheduler::PollIfDue(Worker& worker) {
   if (!PollIsDue()) return;
+  const bool others_wait = worker.processor->queue.size() > kPollRoom || global_.size() > 0;
+  if (others_wait && SincePoll() < kPollLateNs) return;
   Worker* nobody = nullptr;
   if (!timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst)) return;
   polled_at_.store(TickClock::Now(), std::memory_order_relaxed);
   Poller& poller = *this->poller();
-  if (poller.Wait(/*deadline=*/0)) poller.Dispatch();
+  const bool found = poller.Wait(/*deadline=*/0);
+  // relaxed, both: see ThreadState; meanwhile it counts as somebody else, whose tasks go behind all others
+  if (others_wait) worker.thread->worker.store(nullptr, std::memory_order_relaxed);
+  if (found) poller.Dispatch();
+  worker.thread->worker.store(&worker, std::memory_order_relaxed);
   timekeeper_.store(nullptr, std::memory_order_seq_cst);
   // Who went to sleep meanwhile found the role taken, and who added a timer thought that we would see it.
   if (idle_count_.load(std::memory_order_seq_cst) > 0 && NobodyKeepsTime()) WakeOne();
@@ -230,7 +242,7 @@ bool Scheduler::BecomeKeeper(Worker& worker) {
 bool Scheduler::AdvanceTime() {
   const int64_t earliest = EarliestTimer();
   if (earliest == TimerQueue::kNever || stopping_.load(std::memory_order_relaxed) || AnyWork()) return false;
-  if (detached_.load(std::memory_order_seq_cst) > 0 || (poller() != nullptr && poller()->MayWake())) return false;
+  if (calls_.load(std::memory_order_seq_cst) > 0 || (poller() != nullptr && poller()->MayWake())) return false;
   if (earliest > Now()) virtual_now_.store(earliest, std::memory_order_relaxed);  // relaxed: the worker's own
   return true;
 }

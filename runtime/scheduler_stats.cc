@@ -47,10 +47,10 @@ RuntimeStats Scheduler::Stats() {
     stats.run_queues.push_back(queued);
     stats.tasks_runnable += queued;
     stats.timers += processor.timers.size();
-    if (processor.blocking.load(std::memory_order_relaxed) != 0) ++stats.tasks_blocking;
   }
   stats.workers_blocking = AtLeastZero(detached_.load(std::memory_order_relaxed));
-  stats.tasks_blocking += stats.workers_blocking;
+  stats.tasks_blocking = AtLeastZero(calls_.load(std::memory_order_relaxed));
+  stats.blocking_max = static_cast<uint64_t>(config_.blocking_max);
   for (size_t i = 0; i < worker_count(); ++i) {
     if (workers_[i]->in_task.load(std::memory_order_relaxed)) ++stats.tasks_running;
   }

@@ -24,7 +24,7 @@ struct RuntimeStats {
   uint64_t ended = 0;
   uint64_t tasks_running = 0;   // current on a worker
   uint64_t tasks_runnable = 0;  // in a run queue
-  uint64_t tasks_blocking = 0;  // in Blocking
+  uint64_t tasks_blocking = 0;  // in Blocking, at most blocking_max
   uint64_t tasks_parked = 0;    // all others that have not ended
 
   // --- Run queues. `run_queues` has one element for each processor: its ring and its run-next slot.
@@ -45,8 +45,9 @@ struct RuntimeStats {
   uint64_t workers_spinning = 0;  // searching for work
   uint64_t workers_held = 0;      // whose task has run for 10 ms and more
   uint64_t workers_surplus = 0;   // started in place of held ones
-  uint64_t workers_blocking = 0;  // of tasks_blocking, those others run in place of: RuntimeOptions::blocking_max
-  uint64_t blocking_queue = 0;    // tasks that wait until there are fewer of these
+  uint64_t workers_blocking = 0;  // of tasks_blocking, those others run in place of
+  uint64_t blocking_max = 0;      // as configured: RuntimeOptions::blocking_max
+  uint64_t blocking_queue = 0;    // tasks that wait until there are fewer in Blocking
   uint64_t threads = 0;           // of all these workers, those that wait to be needed included
 
   // --- Timers that are armed: sleeps, deadlines.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/sysmon.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -36,8 +37,9 @@ void Sysmon::Run() {
   while (!stopping_.load(std::memory_order_seq_cst)) {
     const int64_t now = CoarseClock::Advance();
     const bool retake = LookAtBlocked();
+    const bool polls = LookAtPoller();
     if (now >= next_look_) Look(now);
-    WaitForNext(now, retake);
+    WaitForNext(now, retake, polls);
   }
 }
 
@@ -91,6 +93,15 @@ bool Sysmon::LookAtBlocked() {
   return true;
 }
 
+// A worker that leaves the poller to run a task does not wake another one in its place: mostly it is back in
+// microseconds. True: it is to look again soon.
+bool Sysmon::LookAtPoller() {
+  if (scheduler_.poller() == nullptr || scheduler_.num_workers() == 1) return false;
+  if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0 && scheduler_.PollIsDue()) scheduler_.WakeOne();
+  poll_quiet_looks_ = AllAsleep() ? poll_quiet_looks_ + 1 : 0;
+  return poll_quiet_looks_ < kPollQuietLooks;
+}
+
 size_t Sysmon::WorkerThreads() const {
   return static_cast<size_t>(scheduler_.running_.load(std::memory_order_relaxed));
 }
@@ -104,7 +115,7 @@ bool Sysmon::AllAsleep() const {
 // The workers' announcement that they sleep is sequentially consistent and comes after all they did.
 bool Sysmon::IsQuiet() const {
   return AllAsleep() && scheduler_.spinning_.load(std::memory_order_seq_cst) == 0 &&
-         scheduler_.detached_.load(std::memory_order_seq_cst) == 0 &&
+         scheduler_.calls_.load(std::memory_order_seq_cst) == 0 &&
          scheduler_.EarliestTimer() == TimerQueue::kNever && !scheduler_.AnyWork() && !IoMayWake() &&
          AllAsleep();
 }
@@ -122,12 +133,15 @@ uint64_t Sysmon::Epoch() const {
   return ticks;
 }
 
-// `retake`: it looks at calls of Blocking.
-void Sysmon::WaitForNext(int64_t now, bool retake) {
+// `retake`, `polls`: it looks at calls of Blocking, at the poller.
+void Sysmon::WaitForNext(int64_t now, bool retake, bool polls) {
   if (!AllAsleep()) more_to_trim_ = true;
   const bool rest = !retake && !more_to_trim_ && !slices_.pending();
   int64_t deadline = next_look_;
+  if (polls) deadline = std::min(deadline, now + kPollLookNs);
   if (retake) deadline = now + (retake_looks_ < kRetakeLooks ? kRetakeNs : kRetakeLateNs);
+  const bool until_awake = !rest && !polls && scheduler_.poller() != nullptr && scheduler_.num_workers() > 1;
+  all_asleep_.store(until_awake, std::memory_order_seq_cst);
   if (rest) {
     resting_.store(true, std::memory_order_seq_cst);
     deadline = deadlocks_.next_look();
@@ -136,7 +150,7 @@ void Sysmon::WaitForNext(int64_t now, bool retake) {
   ClaimWaiter waiter;
   lock_.lock();
   // seq_cst: with OnWorkerAwake(), and with Stop()
-  if (stopping_.load(std::memory_order_seq_cst) || (rest && !AllAsleep()) ||
+  if (stopping_.load(std::memory_order_seq_cst) || ((rest || until_awake) && !AllAsleep()) ||
       (!retake && scheduler_.retake_called_.load(std::memory_order_seq_cst))) {
     lock_.unlock();
   } else {
@@ -148,9 +162,14 @@ void Sysmon::WaitForNext(int64_t now, bool retake) {
       woken = false;
     }
   }
+  if (until_awake) {
+    all_asleep_.store(false, std::memory_order_relaxed);
+    if (woken) poll_quiet_looks_ = 0;
+  }
   if (rest) {
     resting_.store(false, std::memory_order_relaxed);
     next_look_ = 0;
+    poll_quiet_looks_ = 0;
   }
   if (rest && woken) {
     // Whoever woke us uses some; the look that counts is the first one after all sleep again.

@@ -10,6 +10,8 @@
 //   A processor whose task is in Blocking goes to a spare worker if the same call was there at the last look. While
 //   work waits for it, looks come every 20 us, later every 100 (scheduler_blocking.cc).
 //   Timers of held processors that are overdue are fired from here.
+//   While some workers run and others sleep, none of them in the poller, it looks every millisecond whether that is due,
+//   and sends a sleeper.
 //   Tasks that keep their worker for long are reported (slice_watch.h), and so are deadlocks
 //   (deadlock_watch.h).
 //   Memory of stacks and task records that nobody used for a second goes back to the kernel.
@@ -47,7 +49,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
   // Thread-safe.
   void OnWorkerAwake() override {
     // seq_cst: the worker left the idle list before; WaitForNext() looks the other way round
-    if (resting_.load(std::memory_order_seq_cst)) Wake();
+    if (resting_.load(std::memory_order_seq_cst) || all_asleep_.load(std::memory_order_seq_cst)) Wake();
   }
 
   // Thread-safe.
@@ -70,6 +72,9 @@ class Sysmon final : public AwakeListener, public QuietSource {
   static constexpr int64_t kRetakeLateNs = 100'000;
   static constexpr int kRetakeLooks = 50;
   static constexpr int kRetakeQuietLooks = 8;  // in a row with nothing to do, before it rests
+  // Between looks at the poller, and how many more of them follow one that found all asleep.
+  static constexpr int64_t kPollLookNs = 1'000'000;
+  static constexpr int kPollQuietLooks = 8;
 
   struct Seen {
     uint32_t tick = 0;
@@ -79,11 +84,12 @@ class Sysmon final : public AwakeListener, public QuietSource {
   void Run();
   void Look(int64_t now);
   bool LookAtBlocked();
+  bool LookAtPoller();
   bool MayAddWorker(bool all_held) const;
   void FollowCpus(int64_t now);
   bool AllAsleep() const;
   bool IoMayWake() const;
-  void WaitForNext(int64_t now, bool retake);
+  void WaitForNext(int64_t now, bool retake, bool polls);
   void Wake();
   bool MarkHeld(int64_t now);
   bool IsHeld(size_t index, int64_t now);
@@ -94,6 +100,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
   JoinHandle<void> task_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> resting_{false};  // asleep until a worker wakes up
+  std::atomic<bool> all_asleep_{false};  // as that, or until its next look; only where it is to look at the poller
 
   SpinLock lock_;
   ClaimWaiter* waiter_ = nullptr;  // guarded by lock_
@@ -105,6 +112,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
   std::vector<uint64_t> blocked_;  // the calls of Blocking seen last, by processor
   int retake_looks_ = 0;
   int retake_quiet_looks_ = 0;
+  int poll_quiet_looks_ = kPollQuietLooks;
   int64_t next_look_ = 0;
   int64_t next_cpus_ = 0;
   int64_t next_trim_ = 0;

@@ -7,6 +7,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include <atomic>
+
 #include "runtime/io/netpoll.h"
 
 namespace curg::internal {
@@ -22,6 +24,7 @@ class AsioContext final : public AsioEngine {
 
   void RunOne(bool block) noexcept override;
   void RunReady() noexcept override;
+  bool HasWork() const override;
 
   Netpoll& netpoll() { return netpoll_; }
   boost::asio::io_context& context() { return context_; }
@@ -33,7 +36,7 @@ class AsioContext final : public AsioEngine {
   boost::asio::io_context context_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::posix::stream_descriptor own_;  // the poller's own instance
-  bool waits_for_own_ = false;
+  std::atomic<bool> waits_for_own_{false};  // relaxed, all: the timekeeper's; for others a number
 };
 
 }  // namespace curg::internal

@@ -149,10 +149,9 @@ void Netpoll::Wake(ClaimWaiter* waiter) {
   }
 }
 
-// Asio does not tell whether anything is under way in it.
 bool Netpoll::MayWake() const {
-  return asio_.load(std::memory_order_relaxed) != nullptr ||
-         const_cast<DescriptorPool&>(descriptors_).AnyWaiter();
+  const AsioEngine* const asio = asio_.load(std::memory_order_acquire);  // acquire: with UseAsio()
+  return (asio != nullptr && asio->HasWork()) || const_cast<DescriptorPool&>(descriptors_).AnyWaiter();
 }
 
 }  // namespace curg::internal

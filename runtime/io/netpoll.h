@@ -36,6 +36,8 @@ class AsioEngine {
   virtual void RunOne(bool block) noexcept = 0;
   // Runs handlers that are ready, up to a limit. What a handler throws ends the process.
   virtual void RunReady() noexcept = 0;
+  // Whether operations or handlers of the program's are under way. Thread-safe; true while in doubt.
+  virtual bool HasWork() const = 0;
 };
 
 class Netpoll final : public Poller {

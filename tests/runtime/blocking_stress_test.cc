@@ -118,6 +118,39 @@ TEST_P(BlockingStress, AmongEverythingElse) {
   EXPECT_EQ(sum.load(), kTasks * rounds);
 }
 
+// Many stand in line, and many give up: nobody is forgotten, and no place is lost.
+TEST_P(BlockingStress, InLineAtTheBound) {
+  constexpr int kMax = 2;
+  auto runtime = Runtime::Create({.workers = GetParam(), .blocking_max = kMax}).value();
+  std::atomic<int> inside{0}, too_many{0};
+  const int rounds = 200 * kScale;
+  runtime->Run([&] {
+    std::vector<JoinHandle<void>> tasks;
+    for (int i = 0; i < 16; ++i) {
+      tasks.push_back(Go([&, i] {
+        std::minstd_rand random(seed_ + static_cast<unsigned>(i));
+        for (int round = 0; round < rounds; ++round) {
+          watchdog_.Progress();
+          const auto call = [&] {
+            if (++inside > kMax) ++too_many;
+            if (random() % 16 == 0) usleep(static_cast<useconds_t>(random() % 100));
+            --inside;
+          };
+          if (i % 2 == 0) {
+            Blocking(call);
+          } else {
+            (void)BlockingUntil(Deadline::After(std::chrono::microseconds(random() % 100)), call);
+          }
+        }
+      }));
+    }
+    for (auto& task : tasks) task.Join();
+  });
+  EXPECT_EQ(too_many, 0);
+  EXPECT_EQ(runtime->Stats().tasks_blocking, 0);
+  EXPECT_EQ(runtime->Stats().blocking_queue, 0);
+}
+
 // One task at a time is runnable; whoever has the processor goes into Blocking with it.
 TEST_P(BlockingStress, HandedOnWhileBlocked) {
   auto runtime = Runtime::Create({.workers = GetParam()}).value();

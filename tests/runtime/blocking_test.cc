@@ -201,6 +201,7 @@ TEST(Blocking, HasABoundThatIsSeen) {
   EXPECT_EQ(inside, 3);
   EXPECT_EQ(stats.workers_blocking, 3);
   EXPECT_EQ(stats.tasks_blocking, 3);
+  EXPECT_EQ(stats.blocking_max, 3);
   EXPECT_EQ(stats.blocking_queue, 5);
   EXPECT_EQ(stats.tasks_running, 0);
   EXPECT_EQ(stats.tasks_parked, 5);
@@ -209,6 +210,56 @@ TEST(Blocking, HasABoundThatIsSeen) {
   for (auto& task : tasks) task.Join();
   EXPECT_TRUE(Eventually([&] { return runtime->Stats().tasks_blocking == 0; }));
   EXPECT_EQ(runtime->Stats().blocking_queue, 0);
+}
+
+// Short and long ones from all workers at once: never one more, and the bound is used.
+TEST(Blocking, TheBoundIsHard) {
+  constexpr int kMax = 2;
+  auto runtime = Runtime::Create({.workers = 4, .blocking_max = kMax}).value();
+  std::atomic<int> inside{0}, most{0};
+  std::vector<JoinHandle<void>> tasks;
+  for (int i = 0; i < 40; ++i) {
+    tasks.push_back(runtime->Go([&, i] {
+      for (int j = 0; j < 20; ++j) {
+        Blocking([&] {
+          const int now = ++inside;
+          for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+          }
+          if ((i + j) % 8 == 0) SleepThread(milliseconds(1));
+          --inside;
+        });
+      }
+    }));
+  }
+  for (auto& task : tasks) task.Join();
+  EXPECT_EQ(most, kMax);
+}
+
+// Calls at the bound keep no processor, and so no timer waits for them.
+TEST(Blocking, TimersFireWhileTheBoundIsReached) {
+  auto runtime = Runtime::Create({.workers = 2, .blocking_max = 2}).value();
+  std::atomic<int> ticks{0};
+  std::atomic<bool> end{false};
+  std::vector<JoinHandle<void>> tasks;
+  for (int i = 0; i < 2; ++i) {
+    tasks.push_back(runtime->Go([&] {
+      while (!end) {
+        SleepFor(milliseconds(1));
+        ++ticks;
+      }
+    }));
+  }
+  for (int i = 0; i < 6; ++i) {
+    tasks.push_back(runtime->Go([&] {
+      Blocking([&] {
+        const int before = ticks;
+        EXPECT_TRUE(Eventually([&] { return ticks > before + 10; }));
+      });
+    }));
+  }
+  for (size_t i = 2; i < tasks.size(); ++i) tasks[i].Join();
+  end = true;
+  for (size_t i = 0; i < 2; ++i) tasks[i].Join();
 }
 
 TEST(Blocking, WhatHasNotStartedIsDroppedWhatRunsIsTold) {

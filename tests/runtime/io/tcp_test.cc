@@ -3,13 +3,16 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/go.h"
@@ -252,6 +255,53 @@ TEST(Tcp, ManyConnectionsAtOnce) {
     for (auto& client : clients) client.Join();
     server.Join();
   });
+}
+
+// More connections that always have something than a run queue holds: each gets its turn, the first come first.
+TEST(Tcp, ManyBusyConnectionsAreServedAlike) {
+  internal::Watchdog watchdog;
+  constexpr size_t kConnections = 600;
+  constexpr int kRequests = 20'000;
+  std::vector<int> clients;
+  std::vector<int> answers(kConnections, 0);
+  curg::Run({.workers = 1}, [&] {
+    std::vector<JoinHandle<void>> servers;
+    for (size_t i = 0; i < kConnections; ++i) {
+      int pair[2];
+      ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+      clients.push_back(pair[0]);
+      servers.push_back(Go([stream = TcpStream::Adopt(pair[1]).value()]() mutable {
+        char data[16];
+        while (const size_t n = stream.Read(data).value_or(0)) {
+          if (!stream.Write({data, n}).ok()) return;
+        }
+      }));
+    }
+    std::thread client([&] {
+      std::vector<pollfd> polls;
+      for (const int fd : clients) {
+        polls.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+        EXPECT_EQ(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+      }
+      for (int left = kRequests; left > 0;) {
+        ASSERT_GT(poll(polls.data(), polls.size(), 20'000), 0);
+        for (size_t i = 0; i < kConnections; ++i) {
+          if (polls[i].revents == 0) continue;
+          char data[16];
+          ASSERT_EQ(recv(clients[i], data, sizeof(data), 0), 1);
+          ++answers[i];
+          --left;
+          EXPECT_EQ(send(clients[i], "x", 1, MSG_NOSIGNAL), 1);
+        }
+        watchdog.Progress();
+      }
+      for (const int fd : clients) close(fd);
+    });
+    for (auto& server : servers) server.Join();
+    client.join();
+  });
+  const auto [least, most] = std::minmax_element(answers.begin(), answers.end());
+  EXPECT_GE(*least, *most / 2) << "most " << *most;
 }
 
 TEST(SocketAddress, ParsesAndPrints) {

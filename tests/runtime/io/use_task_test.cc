@@ -21,6 +21,7 @@
 
 #include "labels/labels.h"
 #include "runtime/go.h"
+#include "runtime/sync/channel.h"
 #include "tests/runtime/watchdog.h"
 
 namespace curg {
@@ -262,6 +263,38 @@ TEST(UseTask, ManyTasksAndConnectionsAtOnce) {
     }
     for (auto& client : clients) client.Join();
     server.Join();
+  });
+}
+
+// Asio is in use, but nothing is under way in it.
+TEST(UseTaskDeathTest, ADeadlockIsSeenWhereAsioIsInUse) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(curg::Run({.workers = 2, .deadlock = DeadlockAction::kFatal},
+                        [] {
+                          asio::steady_timer timer(IoExecutor(), 5ms);
+                          timer.async_wait(UseTask());
+                          Channel<int>().Receive();
+                        }),
+              testing::ExitedWithCode(2), "all tasks are asleep \\(1\\)");
+}
+
+TEST(UseTask, WhatIsUnderWayInAsioIsNoDeadlock) {
+  curg::Run({.workers = 2, .deadlock = DeadlockAction::kFatal}, [] {
+    Channel<int> numbers(1);
+    asio::steady_timer timer(IoExecutor(), 200ms);
+    timer.async_wait([&](error_code) { (void)numbers.TrySend(7); });  // a plain handler
+    EXPECT_EQ(numbers.Receive(), 7);
+  });
+}
+
+TEST(UseTask, VirtualTimePassesWhenNothingIsUnderWayInAsio) {
+  curg::Run({.virtual_time = true}, [] {
+    const auto begin = Now();
+    asio::steady_timer timer(IoExecutor(), 20ms);  // of the real time
+    timer.async_wait(UseTask());
+    EXPECT_LT(Now() - begin, 1s);
+    SleepFor(std::chrono::hours(3));
+    EXPECT_EQ(Now() - begin, std::chrono::hours(3));
   });
 }
 
