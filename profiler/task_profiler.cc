@@ -122,9 +122,15 @@ class Collector {
     return number == 0 ? 0 : profile_.spawn_stacks.Add(internal::SpawnStackOf(number));
   }
 
-  // Without the switch that a suspended task is in, which has two forms: equal waits are to be one. The new leaf
+  // The note of a stack is its number and one. Without the switch that a suspended task is in, which has two forms: equal waits are to be one. The new leaf
   // becomes what leaves are, an instruction.
   StackTable::Number AddStack(const TaskSighting& seen) {
+    if (seen.note == nullptr) return AddNewStack(seen);
+    if (*seen.note == 0) *seen.note = AddNewStack(seen) + 1;
+    return *seen.note - 1;
+  }
+
+  StackTable::Number AddNewStack(const TaskSighting& seen) {
     constexpr size_t kSwitch = 2;
     if (seen.kind != SightingKind::kSuspended || seen.stack.size() <= kSwitch) return profile_.stacks.Add(seen.stack);
     const auto waiting = seen.stack.subspan(kSwitch);
@@ -137,18 +143,26 @@ class Collector {
     const bool waits = status == TaskStatus::kParked;
     const WaitReason wait = waits ? seen.wait_reason : WaitReason::kNone;
     const StackTable::Number stack = AddStack(seen);
-    const auto [it, is_new] = groups_.try_emplace(GroupKey(stack, tag, status, wait),
-                                                  static_cast<uint32_t>(profile_.groups.size()));
-    if (is_new) {
+    const uint32_t number = GroupNumber({stack, tag, status, wait});
+    if (number == profile_.groups.size()) {
       profile_.groups.push_back({.stack = stack, .tag = tag, .status = status, .wait = wait,
                                  .truncated = seen.stack_end != internal::TracebackEnd::kRoot,
                                  .age_min = age, .age_max = age});
     }
-    TaskGroup& group = profile_.groups[it->second];
+    TaskGroup& group = profile_.groups[number];
     ++group.count;
     group.age_min = std::min(group.age_min, age);
     group.age_max = std::max(group.age_max, age);
-    return it->second;
+    return number;
+  }
+
+  // Equal tasks often follow one another.
+  uint32_t GroupNumber(const GroupKey& key) {
+    if (profile_.groups.empty() || key != last_key_) {
+      last_group_ = groups_.try_emplace(key, static_cast<uint32_t>(profile_.groups.size())).first->second;
+      last_key_ = key;
+    }
+    return last_group_;
   }
 
   void AddRecord(const TaskSighting& seen, uint32_t group, std::chrono::nanoseconds age) {
@@ -199,6 +213,8 @@ class Collector {
   absl::flat_hash_map<const Tag*, uint32_t> tags_;
   absl::flat_hash_map<std::string, uint32_t> names_;
   absl::flat_hash_map<GroupKey, uint32_t> groups_;
+  GroupKey last_key_;
+  uint32_t last_group_ = 0;
   absl::flat_hash_map<const void*, const void*> owners_;  // CallerTokens by mutex
   std::vector<const void*> records_;                      // of profile_.tasks
 };

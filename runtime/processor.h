@@ -15,7 +15,7 @@
 #include "runtime/tag_cache.h"
 #include "runtime/task_slab.h"
 #include "runtime/timers.h"
-#include "runtime/walk_cache.h"
+#include "runtime/walk_memo.h"
 
 namespace curg::internal {
 
@@ -49,7 +49,7 @@ struct alignas(64) Processor {
   TagCache tags;
   uint64_t blocking_calls = 0;
   uint32_t shuffle = 0;      // state of the choice of tasks, if there is a seed
-  std::unique_ptr<WalkCache> spawn_walks;  // made when the first spawn stack is kept
+  std::unique_ptr<WalkMemo> spawn_walks;  // made when the first spawn stack is kept
   int64_t flush_at = 0;      // when an idle worker is to empty the caches
   uint32_t next_streak = 0;  // tasks run from the run-next slot in a row
   uint64_t id_next = 0;      // task ids at hand: [id_next, id_limit)

@@ -43,6 +43,12 @@ void ReadWaitObject(const StackBounds& stack, TaskSighting* seen) {
   }
 }
 
+void ShowWalk(const WalkMemo::Walk& walk, TaskSighting* seen) {
+  seen->stack = walk.pcs;
+  seen->stack_end = walk.end;
+  seen->note = walk.note;
+}
+
 }  // namespace
 
 void RollCaller::Call(Visit visit) {
@@ -102,10 +108,13 @@ void RollCaller::WalkSlabs(Visit visit) {
 
 // A stack's lines from its pointer upwards: registers, then the inner frames.
 void RollCaller::Fetch(const Task& task) const {
-  constexpr size_t kLines = 10;
+  constexpr size_t kLine = 64;
+  constexpr size_t kSavedBytes = 128;  // what a switch saves, and something
+  constexpr size_t kBytesMax = 16 * kLine;
   const char* const top = static_cast<const char*>(task.context.hot());
   if (top == nullptr) return;
-  for (size_t i = 0; i < kLines; ++i) __builtin_prefetch(top + i * 64);
+  const size_t bytes = std::min(walks_.reach() + kSavedBytes, kBytesMax);
+  for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(top + at);
 }
 
 // A hint: the record may be about to become another task's.
@@ -132,16 +141,12 @@ bool RollCaller::ReadSuspended(Task& task, Visit visit) {
     Registers registers;
     StackBounds stack;
     if (task.context.TrySaved(&registers, &stack)) {
-      const Traceback walk = walks_.Walk(registers, stack, std::span(pcs_).first(options_.depth_max));
-      seen.stack = {pcs_.data(), walk.depth};
-      seen.stack_end = walk.end;
+      ShowWalk(walks_.Of(registers, stack), &seen);
       ReadWaitObject(stack, &seen);
     } else if (seen.state == TaskState::kBlocking) {
       seen.kind = SightingKind::kBlocking;
       stack = task.stack.usable();
-      const Traceback walk = walks_.Walk(task.blocking_at, stack, std::span(pcs_).first(options_.depth_max));
-      seen.stack = {pcs_.data(), walk.depth};
-      seen.stack_end = walk.end;
+      ShowWalk(walks_.Of(task.blocking_at, stack), &seen);
     } else if (seen.state == TaskState::kRunnable && task.context.stack().empty()) {
       seen.kind = SightingKind::kNotStarted;
       pcs_[0] = reinterpret_cast<uintptr_t>(task.body.run);

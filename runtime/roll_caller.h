@@ -22,7 +22,7 @@
 #include "runtime/roll_call.h"
 #include "runtime/slice_probe.h"
 #include "runtime/task_sighting.h"
-#include "runtime/walk_cache.h"
+#include "runtime/walk_memo.h"
 
 namespace curg::internal {
 
@@ -39,7 +39,7 @@ class RollCaller {
  public:
   using Visit = absl::FunctionRef<void(const TaskSighting&)>;
 
-  explicit RollCaller(const RollCallerOptions& options) : options_(options) {}
+  explicit RollCaller(const RollCallerOptions& options) : options_(options), walks_(options.depth_max, kWalksMax) {}
   RollCaller(const RollCaller&) = delete;
   RollCaller& operator=(const RollCaller&) = delete;
 
@@ -54,6 +54,7 @@ class RollCaller {
  private:
   static constexpr size_t kDepthMax = 128;
   static constexpr size_t kNameMax = 255;
+  static constexpr size_t kWalksMax = 4096;  // remembered, of some hundred bytes each
   static constexpr size_t kAhead = 8;            // records fetched before their stacks, stacks before they are read
   static constexpr size_t kTasksAPause = 1024;
   static constexpr int64_t kBusyPatienceNs = 50'000'000;  // of CPU time of a thread that does not answer
@@ -99,7 +100,7 @@ class RollCaller {
   std::array<Asked, SliceProbe::kProbes> asked_ = {};
   std::array<uintptr_t, kDepthMax> pcs_;
   std::array<char, kNameMax> name_;
-  WalkCache walks_;
+  WalkMemo walks_;
 };
 
 }  // namespace curg::internal

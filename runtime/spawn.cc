@@ -7,18 +7,18 @@
 #include "runtime/scheduler.h"
 #include "runtime/spawn_stack.h"
 #include "runtime/task_locals.h"
-#include "runtime/walk_cache.h"
+#include "runtime/walk_memo.h"
 #include "runtime/worker.h"
 
 namespace curg::internal {
 namespace {
 
 // The processor's own memory of walks; null where there is no processor.
-WalkCache* SpawnWalks() {
+WalkMemo* SpawnWalks() {
   Worker* const worker = CurrentWorker();
   if (worker == nullptr) return nullptr;
-  std::unique_ptr<WalkCache>& walks = worker->processor->spawn_walks;
-  if (walks == nullptr) walks = std::make_unique<WalkCache>();
+  std::unique_ptr<WalkMemo>& walks = worker->processor->spawn_walks;
+  if (walks == nullptr) walks = MakeSpawnWalks();
   return walks.get();
 }
 

@@ -13,7 +13,7 @@
 #include "runtime/thread_state.h"
 #include "runtime/traceback.h"
 #include "runtime/unwind_table.h"
-#include "runtime/walk_cache.h"
+#include "runtime/walk_memo.h"
 
 namespace curg {
 namespace internal {
@@ -112,6 +112,8 @@ uint32_t SpawnStackHere(Stacks& stacks) {
   return NumberOf(stacks, {std::span(&task->spawn_pc, 1)});
 }
 
+constexpr size_t kOwn = 2;  // frames that are not of interest: RecordSpawnStack and its caller
+
 StackBounds StackHere() {
   const ThreadState& thread = ThisThread();
   const Task* const task = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
@@ -122,16 +124,29 @@ StackBounds StackHere() {
 
 constinit std::atomic<bool> g_keep_spawn_stacks{false};
 
-__attribute__((noinline)) uint32_t RecordSpawnStack(WalkCache* walks) {
-  constexpr size_t kOwn = 2;  // frames that are not of interest: this one and its caller's
+std::unique_ptr<WalkMemo> MakeSpawnWalks() {
+  constexpr size_t kWalks = 512;
+  return std::make_unique<WalkMemo>(kSpawnFramesMax + kOwn, kWalks);
+}
+
+// A walk's note is the number of its stack with the spawner that it had last.
+__attribute__((noinline)) uint32_t RecordSpawnStack(WalkMemo* walks) {
   Stacks* const stacks = g_stacks.load(std::memory_order_acquire);  // acquire: pairs with KeepSpawnStacks()
-  std::array<uintptr_t, kSpawnFramesMax + kOwn> pcs;
   const StackBounds bounds = StackHere();
   const Registers here = RegistersHere();
-  const Traceback walk = walks != nullptr ? walks->Walk(here, bounds, pcs) : WalkStack(here, bounds, pcs);
-  if (walk.depth <= kOwn) return 0;
-  const auto callers = std::span<const uintptr_t>(pcs).subspan(kOwn, walk.depth - kOwn);
-  return NumberOf(*stacks, {callers, SpawnStackHere(*stacks)});
+  const uint32_t spawner = SpawnStackHere(*stacks);
+  std::array<uintptr_t, kSpawnFramesMax + kOwn> pcs;
+  if (walks == nullptr) {
+    const size_t depth = WalkStack(here, bounds, pcs).depth;
+    return depth <= kOwn ? 0 : NumberOf(*stacks, {std::span<const uintptr_t>(pcs).subspan(kOwn, depth - kOwn), spawner});
+  }
+  if (walks->full()) walks->Clear();
+  const WalkMemo::Walk walk = walks->Of(here, bounds);
+  if (walk.pcs.size() <= kOwn) return 0;
+  if (walk.note != nullptr && *walk.note != 0 && stacks->kept[*walk.note].spawner == spawner) return *walk.note;
+  const uint32_t number = NumberOf(*stacks, {walk.pcs.subspan(kOwn), spawner});
+  if (walk.note != nullptr) *walk.note = number;
+  return number;
 }
 
 std::span<const uintptr_t> SpawnStackOf(uint32_t number) {

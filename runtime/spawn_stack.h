@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 namespace curg {
@@ -23,7 +24,7 @@ void KeepSpawnStacks(bool on);
 
 namespace internal {
 
-class WalkCache;
+class WalkMemo;
 
 inline constexpr size_t kSpawnFramesMax = 16;
 inline constexpr uint32_t kSpawnStacksMax = 32768;
@@ -35,9 +36,12 @@ inline bool SpawnStacksKept() {
   return g_keep_spawn_stacks.load(std::memory_order_relaxed);  // relaxed: a switch alone
 }
 
+// Remembers some hundred stacks of spawns.
+std::unique_ptr<WalkMemo> MakeSpawnWalks();
+
 // The number of the caller's stack but for its innermost frame. 0: it cannot be walked, or there are too many different ones.
 // `walks` is the processor's own, null for none: then the walk takes longer. Thread-safe. Blocks: nothing, unless the stack is new.
-uint32_t RecordSpawnStack(WalkCache* walks);
+uint32_t RecordSpawnStack(WalkMemo* walks);
 
 // The return addresses under a number, the spawn site first; empty for 0. Valid for ever.
 // Async-signal-safe.

@@ -43,6 +43,7 @@ struct TaskSighting {
   const Tag* tag = nullptr;
   std::string_view name = {};
   std::span<const uintptr_t> stack = {};  // as WalkStack gives it
+  uint32_t* note = nullptr;  // the visitor's own word about this very stack, 0 at first; null: there is none
   TracebackEnd stack_end = TracebackEnd::kRoot;
 
   // All but name, tag and stack; the state as it is now. Async-signal-safe.

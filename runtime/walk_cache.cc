@@ -18,12 +18,16 @@ constexpr FrameRule kBelowRoot = [] {
 
 }  // namespace
 
-Traceback WalkCache::Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs) noexcept {
+Traceback WalkCache::Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs,
+                          WalkObserver* observer) noexcept {
   if (const UnwindIndex* current = ProcessUnwindIndex().current(); current != index_) {
     entries_.fill({});
     index_ = current;
   }
-  const Traceback walk = WalkBy([this](uintptr_t pc) { return Find(pc); }, start, bounds, pcs);
+  const auto observe = [observer](const UnwindReader::Found& found, const Registers& callee, const Registers& caller) {
+    if (observer != nullptr) observer->OnStep(found, callee, caller);
+  };
+  const Traceback walk = WalkBy([this](uintptr_t pc) { return Find(pc); }, start, bounds, pcs, observe);
   if (reader_ != nullptr) {
     std::destroy_at(reader_);
     reader_ = nullptr;

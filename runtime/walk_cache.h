@@ -18,11 +18,20 @@
 
 namespace curg::internal {
 
+// Is told of each step of a walk, from a callee's registers to the caller's; equal ones: there was none.
+class WalkObserver {
+ public:
+  virtual void OnStep(const UnwindReader::Found& found, const Registers& callee, const Registers& caller) noexcept = 0;
+
+ protected:
+  ~WalkObserver() = default;
+};
+
 // Owner only: one thread at a time.
 class WalkCache {
  public:
   // As WalkStack. Not async-signal-safe, for the sake of its owner.
-  Traceback Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs) noexcept;
+  Traceback Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs, WalkObserver* observer) noexcept;
 
  private:
   static constexpr int kBits = 10;

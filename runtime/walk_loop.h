@@ -65,10 +65,16 @@ inline TracebackEnd EndOf(FrameStep step) {
   }
 }
 
-// As WalkStack. `find(address)` gives the UnwindReader::Found for the instruction that has a byte at `address`.
-// Async-signal-safe if `find` is.
-template <typename Find>
-Traceback WalkBy(Find find, const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs) noexcept {
+struct IgnoreSteps {
+  void operator()(const UnwindReader::Found&, const Registers&, const Registers&) const noexcept {}
+};
+
+// As WalkStack. `find(address)` gives the UnwindReader::Found for the instruction that has a byte at `address`;
+// `observe(found, callee, caller)` is told of each step to a caller.
+// Async-signal-safe if both are.
+template <typename Find, typename Observe = IgnoreSteps>
+Traceback WalkBy(Find find, const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs,
+                 Observe observe = {}) noexcept {
   uintptr_t* const out = pcs.data();
   const size_t room = pcs.size();
   const StackWindow window = WindowOf(start, bounds);
@@ -78,7 +84,9 @@ Traceback WalkBy(Find find, const Registers& start, StackBounds bounds, std::spa
     if (IsBelowRoot(found, frame)) return {depth, TracebackEnd::kRoot};
     if (depth == room) return {depth, TracebackEnd::kTruncated};
     out[depth] = depth == 0 ? frame.registers.pc : RecordedPc(found, frame);
+    const Registers callee = frame.registers;
     const FrameStep step = Step(found, bounds, window, &frame);
+    observe(found, callee, frame.registers);
     if (step != FrameStep::kCaller) return {depth + 1, EndOf(step)};
   }
 }
