@@ -38,7 +38,7 @@ std::string TextOf(const Frame& frame) {
 
 Symbolizer& SymbolWords::symbolizer() {
   if (recorder_.Capture() || symbolizer_ == nullptr) {
-    symbolizer_ = std::make_unique<Symbolizer>(CurrentMappings());
+    symbolizer_ = std::make_unique<Symbolizer>(CurrentMappings(), SymbolizerOptions{.remember = true});
   }
   return *symbolizer_;
 }

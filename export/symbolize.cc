@@ -11,6 +11,7 @@
 #include "export/demangle.h"
 #include "export/dwarf_index.h"
 #include "export/elf_file.h"
+#include "export/frame_memory.h"
 #include "export/large_stack.h"
 #include "export/symbol_table.h"
 
@@ -44,6 +45,11 @@ std::unique_ptr<ElfFile> OpenModule(const CpuProfileMapping& mapping) {
     if (auto file = OpenBuild(path, mapping.build_id); file != nullptr) return file;
   }
   return nullptr;
+}
+
+// Tells files apart.
+std::string FileOf(const CpuProfileMapping& mapping) {
+  return absl::StrCat(mapping.path, absl::string_view("\0", 1), mapping.build_id);
 }
 
 }  // namespace
@@ -129,11 +135,15 @@ Symbolizer::~Symbolizer() = default;
 const std::vector<Frame>& Symbolizer::FramesAt(uintptr_t address) {
   auto [it, is_new] = frames_.try_emplace(address);
   if (!is_new) return it->second;
-  if (const CpuProfileMapping* mapping = MappingAt(address); mapping != nullptr) {
-    internal::OnLargeStack([&, &frames = it->second] {
-      frames = ModuleOf(*mapping).Find(address - mapping->load_bias);
-    });
-  }
+  const CpuProfileMapping* const mapping = MappingAt(address);
+  if (mapping == nullptr) return it->second;
+  const uint64_t in_file = address - mapping->load_bias;
+  const bool remember = options_.remember && !mapping->build_id.empty();
+  const std::string file = remember ? FileOf(*mapping) : std::string();
+  if (remember) it->second = internal::FrameMemory::OfProcess().Find(file, in_file);
+  if (!it->second.empty()) return it->second;
+  internal::OnLargeStack([&, &frames = it->second] { frames = ModuleOf(*mapping).Find(in_file); });
+  if (remember && !it->second.empty()) internal::FrameMemory::OfProcess().Add(file, in_file, it->second);
   return it->second;
 }
 
@@ -147,8 +157,7 @@ const CpuProfileMapping* Symbolizer::MappingAt(uintptr_t address) const {
 }
 
 Symbolizer::Module& Symbolizer::ModuleOf(const CpuProfileMapping& mapping) {
-  std::unique_ptr<Module>& module =
-      modules_[absl::StrCat(mapping.path, absl::string_view("\0", 1), mapping.build_id)];
+  std::unique_ptr<Module>& module = modules_[FileOf(mapping)];
   if (module == nullptr) module = std::make_unique<Module>(mapping, options_);
   return *module;
 }

@@ -24,6 +24,9 @@ namespace curg {
 struct SymbolizerOptions {
   // Where debug files that were split off are installed.
   std::vector<std::string> debug_roots = {"/usr/lib/debug"};
+  // What one of them has found is there for the next, in the whole process (export/frame_memory.h). For dumps, which
+  // are made of the same few places again and again.
+  bool remember = false;
 };
 
 // Opens a file when the first address in it is asked for, reads of it what is needed, and keeps

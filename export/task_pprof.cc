@@ -97,7 +97,7 @@ absl::StatusOr<std::string> EncodeTaskPprof(const TaskProfile& profile, FrameSou
 }
 
 absl::StatusOr<std::string> EncodeTaskPprof(const TaskProfile& profile) {
-  Symbolizer symbolizer(profile.mappings);
+  Symbolizer symbolizer(profile.mappings, {.remember = true});
   return EncodeTaskPprof(profile, symbolizer);
 }
 

@@ -41,7 +41,7 @@ struct TaskTextOptions {
 
 // One paragraph a task, by id; of a profile made without each_task, GroupedTaskText. Streamed: however many tasks
 // there are, `sink` gets some 64 KiB at a time. False: it wanted no more.
-// Blocks: the thread (on a task: not the worker), reading symbols; then about half a microsecond a task.
+// Blocks: the thread (on a task: not the worker), reading symbols the first time; then about half a microsecond a task.
 bool WriteTaskText(const TaskProfile& profile, TextSink sink, const TaskTextOptions& options = {});
 bool WriteGroupedTaskText(const TaskProfile& profile, TextSink sink, const TaskTextOptions& options = {});
 

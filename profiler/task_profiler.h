@@ -43,7 +43,7 @@ struct TaskProfileOptions {
 // All tasks of all runtimes of the process that are alive at one instant, each once; tasks born later are not
 // in it. Tasks spawn, switch and end at full speed meanwhile. Several at a time take turns. A task
 // that cannot be reached within two seconds is listed as such.
-// Thread-safe. Not async-signal-safe. Blocks: the task or the plain thread, about half a microsecond a task; the work is
+// Thread-safe. Not async-signal-safe. Blocks: the task or the plain thread, 0.3 to 0.5 us a task; the work is
 // done by a runtime task, so that it is done even if every worker is held.
 TaskProfile CollectTaskProfile(const TaskProfileOptions& options = {});
 

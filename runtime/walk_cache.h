@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // WalkCache: WalkStack for many stacks of the same few call sites, with the rules of program counters
-// remembered: 5 ns a frame instead of 30.
+// remembered.
 //
 // A rule is remembered as long as the compiled tables are the same ones. So a walk may go by a rule of a module
 // that was unloaded, and replaced in place, since they were compiled; then it ends early or shows wrong frames, but reads

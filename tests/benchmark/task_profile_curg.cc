@@ -19,6 +19,7 @@
 #include "export/task_pprof.h"
 #include "export/task_text.h"
 #include "profiler/task_profiler.h"
+#include "runtime/blocking.h"
 #include "runtime/go.h"
 #include "runtime/spawn_stack.h"
 #include "runtime/sync/channel.h"
@@ -91,10 +92,11 @@ class Ticker {
   curg::JoinHandle<void> task_;
 };
 
-void Measure(const std::string& name, const std::function<void()>& run) {
+// Returns the median time, nanoseconds.
+double Measure(const std::string& name, int rounds, const std::function<void()>& run) {
   std::vector<double> times;
   std::vector<double> stalls;
-  for (int i = 0; i < g_rounds; ++i) {
+  for (int i = 0; i < rounds; ++i) {
     Ticker ticker;
     curg::SleepFor(std::chrono::milliseconds(20));
     ticker.Reset();
@@ -105,6 +107,7 @@ void Measure(const std::string& name, const std::function<void()>& run) {
   }
   Show(name, Median(times) / g_tasks, "ns/task");
   Show(name + " stall", Median(stalls), "ms");
+  return Median(times);
 }
 
 bool Discard(std::string_view text) {
@@ -158,19 +161,30 @@ int Run() {
   while (g_ready < g_tasks) curg::SleepFor(std::chrono::milliseconds(1));
   curg::SleepFor(std::chrono::milliseconds(100));
   double frames = 0;
-  Measure("collect", [&] {
+  const double collect_ns = Measure("collect", g_rounds, [&] {
     const curg::TaskProfile profile = curg::CollectTaskProfile({.each_task = false});
     frames = static_cast<double>(profile.stacks[profile.groups[0].stack].size());
     if (profile.total < g_tasks) std::abort();
   });
   Show("frames", frames, "");
-  Measure("pprof", [] {
-    if (!curg::EncodeTaskPprof(curg::CollectTaskProfile({.each_task = false})).ok()) std::abort();
+  // The same time with a thread that computes instead of a dump: what the system alone does to the ticker.
+  Measure("no dump", g_rounds, [&] {
+    curg::Blocking([&] {
+      std::thread([until = Now() + static_cast<int64_t>(collect_ns)] {
+        while (Now() < until) {
+        }
+      }).join();
+    });
   });
-  Measure("grouped text", [] {
+  const auto pprof = [] {
+    if (!curg::EncodeTaskPprof(curg::CollectTaskProfile({.each_task = false})).ok()) std::abort();
+  };
+  Measure("first pprof", 1, pprof);  // reads symbols
+  Measure("pprof", g_rounds, pprof);
+  Measure("grouped text", g_rounds, [] {
     curg::WriteGroupedTaskText(curg::CollectTaskProfile({.each_task = false}), Discard);
   });
-  Measure("text", [] { curg::WriteTaskText(curg::CollectTaskProfile(), Discard); });
+  Measure("text", g_rounds, [] { curg::WriteTaskText(curg::CollectTaskProfile(), Discard); });
   std::fflush(stdout);
   std::_Exit(0);
 }

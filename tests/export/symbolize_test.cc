@@ -152,6 +152,23 @@ TEST(Symbolize, Dwarf5) {
   ExpectAllThereIs(library, symbolizer);
 }
 
+// The file is gone, and the library unloaded: only memory can tell.
+TEST(Symbolize, RemembersForTheNextOne) {
+  std::vector<CpuProfileMapping> mappings;
+  uintptr_t address = 0;
+  std::vector<Frame> frames;
+  {
+    Library library("libinlined_dwarf5");
+    mappings = library.mappings;
+    address = library.at.innermost;
+    Symbolizer symbolizer(mappings, {.remember = true});
+    frames = symbolizer.FramesAt(address);
+  }
+  ASSERT_GE(frames.size(), 2u);
+  EXPECT_EQ(Symbolizer(mappings, {.remember = true}).FramesAt(address), frames);
+  EXPECT_THAT(Symbolizer(mappings).FramesAt(address), IsEmpty());
+}
+
 TEST(Symbolize, CompressedSections) {
   Library library("libinlined_compressed");
   Symbolizer symbolizer(library.mappings);

@@ -99,6 +99,10 @@ func main() {
 	}
 	time.Sleep(100 * time.Millisecond)
 	profile := pprof.Lookup("goroutine")
+	measure("no dump", *rounds, func() {
+		for start := time.Now(); time.Since(start) < 300*time.Millisecond; {
+		}
+	})
 	measure("pprof", *rounds, func() { profile.WriteTo(io.Discard, 0) })
 	measure("grouped text", *rounds, func() { profile.WriteTo(io.Discard, 1) })
 	if *text {
