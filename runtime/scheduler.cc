@@ -14,6 +14,7 @@
 #include "runtime/coarse_clock.h"
 #include "runtime/futex.h"
 #include "runtime/roll_call.h"
+#include "runtime/unstable_reads.h"
 
 namespace curg::internal {
 
@@ -27,13 +28,17 @@ Scheduler::Scheduler(const Config& config)
   for (int i = 0; i < config.workers; ++i) AddWorker(AddProcessor(/*surplus=*/false));
 }
 
-// Abandoned tasks lose their stacks; whoever walks the slabs must not look for them.
+// Abandoned tasks lose their stacks; whoever walks the slabs must not look for them. Records of other runtimes
+// may change meanwhile: none of those, once it is out of kNew, ever shows this scheduler.
 Scheduler::~Scheduler() {
   delete poller_.load(std::memory_order_relaxed);  // while the stacks are there: operations may be on them
   std::lock_guard lock(RollCall::StacksLock());
   TaskSlab::Instance().ForEach([this](Task& task) {
+    // acquire: pairs with the releases of those who make it runnable
     const TaskState state = task.state.load(std::memory_order_acquire);
-    if (state == TaskState::kFree || state == TaskState::kEnded || task.scheduler != this) return;
+    if (state == TaskState::kFree || state == TaskState::kNew || state == TaskState::kEnded) return;
+    const UnstableReads reads;
+    if (task.scheduler != this) return;
     task.state.store(TaskState::kEnded, std::memory_order_relaxed);
   });
 }

@@ -27,13 +27,11 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
 
 void Scheduler::PushLocal(Processor& processor, Task* task) {
   while (!processor.queue.Push(task)) {
-    std::array<Task*, RunQueue<>::kHalf> half;
-    const size_t count = processor.queue.PopHalf(half);
+    std::array<Task*, RunQueue<>::kHalf + 1> overflow;
+    const size_t count = processor.queue.PopHalf(std::span(overflow).first<RunQueue<>::kHalf>());
     if (count == 0) continue;
-    for (size_t i = 0; i + 1 < count; ++i) half[i]->next = half[i + 1];
-    half[count - 1]->next = task;
-    task->next = nullptr;
-    return global_.PushList(half[0], task, count + 1);
+    overflow[count] = task;
+    return global_.PushAll(std::span(overflow).first(count + 1));
   }
 }
 
@@ -131,14 +129,11 @@ Task* Scheduler::PopRing(Processor& processor) {
 
 Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
   const size_t share = global_.size() / static_cast<size_t>(config_.workers) + 1;
-  Task* const first = global_.PopBatch(std::min(share, batch_max));
-  if (first == nullptr) return nullptr;
-  for (Task* task = first->next; task != nullptr;) {
-    Task* const next = task->next;
-    PushLocal(processor, task);
-    task = next;
-  }
-  return first;
+  std::array<Task*, RunQueue<>::kHalf> tasks;
+  const size_t count = global_.PopBatch(std::span(tasks).first(std::min({share, batch_max, tasks.size()})));
+  if (count == 0) return nullptr;
+  for (size_t i = 1; i < count; ++i) PushLocal(processor, tasks[i]);
+  return tasks[0];
 }
 
 Task* Scheduler::RunTimers(Worker& worker, Processor& processor, int64_t now) {

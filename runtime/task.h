@@ -49,7 +49,7 @@ class alignas(64) Task {
   uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured (processor_counters.h)
 
   // --- Written by whoever owns the task at the time: spawner, worker, waker.
-  Task* next = nullptr;             // in the global queue or a free list
+  Task* next = nullptr;             // in a free list, or in the global queue when memory is short
   Scheduler* scheduler = nullptr;
   StackSlot stack;                  // empty until first run, unless a warm one was at hand
   size_t slot_size = 0;             // of the pool the stack belongs to
