@@ -30,6 +30,7 @@
 namespace curg {
 namespace {
 
+using internal::AppendAbandoned;
 using internal::AppendDeadlock;
 using internal::AppendFatalHead;
 using internal::AppendFatalRest;
@@ -109,6 +110,18 @@ class WordReporter final : public Reporter {
       AppendDeadlock(text, words, report);
       const TaskProfile profile = internal::CollectTaskProfileHere({});
       for (const auto& cycle : WaitCycles(profile)) text.Append(WaitCycleText(profile, cycle));
+      Print(text);
+      done.store(1, std::memory_order_release);  // release: the report may be gone afterwards
+      FutexWake(done);
+    });
+    while (done.load(std::memory_order_acquire) == 0) FutexWait(done, 0);
+  }
+
+  void OnAbandoned(const AbandonedReport& report) override {
+    std::atomic<uint32_t> done{0};
+    Enqueue([&](SymbolWords& words) {
+      StringSink text;
+      AppendAbandoned(text, words, report);
       Print(text);
       done.store(1, std::memory_order_release);  // release: the report may be gone afterwards
       FutexWake(done);

@@ -118,6 +118,13 @@ void DumpTasks(const TaskDumpOptions& options) {
   WriteTaskDump(internal::CollectTaskProfileHere({}), WriteToStderr, options);
 }
 
+int64_t DumpTasksParkedFor(std::chrono::nanoseconds age, const TaskDumpOptions& options) {
+  const TaskProfile profile =
+      internal::CollectTaskProfileHere({.status = TaskStatus::kParked, .age_min = age});
+  WriteTaskDump(profile, WriteToStderr, options);
+  return profile.matching;
+}
+
 absl::Status InstallTaskDumpSignal(int signal) {
   struct sigaction now = {};
   if (sigaction(signal, nullptr, &now) != 0) {

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -30,6 +31,10 @@ bool WriteTaskDump(const TaskProfile& profile, TextSink sink, const TaskDumpOpti
 // Collects and writes to standard error, on the calling thread and without help from the runtime.
 // Thread-safe. Not async-signal-safe. Blocks: the thread.
 void DumpTasks(const TaskDumpOptions& options = {});
+
+// As DumpTasks, of the tasks that have been parked for at least `age`: those that leaked are among them. Returns
+// how many there are.
+int64_t DumpTasksParkedFor(std::chrono::nanoseconds age, const TaskDumpOptions& options = {});
 
 // From now on `signal` makes the process dump its tasks to standard error, from a thread of its own, and go
 // on. Signals that come while a dump is written make one more. FAILED_PRECONDITION: the program handles or

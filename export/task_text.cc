@@ -149,7 +149,10 @@ void AppendWait(const TaskRecord& task, const TaskGroup& group, std::string& out
     if (task.wait_object != nullptr) {
       absl::StrAppend(&out, " on 0x", absl::Hex(reinterpret_cast<uintptr_t>(task.wait_object)));
     }
-    if (task.wait_task != 0) absl::StrAppend(&out, " held by task ", task.wait_task);
+    if (task.wait_task == 0) return;
+    const bool receives = group.wait == WaitReason::kChannelReceive;
+    const bool sends = group.wait == WaitReason::kChannelSend;
+    absl::StrAppend(&out, receives ? " from task " : sends ? " to task " : " held by task ", task.wait_task);
   }
 }
 

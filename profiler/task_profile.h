@@ -54,7 +54,7 @@ struct TaskRecord {
   bool runtime_task = false;
   std::chrono::nanoseconds age{};
   const void* wait_object = nullptr;  // the channel, mutex or other object waited for; only an identity
-  uint64_t wait_task = 0;             // the task it waits for (joins, or which holds the mutex), if known
+  uint64_t wait_task = 0;             // the task it waits for (joins, which holds the mutex, has the channel's other end), if known
   std::chrono::nanoseconds due{};     // of a sleep: in how long it ends
 };
 

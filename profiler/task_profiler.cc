@@ -19,6 +19,7 @@
 #include "runtime/roll_caller.h"
 #include "runtime/service.h"
 #include "runtime/spawn_stack.h"
+#include "runtime/sync/channel_ends.h"
 #include "runtime/sync/mutex.h"
 #include "runtime/timers.h"
 
@@ -90,6 +91,7 @@ class Collector {
     profile_.groups = std::move(sorted);
     for (TaskRecord& task : profile_.tasks) task.group = place[task.group];
     NameOwners();
+    NameChannelEnds();
     std::ranges::sort(profile_.tasks, {}, &TaskRecord::id);
     return std::move(profile_);
   }
@@ -205,8 +207,30 @@ class Collector {
     }
   }
 
+  // Of declarations that were there before the announcement and are now: so they were at the instant.
+  void NameChannelEnds() {
+    using Side = internal::ChannelEnd::Side;
+    if (ends_.empty() || profile_.tasks.empty()) return;
+    const std::vector<internal::KnownChannelEnd> now = internal::KnownChannelEnds();
+    absl::flat_hash_map<std::pair<const void*, Side>, uint64_t> tasks;  // 0: several
+    for (const internal::KnownChannelEnd& end : ends_) {
+      const auto same = std::ranges::lower_bound(now, end.number, {}, &internal::KnownChannelEnd::number);
+      if (same == now.end() || same->number != end.number) continue;
+      const auto [it, is_new] = tasks.try_emplace(std::pair(end.channel, end.side), end.task);
+      if (!is_new && it->second != end.task) it->second = 0;
+    }
+    for (TaskRecord& task : profile_.tasks) {
+      const WaitReason wait = profile_.GroupOf(task).wait;
+      if (wait != WaitReason::kChannelReceive && wait != WaitReason::kChannelSend) continue;
+      const Side side = wait == WaitReason::kChannelReceive ? Side::kSends : Side::kReceives;
+      if (const auto it = tasks.find(std::pair(task.wait_object, side)); it != tasks.end()) task.wait_task = it->second;
+    }
+  }
+
   const TaskProfileOptions& options_;
   const int64_t now_;
+  const std::vector<internal::KnownChannelEnd> ends_ =
+      options_.each_task ? internal::KnownChannelEnds() : std::vector<internal::KnownChannelEnd>();
   TaskProfile profile_;
   std::array<uintptr_t, 128> pcs_;
   std::vector<bool> passes_;  // by tag number

@@ -3,14 +3,12 @@
 // What is told of the tasks that a runtime leaves behind when it ends.
 #pragma once
 
-#include <cstdint>
-
 namespace curg::internal {
 
 class Scheduler;
 
-// Prints the first of the tasks of `scheduler`, which has stopped, on standard error: of `total`.
-// Blocks: the thread.
-void ReportAbandonedTasks(const Scheduler& scheduler, uint64_t total);
+// Reports the tasks of `scheduler` that have not ended (Reporter::OnAbandoned), if there are any. It has stopped,
+// but for workers that are held. Blocks: the thread; the reporter.
+void ReportAbandonedTasks(const Scheduler& scheduler);
 
 }  // namespace curg::internal

@@ -60,7 +60,7 @@ bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* st
     if (*status != WaitStatus::kOk) return false;
     worker = CurrentWorker();
   }
-  task->blocking_at = at;
+  task->blocking_at = &at;
   const uint32_t calls = task->blocking_calls.load(std::memory_order_relaxed);
   task->since = CoarseClock::Now();
   // release, both: what is above is seen by a dump that sees these
@@ -84,7 +84,7 @@ void LeaveBlocking() {
   task.blocking_calls.store(calls + 1, std::memory_order_relaxed);
   // What the stack gets to hold from here on is no part of the call: a dump must see the number first.
   std::atomic_thread_fence(std::memory_order_release);
-  worker.scheduler.LeaveBlocking(worker, task, task.blocking_at.pc);
+  worker.scheduler.LeaveBlocking(worker, task, task.blocking_at->pc);
   SetErrno(saved_errno);
 }
 

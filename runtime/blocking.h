@@ -28,7 +28,8 @@ namespace curg {
 
 namespace internal {
 
-// Gives the current task's processor up, and regains one. `at` is where a dump of the task begins. False: there is
+// Gives the current task's processor up, and regains one. `at` is where a dump of the task begins; it
+// stays where it is until LeaveBlocking. False: there is
 // nothing to give up. Waits first while there are too many calls, within `limits`, if any; `status` says how
 // that ended.
 bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* status);
@@ -38,7 +39,7 @@ void LeaveBlocking();
 class BlockingCall {
  public:
   [[gnu::always_inline]] explicit BlockingCall(const WaitLimits* limits = nullptr)
-      : entered_(EnterBlocking(RegistersHere(), limits, &status_)) {}
+      : at_(RegistersHere()), entered_(EnterBlocking(at_, limits, &status_)) {}
   BlockingCall(const BlockingCall&) = delete;
   BlockingCall& operator=(const BlockingCall&) = delete;
   ~BlockingCall() {
@@ -48,6 +49,7 @@ class BlockingCall {
   WaitStatus status() const { return status_; }
 
  private:
+  const Registers at_;
   WaitStatus status_ = WaitStatus::kOk;
   const bool entered_;
 };

@@ -52,6 +52,7 @@ struct DebugLayout {
       DebugLayoutEntry{"task.spawn_pc", offsetof(Task, spawn_pc)},
       DebugLayoutEntry{"task.name", offsetof(Task, name)},
       DebugLayoutEntry{"task.runtime_task", offsetof(Task, runtime_task)},
+      DebugLayoutEntry{"state.delayed", static_cast<uint64_t>(TaskState::kDelayed)},
       DebugLayoutEntry{"state.runnable", static_cast<uint64_t>(TaskState::kRunnable)},
       DebugLayoutEntry{"state.running", static_cast<uint64_t>(TaskState::kRunning)},
       DebugLayoutEntry{"state.blocking", static_cast<uint64_t>(TaskState::kBlocking)},

@@ -5,7 +5,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "runtime/coarse_clock.h"
 #include "runtime/rearmable_timer.h"
+#include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
 #include "runtime/task.h"
 
@@ -18,6 +20,8 @@ class DelayedStart final : public RearmableTimer {
 
   void Start(Deadline when) {
     std::lock_guard guard(lock());
+    task_->since = CoarseClock::Now();
+    task_->state.store(TaskState::kDelayed, std::memory_order_release);  // release: pairs with RollCaller
     Arm(when.nanoseconds());
   }
 
@@ -28,6 +32,9 @@ class DelayedStart final : public RearmableTimer {
       if (!Disarm()) return false;
       task = std::exchange(task_, nullptr);
     }
+    // A dump that has read it answers for itself, or is answered now: its tag is about to go.
+    task->state.store(TaskState::kNew, std::memory_order_release);  // release: pairs with RollCaller
+    RollCall::BeforeResume(*task);
     BodyOf(task).Drop();
     DropNewTask(task);
     return true;

@@ -67,6 +67,10 @@ struct RuntimeOptions {
 
   DeadlockAction deadlock = DeadlockAction::kDefault;
   std::chrono::nanoseconds deadlock_warning = std::chrono::seconds(10);
+
+  // Tasks that have not ended when the runtime does are leaks: they are reported (reporter.h), with where they were spawned
+  // and what they wait for. By Shutdown always; this way also when the runtime is destroyed, and when curg::Run returns.
+  bool report_abandoned = false;
 };
 
 struct TaskOptions {

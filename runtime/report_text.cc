@@ -93,6 +93,19 @@ void AppendGroup(ReportSink& sink, ReportWords& words, std::span<const ReportedT
   AppendSpawn(sink, words, task);
 }
 
+void AppendGroups(ReportSink& sink, ReportWords& words, std::span<const ReportedTask> tasks, size_t total) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const auto before = tasks.first(i);
+    const bool shown =
+        std::ranges::any_of(before, [&](const ReportedTask& task) { return SameBlock(task, tasks[i]); });
+    if (!shown) AppendGroup(sink, words, tasks, i);
+  }
+  if (tasks.size() == total) return;
+  sink.Append("and ");
+  sink.Append(total - tasks.size());
+  sink.Append(" tasks more\n");
+}
+
 }  // namespace
 
 void ReportSink::Append(uint64_t number) {
@@ -231,17 +244,14 @@ void AppendDeadlock(ReportSink& sink, ReportWords& words, const DeadlockReport& 
     sink.Append("), and only threads outside of the runtime could wake them; if none will, this is a "
                 "deadlock\n");
   }
-  for (size_t i = 0; i < report.tasks.size(); ++i) {
-    const auto before = report.tasks.first(i);
-    const bool shown = std::ranges::any_of(
-        before, [&](const ReportedTask& task) { return SameBlock(task, report.tasks[i]); });
-    if (!shown) AppendGroup(sink, words, report.tasks, i);
-  }
-  if (report.tasks.size() < report.tasks_total) {
-    sink.Append("and ");
-    sink.Append(report.tasks_total - report.tasks.size());
-    sink.Append(" tasks more\n");
-  }
+  AppendGroups(sink, words, report.tasks, report.tasks_total);
+}
+
+void AppendAbandoned(ReportSink& sink, ReportWords& words, const AbandonedReport& report) {
+  sink.Append("curg: the runtime ends with ");
+  sink.Append(report.tasks_total);
+  sink.Append(report.tasks_total == 1 ? " task that has not ended:\n" : " tasks that have not ended:\n");
+  AppendGroups(sink, words, report.tasks, report.tasks_total);
 }
 
 }  // namespace curg::internal

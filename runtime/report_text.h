@@ -67,5 +67,6 @@ void AppendFatalHead(ReportSink& sink, const FatalSignalReport& report);  // one
 void AppendFatalRest(ReportSink& sink, ReportWords& words, const FatalSignalReport& report);
 void AppendLongSlice(ReportSink& sink, ReportWords& words, const LongSliceReport& report);
 void AppendDeadlock(ReportSink& sink, ReportWords& words, const DeadlockReport& report);
+void AppendAbandoned(ReportSink& sink, ReportWords& words, const AbandonedReport& report);
 
 }  // namespace curg::internal

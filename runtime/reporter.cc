@@ -46,6 +46,12 @@ void Reporter::OnDeadlock(const DeadlockReport& report) {
   internal::AppendDeadlock(sink, words, report);
 }
 
+void Reporter::OnAbandoned(const AbandonedReport& report) {
+  internal::StderrSink sink;
+  internal::ReportWords words;
+  internal::AppendAbandoned(sink, words, report);
+}
+
 Reporter* SetReporter(Reporter* reporter) {
   // acq_rel: hands the reporter to CurrentReporter(), and the one before to the caller
   return g_reporter.exchange(reporter, std::memory_order_acq_rel);

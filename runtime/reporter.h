@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reporter: where what the runtime has to say by itself goes. Four things are reported: a task that
+// Reporter: where what the runtime has to say by itself goes. Five things are reported: a task that
 // overflows its stack, the task in which any other fault or an abort happens, a task that keeps its worker for
-// long, and a deadlock. runtime/README.md tells the rules.
+// long, a deadlock, and tasks that a runtime leaves behind at its end. runtime/README.md tells the rules.
 //
 // Without a reporter of the program's own, reports go to standard error, with addresses;
 // export/reports.h has a reporter that knows functions, lines and labels.
@@ -26,7 +26,7 @@ struct ReportedTask {
   uint64_t spawner_id = 0;      // 0: a plain thread
   uintptr_t spawn_pc = 0;       // the return address of the call that spawned it
   size_t stack_size = 0;        // bytes
-  const char* wait = nullptr;   // why it is parked ("channel receive"); null: it is not
+  const char* wait = nullptr;   // why it is parked ("channel receive"), or what keeps it; null: it runs
   // Leaf first. The first is an instruction, the others are return addresses. May be empty, or end
   // before the root (then `stack_cut`).
   std::span<const uintptr_t> stack = {};
@@ -58,6 +58,11 @@ struct DeadlockReport {
   bool fatal = false;    // the process ends when the reporter returns
 };
 
+struct AbandonedReport {
+  std::span<const ReportedTask> tasks = {};  // by id; no more than 1000
+  size_t tasks_total = 0;
+};
+
 // The defaults print to standard error. Override what should go elsewhere.
 // Thread-safe: reports come from several threads, and may come at once.
 class Reporter {
@@ -80,6 +85,10 @@ class Reporter {
   // As OnLongSlice. If it is fatal, standard output is flushed and the process exits with status 2
   // when this returns.
   virtual void OnDeadlock(const DeadlockReport& report);
+
+  // On the thread that ends a runtime, whose tasks these are. By Runtime::Shutdown, or if
+  // RuntimeOptions::report_abandoned says so. May block the thread, but not wait for those tasks.
+  virtual void OnAbandoned(const AbandonedReport& report);
 };
 
 // Makes `reporter`, which must live for ever, the one that hears of everything from now on. Null: the

@@ -49,7 +49,7 @@ constinit std::atomic<uint64_t> g_lost{0};
 Traceback WalkSuspended(const Task& task, std::span<uintptr_t> pcs, TaskSighting* seen) {
   if (seen->state == TaskState::kBlocking) {
     seen->kind = SightingKind::kBlocking;
-    return WalkStack(task.blocking_at, task.stack.usable(), pcs);
+    return WalkStack(*task.blocking_at, task.stack.usable(), pcs);
   }
   Registers registers;
   StackBounds stack;

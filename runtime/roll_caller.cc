@@ -43,6 +43,15 @@ void ReadWaitObject(const StackBounds& stack, TaskSighting* seen) {
   }
 }
 
+// Registers that lie on a stack. False: they do not.
+bool ReadRegisters(const Registers* from, const StackBounds& stack, Registers* to) {
+  const auto at = reinterpret_cast<uintptr_t>(from);
+  if (!stack.Contains(at) || stack.high - at < sizeof(Registers) || at % alignof(Registers) != 0) return false;
+  *to = *from;
+  to->interrupted = nullptr;
+  return true;
+}
+
 void ShowWalk(const WalkMemo::Walk& walk, TaskSighting* seen) {
   seen->stack = walk.pcs;
   seen->stack_end = walk.end;
@@ -146,8 +155,9 @@ bool RollCaller::ReadSuspended(Task& task, Visit visit) {
     } else if (seen.state == TaskState::kBlocking) {
       seen.kind = SightingKind::kBlocking;
       stack = task.stack.usable();
-      ShowWalk(walks_.Of(task.blocking_at, stack), &seen);
-    } else if (seen.state == TaskState::kRunnable && task.context.stack().empty()) {
+      if (Registers at; ReadRegisters(task.blocking_at, stack, &at)) ShowWalk(walks_.Of(at, stack), &seen);
+    } else if (seen.state == TaskState::kDelayed ||
+               (seen.state == TaskState::kRunnable && task.context.stack().empty())) {
       seen.kind = SightingKind::kNotStarted;
       pcs_[0] = reinterpret_cast<uintptr_t>(task.body.run);
       seen.stack = {pcs_.data(), 1};

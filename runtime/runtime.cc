@@ -82,7 +82,9 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
   internal::InstallFaultHandler();
   auto scheduler = internal::Scheduler::Start(config);
   if (!scheduler.ok()) return scheduler.status();
-  return std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler), *reports));
+  auto runtime = std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler), *reports));
+  runtime->report_abandoned_ = options.report_abandoned;
+  return runtime;
 }
 
 void Runtime::CheckCaller() const {
@@ -116,6 +118,7 @@ Runtime::~Runtime() {
   if (ended_) return;
   CheckCaller();
   End();
+  if (report_abandoned_ && !internal::InForkedChild()) internal::ReportAbandonedTasks(*scheduler_);
 }
 
 bool Runtime::WaitForTasks(Deadline deadline) const {
@@ -138,7 +141,7 @@ ShutdownReport Runtime::Shutdown(Deadline deadline, std::chrono::nanoseconds gra
     if (!WaitForTasks(Deadline::After(grace))) report.abandoned = scheduler_->TasksAlive();
   }
   report.workers_held = End();
-  if (report.abandoned > 0) internal::ReportAbandonedTasks(*scheduler_, report.abandoned);
+  if (report.abandoned > 0) internal::ReportAbandonedTasks(*scheduler_);
   return report;
 }
 

@@ -123,6 +123,7 @@ class Runtime {
 
   std::shared_ptr<internal::Scheduler> scheduler_;
   std::unique_ptr<internal::Sysmon> sysmon_;
+  bool report_abandoned_ = false;
   bool ended_ = false;
 };
 

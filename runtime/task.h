@@ -21,7 +21,8 @@ class TaskLocals;
 
 enum class TaskState : uint8_t {
   kFree,      // in a free list
-  kNew,       // being made by its spawner
+  kNew,       // being made by its spawner, or undone
+  kDelayed,   // starts later (delayed_task.h)
   kRunnable,  // in exactly one run queue
   kRunning,   // current on exactly one worker
   kBlocking,  // in Blocking: current on a thread, which may have no processor
@@ -71,10 +72,10 @@ class alignas(64) Task {
   uintptr_t spawn_pc = 0;
   std::string name;
 
-  // --- Written by its own thread in Blocking, for dumps. Odd while it is in Blocking; then `blocking_at` is where:
-  // what was on its stack then stays there. Look at the number before and after reading.
+  // --- Written by its own thread in Blocking, for dumps. Odd while it is in Blocking; then `blocking_at` is where, on
+  // its stack: what was there then stays there. Look at the number before and after reading.
   std::atomic<uint32_t> blocking_calls{0};
-  Registers blocking_at;
+  const Registers* blocking_at = nullptr;
 
   // --- The task's own; rarely set.
   TaskLocals* locals = nullptr;     // task_locals.h

@@ -27,6 +27,7 @@ enum class SightingKind : uint8_t {
 // Holds no references: valid until whoever was given it returns.
 struct TaskSighting {
   const Task* record = nullptr;  // only an identity
+  const Scheduler* scheduler = nullptr;  // likewise
   uint64_t id = 0;
   uint64_t spawner_id = 0;
   uintptr_t spawn_pc = 0;
@@ -50,6 +51,7 @@ struct TaskSighting {
   static TaskSighting Of(const Task& task, SightingKind kind) {
     TaskSighting seen;
     seen.record = &task;
+    seen.scheduler = task.scheduler;
     seen.id = task.id;
     seen.spawner_id = task.spawner_id;
     seen.spawn_pc = task.spawn_pc;

@@ -84,8 +84,8 @@ class Task:
         self.layout = layout
 
     def is_alive(self):
-        # running, runnable, parked and what lies between; neither free, new nor ended
-        return self.layout["state.runnable"] <= self.state <= self.layout["state.parked"]
+        # to start later, running, runnable, parked and what lies between; neither free, new nor ended
+        return self.layout["state.delayed"] <= self.state <= self.layout["state.parked"]
 
     def name(self):
         data, size = self._name
@@ -95,6 +95,8 @@ class Task:
         if self.state == self.layout["state.parked"]:
             reasons = self.layout.reasons
             return reasons[self.reason] if self.reason < len(reasons) else f"parked ({self.reason})"
+        if self.state == self.layout["state.delayed"]:
+            return "not started"
         if self.state == self.layout["state.runnable"]:
             return "runnable" if self.stack[1] else "not started"
         return "blocking" if self.state == self.layout["state.blocking"] else "running"

@@ -79,6 +79,34 @@ TEST_F(TaskDumpTest, LeakedTasksAreTold) {
               "2 tasks are still alive(.|\n)*\"reader\" \\[channel receive on");
 }
 
+TEST_F(TaskDumpTest, OfTasksThatHaveBeenParkedForLong) {
+  EXPECT_EXIT(RunWithAReader([] {
+                if (DumpTasksParkedFor(1h) != 0) std::_Exit(1);
+                SleepFor(100ms);
+                Channel<int> never;
+                const auto recent = Go({.name = "recent"}, [&] { never.Receive(); });
+                SleepFor(10ms);
+                std::_Exit(10 + static_cast<int>(DumpTasksParkedFor(80ms)));
+              }),
+              ExitedWithCode(11), "3 tasks, 1 of them match\n\ntask 2 \"reader\" (.|\n)*spawned by task 1 at ");
+}
+
+TEST_F(TaskDumpTest, LeakedTasksAreToldWithNamesWhenTheRuntimeEnds) {
+  EXPECT_EXIT(
+      {
+        InstallReports();
+        curg::Run({.workers = 2, .report_abandoned = true}, [] {
+          static auto* const never = new Channel<int>;
+          Go({.name = "reader"}, [] { never->Receive(); }).Detach();
+          SleepFor(20ms);
+        });
+        std::_Exit(7);
+      },
+      ExitedWithCode(7),
+      "ends with 1 task that has not ended:\ntask 2 \"reader\" \\[channel receive\\]:\n"
+      "(.|\n)*spawned by task 1 at .*task_dump_test.cc:");
+}
+
 TEST_F(TaskDumpTest, OfATestIntoItsFolder) {
   const std::string folder = ::testing::TempDir();
   RunWithAReader([] {

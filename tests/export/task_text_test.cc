@@ -99,6 +99,16 @@ task 4 [mutex lock on 0xdef held by task 2, 0]:
 )");
 }
 
+TEST(TaskText, SaysWhoHasTheOtherEndOfAChannel) {
+  TaskProfile profile = Example();
+  profile.tasks[1].wait_task = 4;
+  EXPECT_THAT(Whole([](auto&&... a) { return internal::WriteTaskText(a...); }, profile),
+              HasSubstr("[channel receive on 0xabc from task 4, 1.5s]"));
+  profile.groups[0].wait = WaitReason::kChannelSend;
+  EXPECT_THAT(Whole([](auto&&... a) { return internal::WriteTaskText(a...); }, profile),
+              HasSubstr("[channel send on 0xabc to task 4, 1.5s]"));
+}
+
 TEST(TaskText, Groups) {
   EXPECT_EQ(Whole([](auto&&... a) { return internal::WriteGroupedTaskText(a...); }, Example(),
                   {.paragraphs_max = 2}), R"(

@@ -26,11 +26,13 @@
 #include "profiler/wait_graph.h"
 #include "runtime/blocking.h"
 #include "runtime/context.h"
+#include "runtime/delayed_task.h"
 #include "runtime/go.h"
 #include "runtime/roll_caller.h"
 #include "runtime/runtime.h"
 #include "runtime/spawn_stack.h"
 #include "runtime/sync/channel.h"
+#include "runtime/sync/channel_ends.h"
 #include "runtime/sync/mutex.h"
 
 namespace curg {
@@ -202,6 +204,41 @@ TEST(TaskProfiler, FindsTasksThatWaitForEachOther) {
   two.Join();
 }
 
+// "consumer" receives from a channel that only "producer" sends to, who waits for "cleaner" to end, who waits to send to
+// a channel that only "consumer" receives from.
+TEST(TaskProfiler, FindsACircleThroughChannels) {
+  auto runtime = MakeRuntime();
+  Channel<int> items;
+  Channel<int> refuse;
+  std::stop_source stop;
+  auto cleaner = runtime->TryGo({.name = "cleaner"}, [&] { (void)refuse.Send(1, stop.get_token()); }).value();
+  auto producer = runtime->TryGo({.name = "producer"}, [&] {
+    const SoleSender end(items);
+    cleaner.Join();
+  }).value();
+  auto consumer = runtime->TryGo({.name = "consumer"}, [&] {
+    const SoleReceiver end(refuse);
+    (void)items.Receive(stop.get_token());
+  }).value();
+  AwaitParked(3);
+  const TaskProfile profile = CollectTaskProfile();
+  const auto cycles = WaitCycles(profile);
+  ASSERT_EQ(cycles.size(), 1u);
+  ASSERT_EQ(cycles[0].size(), 3u);
+  EXPECT_EQ(NameOf(profile, profile.tasks[cycles[0][0]]), "cleaner");
+  EXPECT_EQ(NameOf(profile, profile.tasks[cycles[0][1]]), "consumer");
+  EXPECT_EQ(NameOf(profile, profile.tasks[cycles[0][2]]), "producer");
+  runtime->Run([&] {
+    const SoleSender another(items);  // now neither is sole
+    EXPECT_TRUE(WaitCycles(CollectTaskProfile()).empty());
+  });
+  EXPECT_EQ(WaitCycles(CollectTaskProfile()).size(), 1u);
+  stop.request_stop();
+  producer.Join();
+  consumer.Join();
+  EXPECT_TRUE(internal::KnownChannelEnds().empty());
+}
+
 // As Go's TestTracebackAll while it is profiled.
 TEST(TaskProfiler, WhileTheCpuIsProfiled) {
   auto runtime = MakeRuntime();
@@ -213,7 +250,7 @@ TEST(TaskProfiler, WhileTheCpuIsProfiled) {
       while (!stop) Yield();
     }).value());
   }
-  for (int i = 0; i < 10 * kRounds; ++i) ASSERT_EQ(CollectTaskProfile().total, 4);
+  for (int i = 0; i < 100 * kRounds; ++i) ASSERT_EQ(internal::CollectTaskProfileHere({}).total, 4);
   stop = true;
   for (auto& task : tasks) task.Join();
   EXPECT_GT(profile.Stop().quality.samples, 0);
@@ -253,6 +290,50 @@ TEST(TaskProfiler, ShowsATaskThatHasNotStarted) {
     }
     child.Join();
   });
+}
+
+TEST(TaskProfiler, ShowsTasksThatAreToStartLater) {
+  auto runtime = MakeRuntime();
+  const Labels labels = Labels::Of({{"k", "v"}});
+  DelayedTask task = GoAfter(*runtime, 1h, {.name = "later", .tag = labels}, [] {});
+  TaskProfile profile = CollectTaskProfile();
+  ASSERT_EQ(profile.tasks.size(), 1u);
+  EXPECT_EQ(NameOf(profile, profile.tasks[0]), "later");
+  const TaskGroup& group = profile.GroupOf(profile.tasks[0]);
+  EXPECT_EQ(group.status, TaskStatus::kNotStarted);
+  EXPECT_EQ(Labels::FromTag(profile.tags[group.tag]), labels);
+  EXPECT_TRUE(task.Cancel());
+  EXPECT_EQ(CollectTaskProfile().total, 0);
+}
+
+// Cancelled, set again and started while dumps are made: never twice, never without its labels.
+TEST(TaskProfiler, TasksThatAreToStartLaterComeAndGo) {
+  auto runtime = MakeRuntime();
+  std::atomic<bool> stop{false};
+  auto churns = runtime->TryGo({.name = "churns"}, [&] {
+    for (int i = 0; !stop; ++i) {
+      const Labels labels = Labels::Of({{"number", absl::StrCat(i)}});
+      DelayedTask task = GoAfter(std::chrono::microseconds(i % 3 == 0 ? 20 : 1000), {.name = "later", .tag = labels}, [] {});
+      Yield();
+      if (i % 3 == 1) task.Cancel();
+      if (i % 3 == 2) task.Reset(10us);
+      if (i % 8 == 0) SleepFor(50us);
+    }
+  }).value();
+  int seen = 0;
+  for (int i = 0; i < 20'000 && (i < 5 * kRounds || seen < kRounds); ++i) {
+    const TaskProfile profile = internal::CollectTaskProfileHere({});
+    std::set<uint64_t> ids;
+    for (const TaskRecord& task : profile.tasks) {
+      ASSERT_TRUE(ids.insert(task.id).second);
+      if (NameOf(profile, task) != "later") continue;
+      ++seen;
+      ASSERT_TRUE(Labels::FromTag(profile.tags[profile.GroupOf(task).tag]).Get("number"));
+    }
+  }
+  EXPECT_GE(seen, kRounds);
+  stop = true;
+  churns.Join();
 }
 
 TEST(TaskProfiler, SaysWhichTasksCannotBeReached) {
@@ -388,6 +469,32 @@ TEST(TaskProfiler, EachTaskOnceWhileOthersAreLaunched) {
     launcher.Join();
   }
   stop = true;
+}
+
+// As Go's TestGoroutineProfileCoro: control goes from one task to the other and back all the time.
+TEST(TaskProfiler, TwoThatHandOverToEachOther) {
+  auto runtime = MakeRuntime();
+  Channel<int> there;
+  Channel<int> back;
+  auto one = runtime->TryGo({.name = "one"}, [&] {
+    while (there.Receive()) back.Send(1);
+  }).value();
+  std::atomic<bool> stop{false};
+  auto two = runtime->TryGo({.name = "two"}, [&] {
+    while (!stop) {
+      there.Send(1);
+      back.Receive();
+    }
+    there.Close();
+  }).value();
+  for (int i = 0; i < 5 * kRounds; ++i) {
+    const TaskProfile profile = internal::CollectTaskProfileHere({});
+    ASSERT_EQ(profile.total, 2);
+    for (const TaskGroup& group : profile.groups) EXPECT_FALSE(group.truncated);
+  }
+  stop = true;
+  one.Join();
+  two.Join();
 }
 
 // As Go's TestGoroutineProfileLabelRace.

@@ -361,7 +361,7 @@ TEST(Blocking, ShowsWhereItIs) {
   EXPECT_EQ(task.load()->blocking_calls.load() % 2, 1);
   uintptr_t pcs[64];
   const internal::Traceback walk =
-      internal::WalkStack(task.load()->blocking_at, task.load()->stack.usable(), pcs);
+      internal::WalkStack(*task.load()->blocking_at, task.load()->stack.usable(), pcs);
   EXPECT_EQ(walk.end, internal::TracebackEnd::kRoot);
   EXPECT_GE(walk.depth, 2);
   leave = true;

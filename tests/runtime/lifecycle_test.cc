@@ -86,10 +86,29 @@ TEST(Shutdown, AbandonsAndTells) {
   const std::string told = testing::internal::GetCapturedStderr();
   EXPECT_EQ(report.abandoned, 3);
   EXPECT_EQ(report.workers_held, 0);
-  EXPECT_NE(told.find("\"sleeper\": sleep"), std::string::npos) << told;
-  EXPECT_NE(told.find("\"receiver\": channel receive"), std::string::npos) << told;
-  EXPECT_NE(told.find("\"later\": to start later"), std::string::npos) << told;
+  EXPECT_NE(told.find("\"sleeper\" [sleep]"), std::string::npos) << told;
+  EXPECT_NE(told.find("\"receiver\" [channel receive]"), std::string::npos) << told;
+  EXPECT_NE(told.find("\"later\" [not started]"), std::string::npos) << told;
+  EXPECT_NE(told.find("spawned by a plain thread at 0x"), std::string::npos) << told;
   (void)nothing.release();  // the abandoned task is in its queue
+}
+
+TEST(Lifecycle, TellsOfAbandonedTasksWhenAsked) {
+  static auto* const nothing = new Channel<int>;  // has waiters for ever
+  const auto run = [](bool report) {
+    testing::internal::CaptureStderr();
+    curg::Run({.workers = 2, .report_abandoned = report}, [] {
+      for (int i = 0; i < 3; ++i) Go({.name = "leak"}, [] { nothing->Receive(); }).Detach();
+      SleepFor(milliseconds(20));
+    });
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(run(false), "");
+  const std::string told = run(true);
+  EXPECT_NE(told.find("the runtime ends with 3 tasks that have not ended:\n"), std::string::npos) << told;
+  EXPECT_NE(told.find("\"leak\", and alike "), std::string::npos) << told;
+  EXPECT_NE(told.find("[channel receive]:\n    0x"), std::string::npos) << told;
+  EXPECT_NE(told.find("  spawned by task 1 at 0x"), std::string::npos) << told;
 }
 
 TEST(Shutdown, LeavesWorkersBehindThatDoNotComeBack) {
@@ -108,7 +127,7 @@ TEST(Shutdown, LeavesWorkersBehindThatDoNotComeBack) {
   const std::string told = testing::internal::GetCapturedStderr();
   EXPECT_EQ(report.workers_held, 1);
   EXPECT_EQ(report.abandoned, 1);
-  EXPECT_NE(told.find("\"stuck\": in Blocking"), std::string::npos) << told;
+  EXPECT_NE(told.find("\"stuck\" [in Blocking]"), std::string::npos) << told;
   runtime.reset();
   leave = true;  // and it ends in peace
   std::this_thread::sleep_for(milliseconds(20));

@@ -20,8 +20,14 @@ namespace {
 using namespace std::chrono_literals;
 using internal::RollCaller;
 using internal::SightingKind;
+using internal::Task;
 using internal::TaskSighting;
 using internal::TaskState;
+
+// What of a task is kept for dumps only.
+static_assert(sizeof(Task::id) + sizeof(Task::spawner_id) + sizeof(Task::spawn_pc) + sizeof(Task::spawn_stack) +
+                      sizeof(Task::wait_reason) + sizeof(Task::wait_object) + sizeof(Task::since) + sizeof(Task::roll) +
+                      sizeof(Task::blocking_calls) + sizeof(Task::blocking_at) <= 64);
 
 struct Seen {
   TaskSighting sighting;
