@@ -115,6 +115,13 @@ void Contend(benchmark::State& state, int tasks) {
   });
 }
 
+void BM_MutexOneTask(benchmark::State& state) { Contend(state, 1); }
+// The same while dumps are to know who holds what.
+void BM_MutexOneTaskOwnersKept(benchmark::State& state) {
+  KeepMutexOwners(true);
+  Contend(state, 1);
+  KeepMutexOwners(false);
+}
 void BM_MutexFourTasks(benchmark::State& state) { Contend(state, 4); }
 void BM_MutexManyTasks(benchmark::State& state) { Contend(state, 100); }
 
@@ -144,6 +151,8 @@ CURG_RUNTIME_BENCHMARK(BM_YieldManyTasks);
 CURG_RUNTIME_BENCHMARK(BM_CreateTasksInBatches);
 CURG_RUNTIME_BENCHMARK(BM_CreateTasksOneAtATime);
 CURG_RUNTIME_BENCHMARK(BM_PingPong);
+CURG_RUNTIME_BENCHMARK(BM_MutexOneTask);
+CURG_RUNTIME_BENCHMARK(BM_MutexOneTaskOwnersKept);
 CURG_RUNTIME_BENCHMARK(BM_MutexFourTasks);
 CURG_RUNTIME_BENCHMARK(BM_MutexManyTasks);
 CURG_RUNTIME_BENCHMARK(BM_ManyProducersManyConsumers);
