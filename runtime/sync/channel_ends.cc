@@ -7,8 +7,8 @@
 #include <mutex>
 
 #include "absl/container/flat_hash_map.h"
-#include "runtime/current.h"
 #include "runtime/task.h"
+#include "runtime/thread_state.h"
 
 namespace curg::internal {
 namespace {
