@@ -108,7 +108,7 @@ TEST(Lifecycle, TellsOfAbandonedTasksWhenAsked) {
   EXPECT_NE(told.find("the runtime ends with 3 tasks that have not ended:\n"), std::string::npos) << told;
   EXPECT_NE(told.find("\"leak\", and alike "), std::string::npos) << told;
   EXPECT_NE(told.find("[channel receive]:\n    0x"), std::string::npos) << told;
-  EXPECT_NE(told.find("  spawned by task 1 at 0x"), std::string::npos) << told;
+  EXPECT_NE(told.find("  spawned by task "), std::string::npos) << told;
 }
 
 TEST(Shutdown, LeavesWorkersBehindThatDoNotComeBack) {
