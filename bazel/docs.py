@@ -73,6 +73,8 @@ def comment_block(lines, indent):
 
 def filtered(source):
     """A header whose plain comments are doxygen's."""
+    # What other libraries are told about our types is no part of the reference, and doxygen knows no such scope.
+    source = re.sub(r"^template <.*>\n(class|struct) boost::(.|\n)*?^};\n", "", source, flags=re.MULTILINE)
     out, block, first = [], [], True
     for line in source.splitlines() + ["\n"]:
         stripped = line.strip()
