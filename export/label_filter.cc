@@ -2,12 +2,9 @@
 #include "export/label_filter.h"
 
 #include <algorithm>
-#include <cstdint>
+#include <optional>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "labels/label_set.h"
-#include "labels/utf8.h"
 
 namespace curg {
 
@@ -44,18 +41,6 @@ bool LabelFilter::Matches(const Tag* tag) const {
     return key.any_value ||
            std::find(key.values.begin(), key.values.end(), *value) != key.values.end();
   });
-}
-
-void LabelFilter::Apply(CpuProfile& profile) const {
-  if (keys_.empty()) return;
-  const size_t before = profile.entries.size();
-  std::erase_if(profile.entries,
-                [this](const CpuProfileEntry& entry) { return !Matches(entry.tag.get()); });
-  std::vector<std::string> names;
-  for (const Key& key : keys_) names.push_back(internal::QuoteUtf8(internal::RepairUtf8(key.key)));
-  profile.quality.notes.push_back(
-      absl::StrCat("Filtered by label ", absl::StrJoin(names, ", "), ": ",
-                   before - profile.entries.size(), " of ", before, " entries are left out."));
 }
 
 }  // namespace curg

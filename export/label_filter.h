@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "profiler/cpu_profile.h"
 #include "runtime/tag.h"
 
 namespace curg {
@@ -29,10 +28,6 @@ class LabelFilter {
   bool Matches(const Tag* tag) const;
   // The same, for what takes a filter as a function.
   bool operator()(const Tag* tag) const { return Matches(tag); }
-
-  // Leaves only the entries that match, and notes in the quality what was left out. The numbers of
-  // the quality stay those of the whole profile.
-  void Apply(CpuProfile& profile) const;
 
  private:
   struct Key {

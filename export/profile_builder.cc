@@ -22,6 +22,12 @@ namespace {
 
 namespace pb = ::perftools::profiles;
 
+// What the profiler does within a task or thread that is none of its own: pprof gives it to whoever is
+// above, as if the profiler were not there. What its writer does stays, below ProfWriter::Run.
+constexpr std::string_view kDropFrames =
+    "curg::internal::(CpuMeter::.*|OnSigprof|SpawnStack.*|ProfWriter::DrainAll|ProfWriter::Look)";
+constexpr std::string_view kKeepFrames = "curg::internal::CpuMeter::(Start|Stop|Read)";
+
 using internal::Locations;
 using internal::Mappings;
 using internal::SetType;
@@ -50,6 +56,7 @@ class Samples {
         key.labels.push_back(strings_.LabelValueIndex(label.value));
       }
     }
+    key.task_id = entry.task_id;
     Values& values = values_[std::move(key)];
     values.samples += entry.samples;
     values.weight += entry.weight;
@@ -60,9 +67,9 @@ class Samples {
     std::vector<std::pair<Key, Values>> sorted(values_.begin(), values_.end());
     std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
       return std::tuple(b.second.weight, b.second.samples,
-                        std::tie(a.first.stack, a.first.labels)) <
+                        std::tie(a.first.stack, a.first.labels, a.first.task_id)) <
              std::tuple(a.second.weight, a.second.samples,
-                        std::tie(b.first.stack, b.first.labels));
+                        std::tie(b.first.stack, b.first.labels, b.first.task_id));
     });
     for (const auto& [key, values] : sorted) {
       pb::Sample* sample = message_.add_sample();
@@ -74,6 +81,12 @@ class Samples {
         label->set_key(key.labels[i]);
         label->set_str(key.labels[i + 1]);
       }
+      if (key.task_id != 0) {
+        pb::Label* label = sample->add_label();
+        label->set_key(strings_.Index("task_id"));
+        label->set_num(static_cast<int64_t>(key.task_id));
+        label->set_num_unit(strings_.Index("id"));
+      }
     }
   }
 
@@ -81,11 +94,12 @@ class Samples {
   struct Key {
     std::vector<uint64_t> stack;  // location ids, leaf first
     std::vector<int64_t> labels;  // key, value, key, value ...
+    uint64_t task_id = 0;
 
     friend bool operator==(const Key&, const Key&) = default;
     template <typename H>
     friend H AbslHashValue(H hash, const Key& key) {
-      return H::combine(std::move(hash), key.stack, key.labels);
+      return H::combine(std::move(hash), key.stack, key.labels, key.task_id);
     }
   };
   struct Values {
@@ -104,6 +118,8 @@ void SetHeader(const CpuProfile& profile, Strings& strings, pb::Profile& message
   SetType(strings, profile.event, profile.unit, message.add_sample_type());
   SetType(strings, "cpu", "nanoseconds", message.mutable_period_type());
   message.set_period(profile.period_ns);
+  message.set_drop_frames(strings.Index(kDropFrames));
+  message.set_keep_frames(strings.Index(kKeepFrames));
   message.set_default_sample_type(strings.Index(profile.event));
   message.set_time_nanos(absl::ToUnixNanos(profile.start));
   message.set_duration_nanos(absl::ToInt64Nanoseconds(profile.duration));

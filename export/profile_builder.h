@@ -27,6 +27,8 @@ struct ProfileBuilderOptions {
 //                  by its pseudo frame: curg::LostSamples, curg::OverflowBucket. These names need
 //                  no symbols.
 //   labels         those of the entry's LabelSet; a tag of another kind has none
+//                  Numeric: task_id, if the profile tells tasks apart
+//   drop frames    the profiler's own work within tasks, so that pprof does not show it at the leaf
 //   locations      one an address; inlined functions are further lines of it
 //   mappings       all executable ones; has_functions and its like are set when the module's
 //                  symbols were found, so that readers look for symbols only where there were none

@@ -14,17 +14,18 @@ struct Key {
   const std::vector<uintptr_t>* pcs;
   const Tag* tag;
   SampleKind kind;
+  uint64_t task_id;
 
   friend bool operator==(const Key& a, const Key& b) {
-    return a.tag == b.tag && a.kind == b.kind && *a.pcs == *b.pcs;
+    return a.tag == b.tag && a.kind == b.kind && a.task_id == b.task_id && *a.pcs == *b.pcs;
   }
   template <typename H>
   friend H AbslHashValue(H hash, const Key& key) {
-    return H::combine(std::move(hash), *key.pcs, key.tag, key.kind);
+    return H::combine(std::move(hash), *key.pcs, key.tag, key.kind, key.task_id);
   }
 };
 
-Key KeyOf(const CpuProfileEntry& entry) { return {&entry.pcs, entry.tag.get(), entry.kind}; }
+Key KeyOf(const CpuProfileEntry& entry) { return {&entry.pcs, entry.tag.get(), entry.kind, entry.task_id}; }
 
 }  // namespace
 

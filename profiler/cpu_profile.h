@@ -23,13 +23,14 @@ enum class SampleKind : uint8_t {
   kNotSampled,  // counted, but no sample says where: curg::NotSampled; the tag where that is known
 };
 
-// Counts of one (stack, tag, kind).
+// Counts of one (stack, tag, kind), and of one task where that was asked for.
 struct CpuProfileEntry {
   // Leaf first; pcs[0] is an instruction, all others are return addresses (subtract one to find the
   // call). A pseudo frame (profiler/pseudo_frames.h) is the address of a real, empty function.
   std::vector<uintptr_t> pcs;
   TagRef tag;  // may be empty
   SampleKind kind = SampleKind::kTask;
+  uint64_t task_id = 0;    // whose; 0: not asked for (CpuProfileOptions::task_ids), or no one task's
   bool truncated = false;  // deeper than recorded: the root is missing
   int64_t samples = 0;     // signals
   int64_t weight = 0;      // CPU time in nanoseconds, or what else the profile's unit says
@@ -43,6 +44,8 @@ struct CpuProfileMapping {
   uintptr_t load_bias = 0;  // address in the process minus address in the ELF file
   std::string path;         // as the kernel names it; "[vdso]" for the vdso
   std::string build_id;     // lower-case hexadecimal; empty when there is none
+
+  friend bool operator==(const CpuProfileMapping&, const CpuProfileMapping&) = default;
 };
 
 // How well it went. "On, but recorded nothing" must be impossible to miss.

@@ -79,6 +79,7 @@ internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options
           .map_bytes_max = options.map_bytes_max,
           .filter = options.filter,
           .spawners = options.spawners,
+          .task_ids = options.task_ids,
           .exact = WishFor(options.label_totals)};
 }
 

@@ -50,6 +50,10 @@ struct CpuProfileOptions {
   // 0 to kSpawnersMax. Of a task that was spawned before the profile the spawn site alone is known,
   // unless spawn stacks were kept then (runtime/spawn_stack.h).
   int spawners = 0;
+  // Tell samples of different tasks apart, by CpuProfileEntry::task_id; in pprof files that is the numeric
+  // label "task_id". It splits what tasks have in common: a profile of many short ones may need
+  // a larger map.
+  bool task_ids = false;
   // Memory for distinct (stack, tag) pairs, in bytes; samples of more are counted in one entry,
   // curg::OverflowBucket.
   size_t map_bytes_max = 32 << 20;

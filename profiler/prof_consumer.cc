@@ -70,6 +70,7 @@ void ProfConsumer::Add(const WeighedSample& sample) {
   map_.Add({.pcs = pcs,
             .tag = sample.tag,
             .kind = sample.kind,
+            .task_id = options_.task_ids && sample.kind == SampleKind::kTask ? sample.task_id : 0,
             .truncated = shape == StackShape::kTruncated},
            sample.samples, sample.weight);
 }

@@ -35,6 +35,7 @@ struct WeighedSample {
   int64_t samples = 1;
   int64_t periods = 1;
   int64_t weight = 0;
+  uint64_t task_id = 0;            // 0: no task's
   const Tag* task_tag = nullptr;  // as the task had it; alive during the call
   uintptr_t spawn = 0;            // as in Where
   bool metered = false;           // of a thread whose use is counted exactly, too
@@ -48,6 +49,7 @@ class ProfConsumer {
     size_t map_bytes_max = 32 << 20;
     std::function<bool(const Tag*)> filter = nullptr;  // null: everything
     int spawners = 0;                                  // spawn stacks to add to each
+    bool task_ids = false;                             // tell tasks apart
     std::optional<CpuMeter::Wish> exact = CpuMeter::Wish::kTagsIfCheap;  // nothing: label totals are sampled
   };
 

@@ -35,6 +35,7 @@ CpuProfileEntry& ProfMap::Insert(const Key& key) {
   CpuProfileEntry& entry = entries_.emplace_back();
   entry.pcs.assign(key.pcs.begin(), key.pcs.end());
   entry.kind = key.kind;
+  entry.task_id = key.task_id;
   entry.truncated = key.truncated;
   tags_of_.push_back(key.tag);
   if (key.tag != nullptr && tags_.insert(key.tag).second) key.tag->Ref();
@@ -69,16 +70,16 @@ std::vector<CpuProfileEntry> ProfMap::Take() {
 
 ProfMap::Key ProfMap::KeyAt(uint32_t entry) const {
   const CpuProfileEntry& e = entries_[entry];
-  return {.pcs = e.pcs, .tag = tags_of_[entry], .kind = e.kind, .truncated = e.truncated};
+  return {.pcs = e.pcs, .tag = tags_of_[entry], .kind = e.kind, .task_id = e.task_id, .truncated = e.truncated};
 }
 
 size_t ProfMap::HashOf(const Key& key) {
   return absl::HashOf(absl::MakeConstSpan(key.pcs.data(), key.pcs.size()), key.tag, key.kind,
-                      key.truncated);
+                      key.task_id, key.truncated);
 }
 
 bool ProfMap::Equal(const Key& a, const Key& b) {
-  return a.tag == b.tag && a.kind == b.kind && a.truncated == b.truncated &&
+  return a.tag == b.tag && a.kind == b.kind && a.task_id == b.task_id && a.truncated == b.truncated &&
          std::equal(a.pcs.begin(), a.pcs.end(), b.pcs.begin(), b.pcs.end());
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ProfMap: (stack, tag, kind) -> how many samples, and their weight. Chapter 5 of the life of a sample
+// ProfMap: (stack, tag, kind, task if asked for) -> how many samples, and their weight. Chapter 5 of the life of a sample
 // (profiler/README.md). Bounded: what is distinct beyond the bound goes into one overflow entry.
 #pragma once
 
@@ -23,6 +23,7 @@ class ProfMap {
     std::span<const uintptr_t> pcs;
     const Tag* tag = nullptr;
     SampleKind kind = SampleKind::kTask;
+    uint64_t task_id = 0;
     bool truncated = false;
   };
 

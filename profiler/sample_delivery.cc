@@ -61,6 +61,7 @@ void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t we
                                 .samples = header.samples,
                                 .periods = header.periods,
                                 .weight = weight,
+                                .task_id = header.task_id,
                                 .task_tag = header.tag,
                                 .spawn = header.spawn,
                                 .metered = metered};

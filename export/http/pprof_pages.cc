@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <fstream>
 #include <iterator>
-#include <optional>
+#include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -31,6 +33,14 @@ constexpr size_t kSymbolsMax = 100'000;
 
 absl::StatusOr<CpuProfileOptions> CpuOptions(const DebugRequest& request) {
   CpuProfileOptions options;
+  const absl::StatusOr<LabelFilter> filter = LabelFilter::Parse(request.query.All("label"));
+  if (!filter.ok()) return filter.status();
+  if (!filter->LetsAllThrough()) options.filter = *filter;
+  const std::string_view task_ids = request.query.Get("task_ids");
+  if (!task_ids.empty() && task_ids != "0" && task_ids != "1") {
+    return absl::InvalidArgumentError("invalid value for \"task_ids\" - must be 0 or 1");
+  }
+  options.task_ids = task_ids == "1";
   options.holder = "a client of /debug/pprof/profile";
   if (!request.query.Get("hz").empty()) {
     const int64_t hz = request.query.GetInt("hz").value_or(0);
@@ -74,11 +84,32 @@ std::vector<uint64_t> ParseAddresses(std::string_view text) {
   return addresses;
 }
 
+// The symbolizer for this process, as long as no module comes or goes: what it has read of a large program
+// costs a second, and readers ask address by address.
+class SymbolCache {
+ public:
+  // Calls use(symbolizer), one call at a time. Blocks: the thread.
+  template <typename Use>
+  void With(const Use& use) {
+    const std::lock_guard lock(mutex_);
+    std::vector<CpuProfileMapping> mappings = CurrentMappings();
+    if (symbolizer_ == nullptr || mappings != mappings_) {
+      symbolizer_ = std::make_unique<Symbolizer>(mappings);
+      mappings_ = std::move(mappings);
+    }
+    use(*symbolizer_);
+  }
+
+ private:
+  std::mutex mutex_;  // held by plain threads alone: see OnLargeStack
+  // guarded by mutex_
+  std::vector<CpuProfileMapping> mappings_;
+  std::unique_ptr<Symbolizer> symbolizer_;
+};
+
 }  // namespace
 
 DebugResponse CpuProfilePage(const DebugRequest& request) {
-  const absl::StatusOr<LabelFilter> filter = LabelFilter::Parse(request.query.All("label"));
-  if (!filter.ok()) return DebugResponse::Error(filter.status());
   const absl::StatusOr<CpuProfileOptions> options = CpuOptions(request);
   if (!options.ok()) return DebugResponse::Error(options.status());
   const std::string_view format = request.query.Get("format");
@@ -95,9 +126,8 @@ DebugResponse CpuProfilePage(const DebugRequest& request) {
         500, absl::StrCat("Could not enable CPU profiling: ", session.status().message()));
   }
   SleepFor(std::chrono::seconds(std::min(seconds, kSecondsMax)), request.stop);
-  CpuProfile profile = session->Stop();
+  const CpuProfile profile = session->Stop();
   if (request.stop.stop_requested()) return DebugResponse::Error(500, "the client is gone");
-  filter->Apply(profile);
 
   DebugResponse response;
   OnLargeStack([&] { response = Encoded(profile, format); });
@@ -117,13 +147,15 @@ DebugResponse SymbolPage(const DebugRequest& request) {
   // Readers care only whether there are symbols at all.
   std::string text = "num_symbols: 1\n";
   if (addresses.empty()) return DebugResponse::Text(std::move(text));
+  static SymbolCache* const cache = new SymbolCache;  // never destroyed
   OnLargeStack([&] {
-    Symbolizer symbolizer(CurrentMappings());
-    for (const uint64_t address : addresses) {
-      const std::vector<Frame>& frames = symbolizer.FramesAt(address);
-      if (frames.empty()) continue;
-      absl::StrAppendFormat(&text, "%#x %s\n", address, frames.back().function);
-    }
+    cache->With([&](Symbolizer& symbolizer) {
+      for (const uint64_t address : addresses) {
+        const std::vector<Frame>& frames = symbolizer.FramesAt(address);
+        if (frames.empty()) continue;
+        absl::StrAppendFormat(&text, "%#x %s\n", address, frames.back().function);
+      }
+    });
   });
   return DebugResponse::Text(std::move(text));
 }
@@ -134,7 +166,8 @@ void AddPprofPages(DebugPages& pages) {
   pages.AddProfile(
       {.name = "profile",
        .description = "CPU profile. You can specify the duration in the seconds GET parameter, the "
-                      "rate in hz, and label=key=value to see only what has that label. After you "
+                      "rate in hz, label=key=value to see only what has that label, and task_ids=1 to "
+                      "tell tasks apart. After you "
                       "get the profile file, use the go tool pprof command to investigate it.",
        .handler = internal::CpuProfilePage,
        .link_query = ""});

@@ -5,6 +5,7 @@
 #include "export/profile_builder.h"
 
 #include <map>
+#include <regex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,7 @@ using ::perftools::profiles::Profile;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
 constexpr int64_t kPeriodNs = 2'000'000;
 
@@ -299,6 +301,43 @@ TEST(ProfileBuilder, LabelsTellSamplesApart) {
                           "5 10000000: leaf {ext=} {phase=read}", "2 4000000: leaf {phase=merge}"));
   // An empty value is a value: index 0 would mean that there is none.
   EXPECT_NE(built.sample(1).label(0).str(), 0);
+}
+
+TEST(ProfileBuilder, TaskIdsAreNumbersWithAUnit) {
+  CpuProfile profile = Base();
+  for (const uint64_t task : {7, 8, 7, 0}) {
+    profile.entries.push_back(Entry({0x1010}));
+    profile.entries.back().task_id = task;
+  }
+  Symbols symbols;
+  const Profile message = BuildProfile(profile, symbols);
+  std::map<int64_t, int64_t> samples;  // by task id
+  for (const auto& sample : message.sample()) {
+    ASSERT_LE(sample.label_size(), 1);
+    if (sample.label_size() == 1) {
+      EXPECT_EQ(message.string_table(sample.label(0).key()), "task_id");
+      EXPECT_EQ(message.string_table(sample.label(0).num_unit()), "id");
+      EXPECT_EQ(sample.label(0).str(), 0);
+    }
+    samples[sample.label_size() == 0 ? 0 : sample.label(0).num()] += sample.value(0);
+  }
+  EXPECT_THAT(samples, ElementsAre(Pair(0, 1), Pair(7, 2), Pair(8, 1)));
+}
+
+// As pprof does: the whole name must match.
+TEST(ProfileBuilder, TheProfilersOwnWorkIsToBeDropped) {
+  Symbols symbols;
+  const Profile message = BuildProfile(Base(), symbols);
+  const std::regex drop(message.string_table(message.drop_frames()));
+  const std::regex keep(message.string_table(message.keep_frames()));
+  const auto dropped = [&](const char* name) {
+    return std::regex_match(name, drop) && !std::regex_match(name, keep);
+  };
+  EXPECT_TRUE(dropped("curg::internal::CpuMeter::EndSlice"));
+  EXPECT_TRUE(dropped("curg::internal::ProfWriter::DrainAll"));
+  EXPECT_FALSE(dropped("curg::internal::ProfWriter::Run"));
+  EXPECT_FALSE(dropped("curg::internal::CpuMeter::Read"));
+  EXPECT_FALSE(dropped("app::CpuMeter::EndSlice"));
 }
 
 TEST(ProfileBuilder, ATagThatIsNoLabelSetIsNoLabel) {

@@ -55,12 +55,12 @@ int LineOf(const std::string& mark) {
 // A copy of a testdata library in a directory of its own, loaded.
 class Library {
  public:
-  explicit Library(const std::string& name)
+  explicit Library(const std::string& name, const fs::path& source = kTestdata)
       : directory_(fs::path(::testing::TempDir()) / ("symbolize_" + name)),
         path_(directory_ / (name + ".so")) {
     fs::remove_all(directory_);
     fs::create_directories(directory_);
-    fs::copy_file(absl::StrCat(kTestdata, name, ".so"), path_);
+    fs::copy_file(source / (name + ".so"), path_);
     handle_ = dlopen(path_.c_str(), RTLD_NOW | RTLD_LOCAL);
     EXPECT_NE(handle_, nullptr) << dlerror();
     auto* addresses =
@@ -290,6 +290,28 @@ TEST(Symbolize, DebugInformationInDwoFiles) {
   fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwo.dwo"), library.directory() / "libinlined_dwo.dwo");
   Symbolizer symbolizer(library.mappings);
   ExpectAllThereIs(library, symbolizer);
+}
+
+// What two libraries have in common is in a third file, which .gnu_debugaltlink names, as in Fedora's and
+// Debian's debug packages.
+TEST(Symbolize, DebugInformationSharedByDwz) {
+  const fs::path source = fs::path(::testing::TempDir()) / "symbolize_dwz";
+  fs::remove_all(source);
+  fs::create_directories(source);
+  for (const char* name : {"libinlined_dwarf4.so", "other.so"}) {
+    fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwarf4.so"), source / name);
+    fs::permissions(source / name, fs::perms::owner_all);
+  }
+  const std::string common = (source / "common.debug").string();
+  const std::string dwz = absl::StrCat("cd ", source.string(), " && dwz -m ", common, " -M ", common,
+                                       " libinlined_dwarf4.so other.so");
+  if (std::system("dwz --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "there is no dwz here";
+  ASSERT_EQ(std::system(dwz.c_str()), 0);  // NOLINT: a test's own command
+  ASSERT_TRUE(fs::exists(common)) << "dwz found nothing in common";
+  Library library("libinlined_dwarf4", source);
+  Symbolizer symbolizer(library.mappings);
+  ExpectAllThereIs(library, symbolizer);
+  fs::remove_all(source);
 }
 
 TEST(Symbolize, AFileThatIsNoElfIsNotTaken) {

@@ -2,7 +2,7 @@
 """Fuzz targets: a test of bounded length with every compiler, and libFuzzer with clang.
 
     ./bazelw test //tests/fuzz/...
-    ./bazelw run --config=clang --config=asan //tests/fuzz:url_query_libfuzzer -- -max_total_time=60
+    ./bazelw run --config=fuzz //tests/fuzz:url_query_libfuzzer -- -max_total_time=60
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")

@@ -155,6 +155,7 @@ CpuProfile RandomProfile(std::mt19937& random) {
     for (size_t count = random() % 3; count > 0; --count) labels.push_back({text(), text()});
     entry.tag = Labels::Of(labels);
     entry.kind = static_cast<SampleKind>(random() % 6);
+    entry.task_id = random() % 3;
     entry.samples = 1 + static_cast<int64_t>(random() % 100);
     entry.weight = (entry.samples + static_cast<int64_t>(random() % 3)) * profile.period_ns;
     profile.entries.push_back(std::move(entry));

@@ -3,9 +3,12 @@
 
 #include <chrono>
 #include <cstdio>
+#include <map>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "export/gzip.h"
 #include "export/profile.pb.h"
@@ -21,6 +24,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ContainsRegex;
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::StartsWith;
 
@@ -55,6 +59,23 @@ DebugResponse GetWhileBurning(std::string_view target) {
   });
 }
 
+// The different label sets of a response's samples.
+std::set<std::map<std::string, std::string>> LabelsOf(const DebugResponse& response) {
+  EXPECT_EQ(response.status, 200) << response.body;
+  perftools::profiles::Profile profile;
+  EXPECT_TRUE(profile.ParseFromString(internal::Gunzip(response.body, 64 << 20).value_or("")));
+  std::set<std::map<std::string, std::string>> sets;
+  for (const auto& sample : profile.sample()) {
+    std::map<std::string, std::string> labels;
+    for (const auto& label : sample.label()) {
+      labels[profile.string_table(static_cast<int>(label.key()))] =
+          label.str() != 0 ? profile.string_table(static_cast<int>(label.str())) : std::to_string(label.num());
+    }
+    sets.insert(labels);
+  }
+  return sets;
+}
+
 TEST(ProfilePageTest, IsAPprofFileWithLabels) {
   const DebugResponse response = GetWhileBurning("/debug/pprof/profile?seconds=1&hz=200");
   ASSERT_EQ(response.status, 200) << response.body;
@@ -79,8 +100,41 @@ TEST(ProfilePageTest, FoldsStacksOfWhatHasTheLabel) {
   EXPECT_EQ(none.body, "");
 }
 
+// Two clients, each with a filter of its own, at the same time.
+TEST(ProfilePageTest, ConcurrentProfilesHaveTheirOwnFilters) {
+  curg::Run(RuntimeOptions{.workers = 2}, [] {
+    std::stop_source stop;
+    std::vector<JoinHandle<uint64_t>> burning;
+    for (const char* tenant : {"acme", "initech", "other"}) {
+      burning.push_back(Go({.tag = Labels::Of({{"tenant", tenant}})},
+                           [token = stop.get_token()] { return BurnUntil(token); }));
+    }
+    auto acme = Go([] { return Get("/debug/pprof/profile?seconds=2&label=tenant=acme"); });
+    auto initech = Go([] { return Get("/debug/pprof/profile?seconds=2&hz=250&label=tenant=initech"); });
+    const std::map<std::string, std::string> only_acme = {{"tenant", "acme"}};
+    const std::map<std::string, std::string> only_initech = {{"tenant", "initech"}};
+    EXPECT_THAT(LabelsOf(acme.Join()), ElementsAre(only_acme));
+    EXPECT_THAT(LabelsOf(initech.Join()), ElementsAre(only_initech));
+    stop.request_stop();
+    for (auto& task : burning) task.Join();
+    return 0;
+  });
+}
+
+TEST(ProfilePageTest, TellsTasksApartOnRequest) {
+  const auto tasks_of = [](const DebugResponse& response) {
+    std::set<std::string> ids;
+    for (const auto& labels : LabelsOf(response)) {
+      if (labels.contains("task_id")) ids.insert(labels.at("task_id"));
+    }
+    return ids.size();
+  };
+  EXPECT_GE(tasks_of(GetWhileBurning("/debug/pprof/profile?seconds=1&task_ids=1")), 2);
+  EXPECT_EQ(tasks_of(GetWhileBurning("/debug/pprof/profile?seconds=1")), 0);
+}
+
 TEST(ProfilePageTest, RefusesWhatItCannotDo) {
-  for (const char* target : {"hz=0", "hz=10001", "hz=x", "label==x", "format=xml"}) {
+  for (const char* target : {"task_ids=x", "hz=0", "hz=10001", "hz=x", "label==x", "format=xml"}) {
     const DebugResponse response = Get(std::string("/debug/pprof/profile?seconds=1&") + target);
     EXPECT_EQ(response.status, 400) << target;
     EXPECT_EQ(response.Header("X-Go-Pprof"), "1");
@@ -128,6 +182,7 @@ TEST(SymbolPageTest, NamesFunctions) {
   post.body = query;
   EXPECT_EQ(pages.Handle(post).body, response.body);
   EXPECT_EQ(Get("/debug/pprof/symbol").body, "num_symbols: 1\n");
+  EXPECT_EQ(pages.Handle(post).body, response.body) << "from the same symbolizer";
 }
 
 }  // namespace
