@@ -9,6 +9,10 @@
 
 #include "runtime/context.h"
 
+#ifdef CURG_ASAN
+#include <sanitizer/lsan_interface.h>
+#endif
+
 namespace curg::internal {
 namespace {
 
@@ -68,6 +72,9 @@ void TaskSlab::AddArena() {
   static_assert(sizeof(Arena) <= kChunkBytes, "the header takes the place of the first chunk");
   arenas_.reserve(arenas_.size() + 1);
   auto* const arena = ::new (MapAligned(kArenaBytes)) Arena{};
+#ifdef CURG_ASAN
+  __lsan_register_root_region(arena, kArenaBytes);  // the leak checker does not look into mappings
+#endif
   for (size_t i = 1; i < kChunks; ++i) {
     arena->chunks[i].free = kRecords;
     Insert(arena->empty, i);
