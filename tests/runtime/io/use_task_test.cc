@@ -61,15 +61,20 @@ TEST(UseTask, ReadsAndWritesASocket) {
 
 TEST(UseTask, ThrowsOrSetsTheError) {
   curg::Run([] {
+    std::array<char, 8> data;
+    {
+      auto [client, server] = Connection();
+      server.close();
+      try {
+        client.async_read_some(asio::buffer(data), UseTask());
+        ADD_FAILURE();
+      } catch (const boost::system::system_error& error) {
+        EXPECT_EQ(error.code(), asio::error::eof);
+      }
+    }
+    // Another connection: after the end of one, Asio waits for news of it that may have come already.
     auto [client, server] = Connection();
     server.close();
-    std::array<char, 8> data;
-    try {
-      client.async_read_some(asio::buffer(data), UseTask());
-      ADD_FAILURE();
-    } catch (const boost::system::system_error& error) {
-      EXPECT_EQ(error.code(), asio::error::eof);
-    }
     error_code error;
     EXPECT_EQ(client.async_read_some(asio::buffer(data), UseTask(error)), 0u);
     EXPECT_EQ(error, asio::error::eof);
