@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <string>
@@ -185,12 +186,19 @@ void PrintHistogram(const Outcome& outcome) {
   }
 }
 
+// Ends the program where a flag's number is none.
+int NumberIn(const char* flag, const std::string& text) {
+  int number = 0;
+  if (absl::SimpleAtoi(text, &number) && number >= 1) return number;
+  std::fprintf(stderr, "--%s: '%s' is not a number of 1 or more\n", flag, text.c_str());
+  std::exit(2);
+}
+
 std::vector<Load> Loads() {
   std::vector<Load> loads;
   const nanoseconds cpu = absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_time));
   for (const std::string& text : absl::GetFlag(FLAGS_threads)) {
-    int threads = 0;
-    if (!absl::SimpleAtoi(text, &threads) || threads < 1) continue;
+    const int threads = NumberIn("threads", text);
     loads.push_back({absl::StrCat(threads, " busy"), threads, threads, cpu});
   }
   if (const int bursts = absl::GetFlag(FLAGS_bursts); bursts > 0) {
@@ -231,8 +239,7 @@ int TryEngine(const std::string& name, Times& times) {
                                {"p99", true}});
   for (const Load& load : Loads()) {
     for (const std::string& text : absl::GetFlag(FLAGS_rates)) {
-      int rate_hz = 0;
-      if (!absl::SimpleAtoi(text, &rate_hz)) rate_hz = 0;
+      const int rate_hz = NumberIn("rates", text);
       const absl::StatusOr<Outcome> outcome = Measure(*engine, rate_hz, load, times);
       if (!outcome.ok()) {
         std::printf("  not available: %s\n\n", std::string(outcome.status().message()).c_str());

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <iterator>
 #include <list>
 #include <mutex>
@@ -72,10 +73,19 @@ std::optional<internal::CpuMeter::Wish> WishFor(LabelTotals totals) {
   return std::nullopt;
 }
 
-internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options) {
+// The engine that was asked for, by the program or else by its environment.
+absl::StatusOr<CpuEngine> EngineFor(CpuEngine asked) {
+  const char* const name = std::getenv("CURG_CPU_ENGINE");  // NOLINT(concurrency-mt-unsafe)
+  if (asked != CpuEngine::kAuto || name == nullptr || *name == '\0') return asked;
+  if (const std::optional<CpuEngine> engine = EngineNamed(name)) return *engine;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "CURG_CPU_ENGINE is '", name, "', which names no engine: posix-cpu-timer and perf-task-clock do"));
+}
+
+internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options, CpuEngine engine) {
   return {.sampler = {.period_ns = 1'000'000'000 / options.rate_hz,
                       .depth_max = static_cast<size_t>(options.depth_max),
-                      .engine = options.engine},
+                      .engine = engine},
           .map_bytes_max = options.map_bytes_max,
           .filter = options.filter,
           .spawners = options.spawners,
@@ -89,8 +99,8 @@ internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options
 // runs no user tasks: so that whatever those do, the profile starts, drains and stops.
 class CpuProfileSession::Running {
  public:
-  Running(const CpuProfileOptions& options, std::string name)
-      : consumer_(ConsumerOptions(options)) {
+  Running(const CpuProfileOptions& options, CpuEngine engine, std::string name)
+      : consumer_(ConsumerOptions(options, engine)) {
     Holders& holders = TheHolders();
     const std::lock_guard lock(holders.mutex);
     holders.all.push_back({std::move(name), absl::Now()});
@@ -158,13 +168,15 @@ CpuProfile CpuProfileSession::Stop() {
 absl::StatusOr<CpuProfileSession> StartCpuProfile(const CpuProfileOptions& options,
                                                   CallSite caller) {
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  const absl::StatusOr<CpuEngine> engine = EngineFor(options.engine);
+  if (!engine.ok()) return engine.status();
   if (InForkedChild()) {
     return absl::FailedPreconditionError(
         "a forked child cannot be profiled: the profiler's threads did not come along; start the "
         "profile in a program of its own (exec)");
   }
   auto running = std::make_unique<CpuProfileSession::Running>(
-      options,
+      options, *engine,
       options.holder.empty() ? absl::StrCat(caller.file, ":", caller.line) : options.holder);
   if (absl::Status status = running->Start(); !status.ok()) return status;
   return CpuProfileSession(std::move(running));

@@ -58,7 +58,8 @@ struct CpuProfileOptions {
   // curg::OverflowBucket.
   size_t map_bytes_max = 32 << 20;
   // How to sample; anything but kAuto forces it, and is an error where the kernel refuses it or
-  // another profile uses another one.
+  // another profile uses another one. For kAuto the environment may say which: CURG_CPU_ENGINE is
+  // an engine's name (cpu_engine.h), posix-cpu-timer say, and as binding as the option.
   CpuEngine engine = CpuEngine::kAuto;
   // Which samples to keep, by their tag (null: of tasks and threads without one); empty: all. Called
   // by the writer, on a thread of the runtime's: it must be quick, must not park or throw, and must
@@ -104,7 +105,8 @@ class CpuProfileSession {
 
 // Starts profiling the CPU time of the whole process. Works from tasks and from plain threads, with
 // or without a runtime.
-// Errors: INVALID_ARGUMENT: an option is out of its range, which the message names.
+// Errors: INVALID_ARGUMENT: an option is out of its range, which the message names, or
+//         CURG_CPU_ENGINE is no engine's name.
 //         FAILED_PRECONDITION: a profile with another engine is running. Or this is a forked child,
 //         where the profiler's threads do not exist.
 //         PERMISSION_DENIED, UNAVAILABLE, UNIMPLEMENTED: the kernel refuses the engine that was

@@ -190,11 +190,13 @@ absl::Status Sampler::TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thr
     free_records_.push_back(sampler);
     return source.status();
   }
-  sampler->buffer = NewBuffer(buffer_bytes, options_.depth_max);
+  auto rules = std::unique_ptr<RuleCache>(new (std::nothrow) RuleCache);
+  sampler->buffer = rules == nullptr ? nullptr : NewBuffer(buffer_bytes, options_.depth_max);
   if (sampler->buffer == nullptr) {
     free_records_.push_back(sampler);
     return absl::ResourceExhaustedError("no memory for a prof buffer");
   }
+  sampler->rules = rules.release();
   sampler->unknown_sp.store(0, std::memory_order_relaxed);  // relaxed: published below
   sampler->stack.store(0, std::memory_order_relaxed);
   sampler->tid = tid;
@@ -303,6 +305,7 @@ void Sampler::ForEachThread(absl::FunctionRef<void(ThreadSampler&, bool)> visit)
     visit(sampler, ended);
     if (!ended) continue;
     DeleteBuffer(std::exchange(sampler.buffer, nullptr));
+    delete std::exchange(sampler.rules, nullptr);
     const std::lock_guard lock(mutex_);
     sampler.state.store(ThreadSampler::State::kFree, std::memory_order_relaxed);  // relaxed: mutex_
     free_records_.push_back(&sampler);

@@ -56,7 +56,7 @@ struct Origin {
   bool by_descriptor = false;  // the ticket may be another thread's
 };
 
-Origin OriginOf(const siginfo_t& info) {
+[[gnu::hot]] Origin OriginOf(const siginfo_t& info) {
   if (info.si_code == SI_TIMER) {
     const uint64_t ticket = reinterpret_cast<uintptr_t>(info.si_value.sival_ptr);
     if (!ThreadSamplerTable::IsTicket(ticket)) return {};
@@ -68,7 +68,7 @@ Origin OriginOf(const siginfo_t& info) {
   return {};
 }
 
-void RecordIfArmed(const Origin& origin, const ucontext_t& context) {
+[[gnu::hot]] void RecordIfArmed(const Origin& origin, const ucontext_t& context) {
   ThreadSampler* const sampler = thread_samplers.Find(origin.ticket);
   bool armed = false;
   if (sampler != nullptr) {
@@ -106,7 +106,7 @@ StackShape ShapeOf(TracebackEnd end) {
 Walk WalkUnknown(ThreadSampler& sampler, const Registers& registers, std::span<uintptr_t> pcs) {
   const StackBounds bounds = UnpackStack(sampler.stack.load(std::memory_order_relaxed));
   if (bounds.Contains(registers.sp)) {
-    const Traceback traceback = WalkStack(registers, bounds, pcs);
+    const Traceback traceback = sampler.rules->Walk(registers, bounds, pcs);
     return {traceback.depth, ShapeOf(traceback.end)};
   }
   sampler.unknown_sp.store(registers.sp, std::memory_order_relaxed);
@@ -115,28 +115,28 @@ Walk WalkUnknown(ThreadSampler& sampler, const Registers& registers, std::span<u
 }
 
 // The task called into the system stack: that one's frames, then the task's own.
-Walk WalkCalled(const Where& where, const Registers& registers, std::span<uintptr_t> pcs) {
-  const Traceback called = WalkStack(registers, where.bounds, pcs);
+Walk WalkCalled(RuleCache& rules, const Where& where, const Registers& registers, std::span<uintptr_t> pcs) {
+  const Traceback called = rules.Walk(registers, where.bounds, pcs);
   if (called.end != TracebackEnd::kRoot) return {called.depth, ShapeOf(called.end)};
   if (called.depth == pcs.size()) return {called.depth, StackShape::kTruncated};
   const Traceback own =
-      WalkStack(where.task_registers, where.task_bounds, pcs.subspan(called.depth));
+      rules.Walk(where.task_registers, where.task_bounds, pcs.subspan(called.depth));
   // The task's first frame is where it called from, no longer a leaf: its address is a return
   // address already, as of every caller.
   return {called.depth + own.depth, ShapeOf(own.end)};
 }
 
-Walk WalkWhere(ThreadSampler& sampler, const Where& where, const Registers& registers,
+[[gnu::hot]] Walk WalkWhere(ThreadSampler& sampler, const Where& where, const Registers& registers,
                std::span<uintptr_t> pcs) {
   switch (where.stack) {
     case Where::Stack::kTask:
     case Where::Stack::kSystem: {
       if (where.bounds.empty()) break;
-      const Traceback traceback = WalkStack(registers, where.bounds, pcs);
+      const Traceback traceback = sampler.rules->Walk(registers, where.bounds, pcs);
       return {traceback.depth, ShapeOf(traceback.end)};
     }
     case Where::Stack::kCalled:
-      return WalkCalled(where, registers, pcs);
+      return WalkCalled(*sampler.rules, where, registers, pcs);
     case Where::Stack::kSwitch:
       pcs[0] = PseudoLeaf(&TaskSwitch);
       return {1, StackShape::kSwitch};
@@ -146,6 +146,16 @@ Walk WalkWhere(ThreadSampler& sampler, const Where& where, const Registers& regi
   return WalkUnknown(sampler, registers, pcs);
 }
 
+// The ring's next lines were last used a ring ago. They come while the stack is walked.
+void PrefetchRing(std::span<uintptr_t> pcs) {
+  constexpr size_t kLineWords = 8;
+  constexpr size_t kUsualDepth = 24;
+  const uintptr_t* const header = pcs.data() - ProfBuf::kHeaderWords;
+  for (size_t i = 0; i < ProfBuf::kHeaderWords + kUsualDepth; i += kLineWords) {
+    __builtin_prefetch(header + i, /*rw=*/1);
+  }
+}
+
 SampleKind KindOf(const Where& where) {
   if (!where.known_thread) return SampleKind::kForeign;
   return where.task_id != 0 && !where.runtime_task ? SampleKind::kTask : SampleKind::kRuntime;
@@ -153,7 +163,9 @@ SampleKind KindOf(const Where& where) {
 
 }  // namespace
 
-void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t periods) {
+[[gnu::hot]] void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t periods) {
+  const Registers registers = RegistersOf(context);
+  sampler.rules->Fetch(registers);
   const uint64_t now = SampleTime();  // any clock may be a system call on some machine; this never is
   ProfBuf& buffer = *sampler.buffer;
   const std::span<uintptr_t> pcs = buffer.BeginWrite();
@@ -161,7 +173,7 @@ void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t per
     buffer.Lose(now, periods);
     return;
   }
-  const Registers registers = RegistersOf(context);
+  PrefetchRing(pcs);
   const Where where = WhereAmI(registers);
   const Walk walk = WalkWhere(sampler, where, registers, pcs);
   if (where.tag != nullptr) where.tag->Ref();  // room is secured: the reference will be given back
@@ -176,7 +188,7 @@ void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t per
                      walk.depth);
 }
 
-void OnSigprof(int signal, siginfo_t* info, void* context) {
+[[gnu::hot]] void OnSigprof(int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   if (const Origin origin = OriginOf(*info); origin.ticket != 0) {
     in_sigprof = true;

@@ -32,6 +32,7 @@
 #include "profiler/prof_buf.h"
 #include "profiler/sample_source.h"
 #include "profiler/thread_credit.h"
+#include "runtime/rule_cache.h"
 #include "runtime/stack_bounds.h"
 
 namespace curg::internal {
@@ -54,6 +55,7 @@ struct ThreadSampler {
 
   // Written before armed_as or state say that it is there (release), so plain.
   ProfBuf* buffer = nullptr;
+  RuleCache* rules = nullptr;  // the handler's; it comes and goes with the buffer
   pid_t tid = 0;
   bool known = false;  // to the runtime
   CpuEngine engine = CpuEngine::kTimer;

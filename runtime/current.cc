@@ -31,7 +31,7 @@ __attribute__((noinline)) ThreadState& ThisThread() {
   return g_thread_state;
 }
 
-Where WhereAmI(const Registers& registers) noexcept {
+[[gnu::hot]] Where WhereAmI(const Registers& registers) noexcept {
   const ThreadState& thread = ThisThread();
   Where where;
   where.known_thread = thread.known;

@@ -89,7 +89,7 @@ ValueRule RepairRbp(const ValueRule& rule, const Registers& registers, uintptr_t
 
 // Whether a caller's stack pointer can follow `frame`'s: upwards always, so that every walk ends.
 // At an exact instruction the return address may already be popped.
-bool Ascends(uintptr_t sp, const StackWindow& window, const Frame& frame) {
+[[gnu::hot]] bool Ascends(uintptr_t sp, const StackWindow& window, const Frame& frame) {
   if (sp % 8 != 0 || sp > window.high) return false;
   return sp > frame.registers.sp || (frame.exact && sp == frame.registers.sp);
 }
@@ -106,14 +106,14 @@ const mcontext_t* InterruptedRegisters(const FrameRule& rule, const StackWindow&
   return reinterpret_cast<const mcontext_t*>(at);
 }
 
-FrameStep Enter(const Registers& caller, bool exact, Frame* frame) {
+[[gnu::hot]] FrameStep Enter(const Registers& caller, bool exact, Frame* frame) {
   if (caller.pc == 0) return FrameStep::kRoot;
   *frame = {caller, exact};
   return FrameStep::kCaller;
 }
 
 // By rows of the usual form: the return address in the word below the CFA.
-FrameStep StepToCfa(UnwindWord word, uintptr_t cfa, const StackWindow& window, Frame* frame) {
+[[gnu::hot]] FrameStep StepToCfa(UnwindWord word, uintptr_t cfa, const StackWindow& window, Frame* frame) {
   if (!Ascends(cfa, window, *frame)) return FrameStep::kBadFrame;
   Registers caller{.sp = cfa, .bp = frame->registers.bp, .bx = frame->registers.bx};
   if (!window.Load(cfa - 8, &caller.pc)) return FrameStep::kBadFrame;
@@ -126,13 +126,13 @@ FrameStep StepToCfa(UnwindWord word, uintptr_t cfa, const StackWindow& window, F
 
 }  // namespace
 
-bool StackWindow::Load(uintptr_t address, uintptr_t* word) const noexcept {
+[[gnu::hot]] bool StackWindow::Load(uintptr_t address, uintptr_t* word) const noexcept {
   if (address % 8 != 0 || !Holds(address, 8)) return false;
   *word = *reinterpret_cast<const StackWord*>(address);
   return true;
 }
 
-FrameStep StepByWord(UnwindWord word, const StackWindow& window, Frame* frame) noexcept {
+[[gnu::hot]] FrameStep StepByWord(UnwindWord word, const StackWindow& window, Frame* frame) noexcept {
   const Registers& registers = frame->registers;
   switch (word.kind()) {
     case UnwindWord::Kind::kRsp:

@@ -150,7 +150,7 @@ void ModuleTable::Seal() {
   side_data_ = side_.data();
 }
 
-UnwindWord ModuleTable::Find(uintptr_t pc) const noexcept {
+[[gnu::hot]] UnwindWord ModuleTable::Find(uintptr_t pc) const noexcept {
   const auto offset = static_cast<uint32_t>(pc - begin_);
   const uint32_t bucket = offset >> kBucketBits;
   uint32_t low = bucket_data_[bucket];       // holds at or before pc

@@ -56,6 +56,11 @@ class ModuleTable {
   // Requires: Contains(pc). Async-signal-safe.
   UnwindWord Find(uintptr_t pc) const noexcept;
 
+  // Starts to fetch what Find(pc) reads first, if it is this table's at all. Async-signal-safe.
+  void Prefetch(uintptr_t pc) const noexcept {
+    if (Contains(pc)) __builtin_prefetch(&bucket_data_[(pc - begin_) >> kBucketBits]);
+  }
+
   // Requires: word.kind() == kSide, and it is this table's. Async-signal-safe.
   const FrameRule& Side(UnwindWord word) const noexcept { return side_data_[word.side_index()]; }
 

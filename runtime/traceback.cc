@@ -6,7 +6,7 @@
 
 namespace curg::internal {
 
-Registers RegistersOf(const ucontext_t& context) noexcept {
+[[gnu::hot]] Registers RegistersOf(const ucontext_t& context) noexcept {
   const greg_t* registers = context.uc_mcontext.gregs;
   return {.pc = static_cast<uintptr_t>(registers[REG_RIP]),
           .sp = static_cast<uintptr_t>(registers[REG_RSP]),

@@ -31,7 +31,7 @@ UnwindIndex::UnwindIndex(std::vector<std::shared_ptr<const ModuleTable>> tables)
   entry_count_ = entries_.size();
 }
 
-const ModuleTable* UnwindIndex::Find(uintptr_t pc) const noexcept {
+[[gnu::hot]] const ModuleTable* UnwindIndex::Find(uintptr_t pc) const noexcept {
   size_t low = 0;  // those before it begin at or before pc; those from `high` on begin behind it
   size_t high = entry_count_;
   while (low < high) {
@@ -72,29 +72,30 @@ const UnwindIndex* UnwindIndexPublisher::current() const {
   return index_.load(std::memory_order_acquire);  // acquire: pairs with the exchange in Publish
 }
 
-UnwindReader::UnwindReader(UnwindIndexPublisher& publisher) noexcept
+[[gnu::hot]] UnwindReader::UnwindReader(UnwindIndexPublisher& publisher, const ModuleTable* guess) noexcept
     : slot_(publisher.slots_[SlotOf(this)]) {
+  confirmed_[kConfirmedMax - 1] = guess;
   // seq_cst: counted before the index is loaded; pairs with Publish, see the protocol.
   slot_.walks.fetch_add(1, std::memory_order_seq_cst);
   index_ = publisher.index_.load(std::memory_order_seq_cst);
 }
 
-UnwindReader::~UnwindReader() {
+[[gnu::hot]] UnwindReader::~UnwindReader() {
   // release: pairs with the look in Collect, which frees what this walk read.
   slot_.walks.fetch_sub(1, std::memory_order_release);
 }
 
-UnwindReader::Found UnwindReader::Find(uintptr_t pc) noexcept {
+[[gnu::hot]] UnwindReader::Found UnwindReader::Find(uintptr_t pc) noexcept {
   ModuleIdentity identity;
   bool loaded = false;
   const ModuleTable* table = FindTable(pc, &identity, &loaded);
   if (table == nullptr) return loaded ? Decode(identity, pc) : Found{};
   const UnwindWord word = table->Find(pc);
-  return {word, word.kind() == UnwindWord::Kind::kSide ? &table->Side(word) : nullptr};
+  return {word, word.kind() == UnwindWord::Kind::kSide ? &table->Side(word) : nullptr, table->permanent()};
 }
 
 // A table to be trusted, or what is loaded at `pc` instead.
-const ModuleTable* UnwindReader::FindTable(uintptr_t pc, ModuleIdentity* identity,
+[[gnu::hot]] const ModuleTable* UnwindReader::FindTable(uintptr_t pc, ModuleIdentity* identity,
                                            bool* loaded) noexcept {
   for (const ModuleTable* table : confirmed_) {
     if (table != nullptr && table->Contains(pc)) return table;

@@ -103,7 +103,8 @@ class UnwindIndexPublisher {
 // Async-signal-safe throughout. Owner only: the thread that made it.
 class UnwindReader {
  public:
-  explicit UnwindReader(UnwindIndexPublisher& publisher) noexcept;
+  // `guess`: the table of a permanent module, which the first look may well be for; or null.
+  explicit UnwindReader(UnwindIndexPublisher& publisher, const ModuleTable* guess = nullptr) noexcept;
   ~UnwindReader();
   UnwindReader(const UnwindReader&) = delete;
   UnwindReader& operator=(const UnwindReader&) = delete;
@@ -111,12 +112,16 @@ class UnwindReader {
   struct Found {
     UnwindWord word;
     const FrameRule* rule = nullptr;  // if word.kind() is kSide; valid until the next Find
+    bool permanent = false;           // the same is true of this program counter for ever
   };
 
   // How to leave the frame whose instruction has a byte at `pc`. By the module's table, if the
   // module is still the one it was compiled from, which is asked once a walk, unless it cannot be
   // unloaded; else by its .eh_frame.
   Found Find(uintptr_t pc) noexcept;
+
+  // The first table that looks went by beside the guess; null: none did.
+  const ModuleTable* FirstTable() const noexcept { return confirmed_[0]; }
 
  private:
   static constexpr int kConfirmedMax = 4;

@@ -7,16 +7,6 @@
 #include "runtime/walk_loop.h"
 
 namespace curg::internal {
-namespace {
-
-// All that a walk asks of the rule at the end of a task's stack.
-constexpr FrameRule kBelowRoot = [] {
-  FrameRule rule;
-  rule.root_if_returned_to = true;
-  return rule;
-}();
-
-}  // namespace
 
 Traceback WalkCache::Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs,
                           WalkObserver* observer) noexcept {

@@ -16,6 +16,13 @@ namespace curg::internal {
 // What a function may keep below its stack pointer, and a row therefore refer to.
 constexpr uintptr_t kRedZone = 128;
 
+// All that a walk asks of the rule at the end of a task's stack.
+inline constexpr FrameRule kBelowRoot = [] {
+  FrameRule rule;
+  rule.root_if_returned_to = true;
+  return rule;
+}();
+
 // Never below the leaf's red zone: of a growing stack only what was reached is mapped.
 inline StackWindow WindowOf(const Registers& start, StackBounds bounds) {
   const bool room = bounds.Contains(start.sp) && start.sp - bounds.low >= kRedZone;

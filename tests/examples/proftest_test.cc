@@ -25,10 +25,15 @@ TEST(Proftest, PrintsARowForEachLoadAndRate) {
 
 TEST(Proftest, SaysWhatItCannotDo) {
   EXPECT_EQ(RunProgram({ProgramPath("PROFTEST"), "--engines=sundial"}).status, 2);
-  const ProgramResult result =
-      RunProgram({ProgramPath("PROFTEST"), "--engines=posix-cpu-timer", "--rates=0"});
-  EXPECT_EQ(result.status, 2);
-  EXPECT_THAT(result.out, HasSubstr("rate_hz is 0"));
+  const ProgramResult too_fast =
+      RunProgram({ProgramPath("PROFTEST"), "--engines=posix-cpu-timer", "--rates=20000"});
+  EXPECT_EQ(too_fast.status, 2);
+  EXPECT_THAT(too_fast.out, HasSubstr("rate_hz is 20000"));
+  for (const std::string flag : {"--rates", "--threads"}) {
+    const ProgramResult result = RunProgram({ProgramPath("PROFTEST"), flag + "=often"});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_THAT(result.err, HasSubstr(flag + ": 'often' is not a number"));
+  }
 }
 
 TEST(Proftest, Help) {

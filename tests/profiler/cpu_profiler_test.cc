@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <utility>
@@ -74,6 +75,18 @@ TEST(StartCpuProfile, RefusesOptionsOutOfRange) {
     EXPECT_THAT(std::string(session.status().message()), HasSubstr("between 0 and 4"));
   }
   EXPECT_TRUE(StartCpuProfile().ok());  // none of these has claimed the profiler
+}
+
+TEST(StartCpuProfile, TakesTheEngineThatTheEnvironmentNames) {
+  const auto engine_of = [](const CpuProfileOptions& options) {
+    return StartCpuProfile(options).value().Stop().quality.engine;
+  };
+  ASSERT_EQ(setenv("CURG_CPU_ENGINE", "posix-cpu-timer", /*overwrite=*/1), 0);
+  EXPECT_EQ(engine_of({}), "posix-cpu-timer");
+  ASSERT_EQ(setenv("CURG_CPU_ENGINE", "sundial", 1), 0);
+  EXPECT_THAT(std::string(StartCpuProfile().status().message()), HasSubstr("'sundial', which names no engine"));
+  EXPECT_EQ(engine_of({.engine = CpuEngine::kTimer}), "posix-cpu-timer");  // the program's word goes first
+  ASSERT_EQ(unsetenv("CURG_CPU_ENGINE"), 0);
 }
 
 TEST(RunningCpuProfiles, SaysWho) {

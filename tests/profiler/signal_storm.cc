@@ -89,6 +89,7 @@ SignalStorm::Target& SignalStorm::TargetOf(pid_t tid) {
   const size_t index = kLastRecord - targets_.size();
   target->sampler = thread_samplers.At(index);
   target->sampler->buffer = target->buffer.get();
+  target->sampler->rules = &target->rules;
   // seq_cst: pairs with the load in the handler.
   target->sampler->armed_as.store(
       ThreadSamplerTable::Ticket(static_cast<uint32_t>(index), ++g_generation),

@@ -51,6 +51,7 @@ class SignalStorm {
     ThreadSampler* sampler = nullptr;
     std::vector<uint64_t> words;
     std::unique_ptr<ProfBuf> buffer;
+    RuleCache rules;
   };
 
   void Run();

@@ -146,6 +146,8 @@ TEST(SigprofStack, IsBounded) {
   ProfBuf buffer(words, 128);
   ThreadSampler sampler;
   sampler.buffer = &buffer;
+  RuleCache rules;
+  sampler.rules = &rules;
   sampler.stack.store(
       PackStack({reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - (64 << 10),
                  reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) + 4096}));
