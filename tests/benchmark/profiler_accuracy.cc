@@ -100,7 +100,9 @@ double AccountedInPhase(CpuEngine engine, int phase, int busy, milliseconds dura
         while (Clock::now() < end) internal::HogA();
       }));
     }
-    CpuProfileSession session = StartCpuProfile({.engine = engine}).value();
+    // Perf events at 1 kHz: a share of 0.6 in N independent samples is uncertain by 50 / sqrt(N) points.
+    const int rate_hz = engine == CpuEngine::kPerf ? 1000 : 100;
+    CpuProfileSession session = StartCpuProfile({.rate_hz = rate_hz, .engine = engine}).value();
     nanoseconds used{0};
     constexpr milliseconds kCycle(8);
     for (Clock::time_point now = Clock::now(); now < end; now = Clock::now()) {
@@ -161,10 +163,10 @@ void MeasureAccuracy(const ProfilerBenchmarkOptions& options, ProfilerReport& re
 }
 
 void MeasurePhaseLocked(const ProfilerBenchmarkOptions& options, ProfilerReport& report) {
-  const milliseconds duration(options.quick ? 200 : 1000);
   const int busy = 2 * static_cast<int>(std::thread::hardware_concurrency());
   for (const CpuEngine engine : {CpuEngine::kTimer, CpuEngine::kPerf}) {
     if (!Available(engine)) continue;
+    const milliseconds duration((engine == CpuEngine::kPerf ? 4000 : 1000) / (options.quick ? 5 : 1));
     for (const int others : {0, busy}) {
       double least = 2;
       double most = 0;
