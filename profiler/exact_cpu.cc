@@ -52,7 +52,8 @@ ExactCpu ExactCpuOf(const CpuTotals& totals, FindSliceOwner owner) {
   ExactCpu exact = {.runtime_ns = totals.runtime_ns, .unknown_ns = totals.other_ns};
   for (const auto& [tag, sum] : totals.tags) exact.tasks.Add(tag, sum.ns);
   for (const CpuTotals::Slice& slice : totals.slices) {
-    const std::optional<SliceOwner> known = owner(slice.tid, slice.since);
+    const std::optional<SliceOwner> known =
+        slice.known ? SliceOwner{.runtime = slice.runtime, .tag = slice.tag} : owner(slice.tid, slice.since);
     if (!known.has_value()) {
       exact.unknown_ns += slice.ns;
     } else if (known->runtime) {

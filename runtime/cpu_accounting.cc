@@ -48,7 +48,7 @@ std::chrono::nanoseconds CurrentTaskCpuTime() {
   internal::Task* const task = thread.current.load(std::memory_order_relaxed);
   if (task == nullptr) return std::chrono::nanoseconds(0);
   if (thread.meter != nullptr) {
-    thread.meter->Charge(*task);
+    thread.meter->Charge(*task, task->tag.load(std::memory_order_relaxed));
   }
   return std::chrono::nanoseconds(task->cpu_ns.load(std::memory_order_relaxed));
 }

@@ -124,7 +124,8 @@ void CpuMeter::GiveUp() {
 
 // The numbers go to those of no thread, if they are of the present epoch; then there are none.
 void CpuMeter::Fold() {
-  left_ = false;
+  open_account_ = kScheduler;
+  open_.store(nullptr, std::memory_order_relaxed);
   const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
   const bool counts = wanted != 0 && wanted == epoch_.load(std::memory_order_relaxed);
   CpuTotals& folded = All().folded;
@@ -133,8 +134,8 @@ void CpuMeter::Fold() {
     const int64_t ns = entry.ns.exchange(0, std::memory_order_relaxed);
     if (counts && tag) AddTag(folded, tag.get(), ns);
   }
-  const int64_t untagged = untagged_.exchange(0, std::memory_order_relaxed);
-  const int64_t runtime = runtime_.exchange(0, std::memory_order_relaxed);
+  const int64_t untagged = untagged_.ns.exchange(0, std::memory_order_relaxed);
+  const int64_t runtime = runtime_.ns.exchange(0, std::memory_order_relaxed);
   if (counts) {
     AddTag(folded, nullptr, untagged);
     folded.runtime_ns += runtime;
@@ -187,12 +188,12 @@ void CpuMeter::Replace(Entry& entry, const Tag* tag) {
   if (old && On()) AddTag(All().folded, old.get(), ns);
 }
 
-std::atomic<int64_t>& CpuMeter::SumOf(Account account) {
+CpuMeter::Entry& CpuMeter::EntryOf(Account account) {
   if (account.runtime) return runtime_;
   if (account.tag == nullptr) return untagged_;
   Entry& entry = entries_[(reinterpret_cast<uintptr_t>(account.tag) >> 6) % kEntries];
   if (entry.tag.load(std::memory_order_relaxed) != account.tag) Replace(entry, account.tag);
-  return entry.ns;
+  return entry;
 }
 
 // Where somebody has begun to ask during this slice, the task has run since then: no switch was left out any more.
@@ -216,40 +217,68 @@ void CpuMeter::CheckCost(int64_t cpu) {
   GiveUp();
 }
 
-__attribute__((noinline)) void CpuMeter::EndSlice(Task* task, Account account) {
+__attribute__((noinline)) void CpuMeter::EndSlice(Task* task, Account from, Account to) {
   // acquire: pairs with Start()
   const uint32_t epoch = epoch_wanted_.load(std::memory_order_acquire);
   if (epoch == 0) return;
   if (epoch != epoch_.load(std::memory_order_relaxed)) BeginEpoch(epoch);
+  Entry* entry = open_.load(std::memory_order_relaxed);
+  if (entry == nullptr) entry = &EntryOf(from);
   ++slices_;
+  const uint32_t version = version_.load(std::memory_order_relaxed);
+  version_.store(version + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);  // pairs with the one in InFlight()
   const int64_t ns = NextCharge();
   AddTo(charged_, ns);
+  AddTo(entry->ns, ns);
   if (task != nullptr) ChargeTask(*task, ns);
-  if (left_) account = left_account_;
-  left_ = false;
-  AddTo(SumOf(account), ns);
+  open_account_ = to;
+  open_.store(&EntryOf(to), std::memory_order_relaxed);
+  version_.store(version + 2, std::memory_order_release);  // release: pairs with InFlight()
 }
 
 void CpuMeter::Leave(Task& task) {
-  const uint32_t epoch = epoch_wanted_.load(std::memory_order_relaxed);
-  if (OfTasks() || epoch != epoch_.load(std::memory_order_relaxed)) return EndSlice(&task, AccountOf(task));
-  left_account_ = AccountOf(task);
-  (void)SumOf(left_account_);  // takes a reference: the task may be gone when the slice ends
-  left_ = true;
+  const Account account = AccountOf(task);
+  if (OfTasks()) {
+    EndSlice(&task, account, kScheduler);
+  } else if (account != open_account_ || !HasBegun()) {
+    EndSlice(&task, account, account);  // the task may be gone when the slice ends: the entry keeps its tag
+  }
 }
 
 void CpuMeter::Enter(const Task& next) {
-  if (!OfTasks() && (left_ ? left_account_ : kScheduler) == AccountOf(next)) {
-    left_ = false;
-  } else {
-    EndSlice(nullptr, kScheduler);
-  }
+  const Account to = AccountOf(next);
+  if (to != open_account_ || OfTasks() || !HasBegun()) EndSlice(nullptr, kScheduler, to);
+}
+
+void CpuMeter::Charge(Task& task, const Tag* tag) {
+  const Account from = AccountOf(task);
+  EndSlice(&task, from, from.runtime ? from : Account{.tag = tag});
 }
 
 bool CpuMeter::Has(pid_t tid) {
   std::lock_guard lock(All().lock);
   return std::any_of(All().all.begin(), All().all.end(),
                      [tid](const CpuMeter* meter) { return meter->tid_ == tid; });
+}
+
+CpuTotals::Slice CpuMeter::InFlight(bool of_epoch) {
+  constexpr int kTries = 100;  // it may wait for the lock that this holds; then nothing is in flight
+  CpuTotals::Slice slice = {.tid = tid_};
+  for (int i = 0; i < kTries; ++i) {
+    const uint32_t version = version_.load(std::memory_order_acquire);  // acquire: pairs with EndSlice()
+    const int64_t charged = of_epoch ? charged_.load(std::memory_order_relaxed) : 0;
+    const int64_t cpu = ThreadCpuNs() - cpu_at_start_.load(std::memory_order_relaxed);
+    const Entry* const open = of_epoch ? open_.load(std::memory_order_relaxed) : nullptr;
+    slice.since = slice_begin_.load(std::memory_order_relaxed);
+    slice.ns = std::max<int64_t>(cpu - charged, 0);
+    slice.known = open != nullptr;
+    slice.runtime = open == &runtime_;
+    slice.tag = slice.known ? TagRef::Share(open->tag.load(std::memory_order_relaxed)) : TagRef();
+    std::atomic_thread_fence(std::memory_order_acquire);  // pairs with the one in EndSlice()
+    if (version % 2 == 0 && version == version_.load(std::memory_order_relaxed)) break;
+  }
+  return slice;
 }
 
 CpuTotals CpuMeter::Read() {
@@ -260,24 +289,20 @@ CpuTotals CpuMeter::Read() {
   if (wanted == 0) return totals;
   const bool of_tsc = TicksAreTsc();
   for (CpuMeter* meter : All().all) {
-    int64_t charged = 0;
-    if (meter->epoch_.load(std::memory_order_relaxed) == wanted) {
-      charged = meter->charged_.load(std::memory_order_relaxed);
-      totals.runtime_ns += meter->runtime_.load(std::memory_order_relaxed);
-      AddTag(totals, nullptr, meter->untagged_.load(std::memory_order_relaxed));
+    const bool of_epoch = meter->epoch_.load(std::memory_order_relaxed) == wanted;
+    if (of_epoch) {
+      totals.runtime_ns += meter->runtime_.ns.load(std::memory_order_relaxed);
+      AddTag(totals, nullptr, meter->untagged_.ns.load(std::memory_order_relaxed));
       for (const Entry& entry : meter->entries_) {
         const Tag* const tag = entry.tag.load(std::memory_order_relaxed);
         if (tag != nullptr) AddTag(totals, tag, entry.ns.load(std::memory_order_relaxed));
       }
     }
-    const int64_t cpu = meter->ThreadCpuNs() - meter->cpu_at_start_.load(std::memory_order_relaxed);
-    const int64_t in_flight = std::max<int64_t>(cpu - charged, 0);
-    if (in_flight == 0) continue;
-    totals.in_flight_ns += in_flight;
-    totals.slices.push_back(
-        {.tid = meter->tid_,
-         .since = of_tsc ? meter->slice_begin_.load(std::memory_order_relaxed) : UINT64_MAX,
-         .ns = in_flight});
+    CpuTotals::Slice slice = meter->InFlight(of_epoch);
+    if (slice.ns == 0) continue;
+    if (!of_tsc) slice.since = UINT64_MAX;
+    totals.in_flight_ns += slice.ns;
+    totals.slices.push_back(std::move(slice));
   }
   return totals;
 }

@@ -50,6 +50,9 @@ struct CpuTotals {
     pid_t tid = 0;
     uint64_t since = 0;  // time-stamp counter; never where TickClock does not use it
     int64_t ns = 0;
+    bool known = false;  // whose it is: ...
+    bool runtime = false;
+    TagRef tag = {};
   };
   std::vector<Slice> slices;
 };
@@ -87,20 +90,21 @@ class CpuMeter {
   //
   // The thread goes from `task` to `next`.
   void Switch(Task& task, const Task& next) {
-    if (!OfTasks() && AccountOf(task) == AccountOf(next)) return;
-    EndSlice(&task, AccountOf(task));
+    const Account from = AccountOf(task);
+    const Account to = AccountOf(next);
+    if (from != to || OfTasks()) EndSlice(&task, from, to);
   }
   // From `task` to the scheduler, which looks for another one. If Enter comes before Idle, that look is taken for a
   // part of what `task` did.
   void Leave(Task& task);
   // The scheduler has nothing at hand.
   void Idle() {
-    if (left_) EndSlice(nullptr, kScheduler);
+    if (On() && open_account_ != kScheduler) EndSlice(nullptr, kScheduler, kScheduler);
   }
   // From the scheduler to `next`.
   void Enter(const Task& next);
-  // `task` goes on, and what it did up to now is to be charged: its tag is about to change, or it asks.
-  void Charge(Task& task) { EndSlice(&task, AccountOf(task)); }
+  // `task` goes on, and what it did up to now is to be charged; from now on it has `tag`.
+  void Charge(Task& task, const Tag* tag);
 
   // Nobody wants to know any more: lets go of tags. Owner only. Blocks: for a lock.
   void ReleaseIfOff();
@@ -130,12 +134,18 @@ class CpuMeter {
     if (task.runtime_task) return kScheduler;
     return {.tag = task.tag.load(std::memory_order_relaxed)};  // relaxed: the caller owns the task
   }
+  bool HasBegun() const {
+    return epoch_.load(std::memory_order_relaxed) == epoch_wanted_.load(std::memory_order_relaxed);
+  }
   // relaxed: whoever sees it late charges a slice to one task more than it should
   static bool OfTasks() { return tasks_wanted_.load(std::memory_order_relaxed) != 0; }
 
-  void EndSlice(Task* task, Account account);
+  // Charges the slice to `task` (if there is one) and its account, which is `from` unless it is known better; the next
+  // one is for `to`.
+  void EndSlice(Task* task, Account from, Account to);
   int64_t NextCharge();
-  std::atomic<int64_t>& SumOf(Account account);
+  Entry& EntryOf(Account account);
+  CpuTotals::Slice InFlight(bool of_epoch);
   void ChargeTask(Task& task, int64_t ns);
   void CheckCost(int64_t cpu);
   static void GiveUp();  // takes the lock
@@ -152,9 +162,14 @@ class CpuMeter {
   std::atomic<int64_t> cpu_at_start_{0}; // the thread's CPU clock at the epoch's start; under the lock
   uint32_t tasks_seen_ = 0;              // of tasks_wanted_
   std::atomic<int64_t> cpu_at_tasks_{0}; // the thread's CPU clock when tasks_wanted_ was set; under the lock
-  bool left_ = false;                    // the slice is the one of `left_account_`, whose entry holds its tag
-  Account left_account_;
   int64_t slices_ = 0;                   // in this epoch
+
+  // The account of the slice that has not ended, whose entry holds its tag. The entry is null until the epoch's first
+  // slice has ended.
+  Account open_account_ = kScheduler;
+  std::atomic<Entry*> open_{nullptr};
+  // Odd while a slice ends: whoever saw the same even number before and after has read numbers of one slice.
+  std::atomic<uint32_t> version_{0};
 
   const pid_t tid_;
   std::atomic<uint64_t> slice_begin_{0};  // ticks
@@ -163,8 +178,8 @@ class CpuMeter {
   int64_t since_read_ = 0;     // charged since the clock was read
 
   std::atomic<int64_t> charged_{0};  // all
-  std::atomic<int64_t> runtime_{0};
-  std::atomic<int64_t> untagged_{0};
+  Entry runtime_;
+  Entry untagged_;
   std::array<Entry, kEntries> entries_;
 };
 

@@ -26,12 +26,12 @@ std::atomic<const Tag*>& CurrentSlot() {
   return thread.plain_tag;
 }
 
-// What the task has done so far was done under its old tag.
-void EndSlice() {
+// What the task has done so far was done under its old tag; what comes, under `tag`.
+void EndSlice(const Tag* tag) {
   internal::ThreadState& thread = internal::ThisThread();
   internal::Task* const task = thread.current.load(std::memory_order_relaxed);
   if (task == nullptr || thread.meter == nullptr) return;
-  thread.meter->Charge(*task);
+  thread.meter->Charge(*task, tag);
 }
 
 }  // namespace
@@ -40,7 +40,7 @@ TagRef CurrentTag() { return TagRef::Share(CurrentSlot().load(std::memory_order_
 
 TagRef ExchangeCurrentTag(TagRef tag) {
   std::atomic<const Tag*>& slot = CurrentSlot();
-  if (internal::CpuMeter::On()) [[unlikely]] EndSlice();
+  if (internal::CpuMeter::On()) [[unlikely]] EndSlice(tag.get());
   // A plain load and store will do: only this thread writes, and a handler on it sees either value.
   // The old reference is the caller's to drop, after the new one is published.
   TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));

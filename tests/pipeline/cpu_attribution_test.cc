@@ -319,6 +319,29 @@ TEST(CpuAttribution, SamplesShowTheirSpawners) {
 
 // ---- Exact label totals, and what they cost.
 
+// One slice without end, in which the scheduler is met as well: its time stays the tasks' and the scheduler's.
+TEST(CpuAttribution, TasksWithoutLabelsKeepTheirTime) {
+  for (int round = 0; round < 10; ++round) {
+    const CpuProfile profile = ProfileTasks(2, 8, milliseconds(50), [](int) {
+      HogA();
+      Yield();
+    });
+    int64_t in_hog = 0;
+    int64_t not_sampled = 0;
+    int64_t all = 0;
+    for (const CpuProfileEntry& entry : profile.entries) {
+      if (entry.kind != SampleKind::kTask && entry.kind != SampleKind::kRuntime && entry.kind != SampleKind::kNotSampled) {
+        continue;
+      }
+      all += entry.weight;
+      if (HasHogA(entry)) in_hog += entry.weight;
+      if (entry.kind == SampleKind::kNotSampled) not_sampled += entry.weight;
+    }
+    EXPECT_GT(in_hog, all / 2);
+    EXPECT_LT(not_sampled, all / 5);
+  }
+}
+
 TEST(CpuAttribution, LabelTotalsAreCountedOrSampledAsAsked) {
   const auto profile_with = [](LabelTotals totals, int switches) {
     return ProfileTasks(2, 4, milliseconds(300), [switches](int i) {

@@ -47,7 +47,11 @@ TEST_F(ExactCpuTest, SlicesInFlightGoToTheirOwners) {
   CpuTotals totals;
   totals.tags[a_.get()] = {.tag = a_, .ns = 10};
   totals.runtime_ns = 100;
-  totals.slices = {{.tid = 1, .since = 5, .ns = 1}, {.tid = 2, .ns = 2}, {.tid = 3, .ns = 4}};
+  totals.slices = {{.tid = 1, .since = 5, .ns = 1},
+                   {.tid = 2, .ns = 2},
+                   {.tid = 3, .ns = 4},
+                   {.tid = 3, .ns = 20, .known = true, .tag = a_},
+                   {.tid = 3, .ns = 200, .known = true, .runtime = true}};
   const ExactCpu exact =
       ExactCpuOf(totals, [this](pid_t tid, uint64_t since) -> std::optional<SliceOwner> {
         if (tid == 1) {
@@ -57,8 +61,8 @@ TEST_F(ExactCpuTest, SlicesInFlightGoToTheirOwners) {
         if (tid == 2) return SliceOwner{.runtime = true, .tag = {}};
         return std::nullopt;
       });
-  EXPECT_EQ(exact.tasks.Of(a_.get()), 11);
-  EXPECT_EQ(exact.runtime_ns, 102);
+  EXPECT_EQ(exact.tasks.Of(a_.get()), 31);
+  EXPECT_EQ(exact.runtime_ns, 302);
   EXPECT_EQ(exact.unknown_ns, 4);
 }
 

@@ -3,14 +3,17 @@
 
 #include <time.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "runtime/cpu_accounting.h"
 #include "runtime/go.h"
+#include "runtime/runtime.h"
 #include "runtime/tag.h"
 
 namespace curg::internal {
@@ -126,6 +129,38 @@ TEST(CpuMeter, SlicesOfSeveralTasksGoToTheirTag) {
   EXPECT_GT(ns_of_one, 0.98 * kOne);
   EXPECT_GT(ns_of_two, 0.98 * 2 * kOne);
   EXPECT_NEAR(ns_of_two / ns_of_one, 2, 0.1);
+}
+
+// A slice that goes on and on, through visits to the scheduler, too, says whose it is.
+TEST(CpuMeter, WhatIsInFlightIsKnown) {
+  const TagRef tag = NewTag();
+  Metering metering(Wish::kTagsIfCheap);
+  std::atomic<bool> stop{false};
+  auto runtime = *Runtime::Create({.workers = 1});
+  const auto turns = [&stop] {
+    while (!stop) {
+      Burn(2000);
+      Yield();
+    }
+  };
+  std::vector<JoinHandle<void>> tasks;
+  for (int i = 0; i < 3; ++i) tasks.push_back(runtime->Go({.tag = tag}, turns));
+  int64_t in_flight = 0;
+  int64_t ended = 0;
+  while (in_flight + ended < 100'000'000) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const CpuTotals totals = CpuMeter::Read();
+    in_flight = 0;
+    for (const CpuTotals::Slice& slice : totals.slices) {
+      if (slice.known && !slice.runtime && slice.tag == tag) in_flight += slice.ns;
+    }
+    const auto found = totals.tags.find(tag.get());
+    ended = found == totals.tags.end() ? 0 : found->second.ns;
+  }
+  stop = true;
+  for (JoinHandle<void>& task : tasks) task.Join();
+  EXPECT_GT(in_flight, 0);
+  EXPECT_LT(CpuMeter::Read().runtime_ns, in_flight + ended);
 }
 
 // The time of tasks counts from when somebody asks for it, in the middle of a slice that many tasks have shared.
