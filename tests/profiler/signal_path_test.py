@@ -38,7 +38,7 @@ ENTERS_KERNEL = {
 }
 
 # What the walk must be seen to contain, or this test tests nothing.
-EXPECTED = ["curg::internal::RecordSample", "curg::internal::WalkStack",
+EXPECTED = ["curg::internal::RecordSample", "curg::internal::RuleCache::Walk",
             "curg::internal::FindFrameRule", "curg::internal::WhereAmI",
             "curg::internal::UnwindReader::Find"]
 
