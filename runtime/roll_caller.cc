@@ -227,11 +227,18 @@ std::vector<RollCaller::RunningThread> RollCaller::RunningThreads() const {
         if (task != nullptr) static_cast<std::vector<RunningThread>*>(arg)->push_back({thread.tid, task});
       },
       &running);
+  const UnstableReads reads;  // a record may be new to this thread
   std::erase_if(running, [&](const RunningThread& thread) {
     return thread.tid == gettid() || RollCall::HasAnswered(*thread.task, epoch_) ||
            IsLeftOut(*thread.task);
   });
   return running;
+}
+
+// After the announcement: one that comes to Blocking later keeps the signal away (RollCall::MaySignal).
+bool RollCaller::IsInBlocking(const Task& task) {
+  const UnstableReads reads;  // a record may be new to this thread
+  return task.state.load(std::memory_order_seq_cst) == TaskState::kBlocking;  // seq_cst: see above
 }
 
 // Only threads that execute are asked: a signal would make the system call of one that sleeps fail.
@@ -240,8 +247,7 @@ void RollCaller::AskRunning(Visit visit) {
     const bool pending = std::ranges::any_of(asked_, [&](const Asked& asked) {
       return asked.question != 0 && asked.tid == thread.tid;
     });
-    // seq_cst: after the announcement; one that comes to Blocking later keeps the signal away (RollCall::MaySignal)
-    if (pending || thread.task->state.load(std::memory_order_seq_cst) == TaskState::kBlocking) continue;
+    if (pending || IsInBlocking(*thread.task)) continue;
     if (!ThreadSleeps(thread.tid)) {
       Ask(thread);
     } else if (ReadSleeper(thread, visit)) {

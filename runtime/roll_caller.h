@@ -80,6 +80,7 @@ class RollCaller {
   bool ReadSuspended(Task& task, Visit visit);
   void SettleRest(Visit visit);
   std::vector<RunningThread> RunningThreads() const;
+  static bool IsInBlocking(const Task& task);
   void AskRunning(Visit visit);
   void Ask(const RunningThread& thread);
   bool ReadSleeper(const RunningThread& thread, Visit visit);

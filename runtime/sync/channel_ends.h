@@ -50,7 +50,7 @@ std::vector<KnownChannelEnd> KnownChannelEnds();
 }  // namespace internal
 
 // While it lives only the calling task, which made it, sends to the channel or closes it. A claim of the program's: nothing
-// else depends on it. Some 50 ns; when two tasks claim the same, neither is believed.
+// else depends on it. When two tasks claim the same, neither is believed.
 // Thread-safe. Blocks: the thread, for a moment.
 class SoleSender : internal::ChannelEnd {
  public:

@@ -2,12 +2,15 @@
 //
 // Task profiles of many parked tasks, ten frames deep; peers/go_task_profile does the same. Prints one line of
 // JSON a number; task_profile.py shows them.
+#include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <thread>
@@ -66,29 +69,59 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Runs a task that looks at the clock all the time, for the longest time between two looks.
+// For how long in all the calling thread could have run, and the kernel gave the CPU to others. Nanoseconds.
+[[gnu::noinline]] int64_t WaitedForCpu() {
+  thread_local const int file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+  char text[96] = {};
+  if (pread(file, text, sizeof(text) - 1, 0) <= 0) return 0;
+  return std::strtoll(std::strchr(text, ' '), nullptr, 10);
+}
+
+// Runs a task that looks at the clock all the time, for the longest time between two looks: as it was, and less what the
+// kernel kept the task's thread waiting for a CPU.
 class Ticker {
  public:
+  struct Stalls {
+    double longest_ms;
+    double ours_ms;
+  };
+
   Ticker() : task_(curg::Go({.name = "ticker"}, [this] { Run(); })) {}
-  double LongestMs() {
+  Stalls End() {
     stop_ = true;
     task_.Join();
-    return static_cast<double>(longest_) / 1e6;
+    return {static_cast<double>(longest_) / 1e6, static_cast<double>(ours_) / 1e6};
   }
-  void Reset() { longest_ = 0; }
+  void Reset() { longest_ = ours_ = 0; }
 
  private:
+  static constexpr int64_t kLong = 20'000;  // is looked into
+  static constexpr int64_t kFresh = 500'000;
+
   void Run() {
     int64_t last = Now();
+    int64_t looked = 0;
+    int64_t waited = 0;
+    pid_t tid = 0;
     while (!stop_) {
       const int64_t now = Now();
-      if (now - last > longest_) longest_ = now - last;
+      const int64_t gap = now - last;
       last = now;
+      if (gap > longest_) longest_ = gap;
+      if (gap > kLong || now - looked > kFresh) {
+        const int64_t waits = WaitedForCpu();
+        const int64_t kernels = gettid() == tid ? waits - waited : 0;  // on another thread: ours
+        if (gap > kLong && gap - kernels > ours_) ours_ = gap - kernels;
+        tid = gettid();
+        waited = waits;
+        looked = last = Now();
+      }
       curg::Yield();
     }
   }
   std::atomic<bool> stop_{false};
   std::atomic<int64_t> longest_{0};
+  std::atomic<int64_t> ours_{0};
   curg::JoinHandle<void> task_;
 };
 
@@ -96,6 +129,7 @@ class Ticker {
 double Measure(const std::string& name, int rounds, const std::function<void()>& run) {
   std::vector<double> times;
   std::vector<double> stalls;
+  std::vector<double> ours;
   for (int i = 0; i < rounds; ++i) {
     Ticker ticker;
     curg::SleepFor(std::chrono::milliseconds(20));
@@ -103,10 +137,13 @@ double Measure(const std::string& name, int rounds, const std::function<void()>&
     const int64_t start = Now();
     run();
     times.push_back(static_cast<double>(Now() - start));
-    stalls.push_back(ticker.LongestMs());
+    const Ticker::Stalls stall = ticker.End();
+    stalls.push_back(stall.longest_ms);
+    ours.push_back(stall.ours_ms);
   }
   Show(name, Median(times) / g_tasks, "ns/task");
   Show(name + " stall", Median(stalls), "ms");
+  Show(name + " own stall", Median(ours), "ms");
   return Median(times);
 }
 
