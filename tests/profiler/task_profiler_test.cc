@@ -42,8 +42,10 @@ using namespace std::chrono_literals;
 
 #ifdef CURG_TSAN
 constexpr int kRounds = 20;
+constexpr int kProfiledRounds = 200;
 #else
 constexpr int kRounds = 100;
+constexpr int kProfiledRounds = 10'000;
 #endif
 
 std::string NameOf(const TaskProfile& profile, const TaskRecord& task) { return profile.names[task.name]; }
@@ -250,7 +252,7 @@ TEST(TaskProfiler, WhileTheCpuIsProfiled) {
       while (!stop) Yield();
     }).value());
   }
-  for (int i = 0; i < 100 * kRounds; ++i) ASSERT_EQ(internal::CollectTaskProfileHere({}).total, 4);
+  for (int i = 0; i < kProfiledRounds; ++i) ASSERT_EQ(internal::CollectTaskProfileHere({}).total, 4);
   stop = true;
   for (auto& task : tasks) task.Join();
   EXPECT_GT(profile.Stop().quality.samples, 0);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -57,7 +58,10 @@ TEST(RollCaller, ShowsTasksOfEveryState) {
   std::atomic<bool> stop{false};
   std::atomic<bool> spins{false};
   auto parked = runtime->TryGo({.name = "parked"}, [&] { channel.Receive(); }).value();
-  auto sleeper = runtime->TryGo({.name = "a sleeper with a name that is long"}, [&] { SleepFor(10s); }).value();
+  std::stop_source wake;
+  auto sleeper = runtime->TryGo({.name = "a sleeper with a name that is long"}, [&] {
+    SleepFor(10s, wake.get_token());
+  }).value();
   auto hog = runtime->TryGo({.name = "hog"}, [&] {
     spins = true;
     while (!stop) {
@@ -84,7 +88,9 @@ TEST(RollCaller, ShowsTasksOfEveryState) {
   ASSERT_NE(seen, nullptr);
   EXPECT_GT(seen->sighting.due, 0);
   channel.Send(1);
+  wake.request_stop();
   parked.Join();
+  sleeper.Join();
   hog.Join();
 }
 
