@@ -43,6 +43,9 @@ using namespace std::chrono_literals;
 #ifdef CURG_TSAN
 constexpr int kRounds = 20;
 constexpr int kProfiledRounds = 200;
+#elif defined(CURG_ASAN)
+constexpr int kRounds = 100;
+constexpr int kProfiledRounds = 500;
 #else
 constexpr int kRounds = 100;
 constexpr int kProfiledRounds = 10'000;
