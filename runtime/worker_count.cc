@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -17,6 +18,11 @@
 
 namespace curg::internal {
 namespace {
+
+CgroupFiles& Files() {
+  static auto* const files = new CgroupFiles();
+  return *files;
+}
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path);
@@ -94,9 +100,12 @@ std::optional<double> CgroupCpuQuota(const std::string& proc_cgroup, const std::
   return least;
 }
 
+CgroupFiles ExchangeCgroupFilesForTesting(CgroupFiles files) { return std::exchange(Files(), std::move(files)); }
+
 int AvailableCpus() {
   int workers = std::min(CpusInAffinityMask(), kWorkersMax);
-  const std::optional<double> quota = CgroupCpuQuota(ReadFile("/proc/self/cgroup"), "/sys/fs/cgroup");
+  const CgroupFiles& files = Files();
+  const std::optional<double> quota = CgroupCpuQuota(ReadFile(files.proc_cgroup), files.root);
   if (quota.has_value() && *quota < workers) workers = static_cast<int>(std::ceil(*quota));
   return workers;
 }

@@ -24,6 +24,14 @@ bool IsWorkerCountFixed(std::optional<int> option);
 // Blocks: the thread (reads files).
 int AvailableCpus();
 
+// Where that is read from.
+struct CgroupFiles {
+  std::string proc_cgroup = "/proc/self/cgroup";
+  std::string root = "/sys/fs/cgroup";
+};
+// Others from now on; returns those before. While no runtime is there that may look.
+CgroupFiles ExchangeCgroupFilesForTesting(CgroupFiles files);
+
 // The least CPU quota (in CPUs) of a process's cgroup and its ancestors, v2 or v1; nullopt: none.
 // `proc_cgroup` is the text of /proc/self/cgroup, `root` where the hierarchies are mounted ("/sys/fs/cgroup").
 std::optional<double> CgroupCpuQuota(const std::string& proc_cgroup, const std::string& root);

@@ -76,9 +76,15 @@ class Netpoll final : public Poller {
 
  private:
   static constexpr int kEventsMax = 128;
+  // If the last wait was no longer than the first, the next one begins with as long of looking as the second says: to be put
+  // to sleep and woken takes longer, of this CPU's time and of the time of whoever makes the event.
+  static constexpr int64_t kShortWaitNs = 30'000;
+  static constexpr int64_t kLookNs = 10'000;
 
   void Arm(int64_t deadline);
   void Collect(int timeout_ms);
+  bool Look();
+  bool LookForAWhile();
   void WakeWaiters();
 
   int epoll_;
@@ -91,6 +97,7 @@ class Netpoll final : public Poller {
 
   // The timekeeper's.
   int64_t armed_ = 0;  // for when the timerfd is set, if that is to come
+  bool last_was_short_ = false;  // wait
   epoll_event events_[kEventsMax];
   int event_count_ = 0;
   bool own_is_ready_ = false;  // known from Asio, not yet collected

@@ -35,6 +35,15 @@ absl::Status Failed(const IoResult& result, const char* call) {
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
+// The usual one piece goes the shorter way through the kernel.
+ssize_t SendPieces(int fd, std::span<const iovec> pieces) {
+  if (pieces.size() == 1) return send(fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+  msghdr message = {};
+  message.msg_iov = const_cast<iovec*>(pieces.data());  // which sendmsg does not write to
+  message.msg_iovlen = pieces.size();
+  return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 void SendAtOnce(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // refused by local sockets, which do anyway
@@ -177,11 +186,8 @@ IoResult TcpStream::WriteSome(std::span<const iovec> pieces, const WaitLimits& l
     writes_ = 0;
     Yield();
   }
-  msghdr message = {};
-  message.msg_iov = const_cast<iovec*>(pieces.data());  // which sendmsg does not write to
-  message.msg_iovlen = pieces.size();
   while (true) {
-    const ssize_t sent = sendmsg(socket_.fd, &message, MSG_NOSIGNAL);
+    const ssize_t sent = SendPieces(socket_.fd, pieces);
     if (sent >= 0) return {.count = static_cast<size_t>(sent)};
     if (WouldBlock(errno)) {
       const WaitStatus status = socket_.descriptor->Wait(Descriptor::Way::kWrite, limits);

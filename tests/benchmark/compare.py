@@ -129,7 +129,7 @@ class Comparison:
         if available_gib() < needed:
             return self.give_up((workload, workers, system), f"needs {needed:.0f} GiB of memory")
         program, surroundings = self.programs[system], {}
-        if workload.kind == "echo":
+        if workload.kind.startswith("echo"):
             try:
                 program = compare_echo.program(system, find_root(), self.options.cache)
             except (OSError, subprocess.CalledProcessError) as error:

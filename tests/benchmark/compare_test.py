@@ -63,6 +63,8 @@ class RunnerTest(unittest.TestCase):
                 metrics = {"parked": ("_create", "_wake", "_resident"),
                            "wake_latency": ("_p50", "_p99"),
                            "blocking": ("_wall", "_cpu"),
+                           "echo_wake": ("_p50", "_p99"),
+                           "echo_idle": ("_cpu", "_memory"),
                            "timers": ("_wall", "_cpu")}.get(workload.kind, ("",))
                 for metric in metrics:
                     self.assertIn(workload.name + metric, seen)

@@ -8,7 +8,8 @@ import compare_echo
 
 FLOOR = "floor"  # what the machine itself takes; a column, but not a system
 TASK_SYSTEMS = ("curg", "go", "tokio", "boost_fiber")
-ECHO_SYSTEMS = ("curg", "go", "tokio", "asio")
+TASK_ECHO_SYSTEMS = ("curg", "go", "tokio")
+ECHO_SYSTEMS = TASK_ECHO_SYSTEMS + ("asio",)
 ALL_SYSTEMS = TASK_SYSTEMS + ("asio",)
 
 
@@ -25,6 +26,7 @@ class Workload:
     quick_rounds: int = 3
     live: int = 0
     labelled: bool = False
+    busy: int = 0
     workers_min: int = 1
     # What compare_floors measures for the floor beside the row, from this many workers up.
     floor: str = ""
@@ -36,7 +38,7 @@ class Workload:
 
     def workers(self, asked_for):
         """The numbers of workers to measure with."""
-        return [len(compare_echo.server_cpus())] if self.kind == "echo" else asked_for
+        return [len(compare_echo.server_cpus())] if self.kind.startswith("echo") else asked_for
 
     def has(self, system, workers):
         """Whether the system does this with so many workers."""
@@ -52,7 +54,10 @@ class Workload:
             tasks = 10 ** max(2, round(math.log10(tasks * scale)))  # a full tree
         elif self.kind in ("parked", "timers"):
             tasks = max(1, int(tasks * scale))
-        elif self.kind == "wake_latency":
+        elif self.kind == "echo_idle":
+            tasks = max(1, int(tasks * scale))
+            ops *= tasks
+        elif self.kind in ("wake_latency", "echo_wake"):
             ops = max(10, int(ops * scale))
         else:
             ops = max(tasks, int(ops * scale) // tasks * tasks)
@@ -61,6 +66,8 @@ class Workload:
             arguments.append(f"--live={max(1, int(self.live * scale))}")
         if self.labelled:
             arguments.append("--labelled")
+        if self.busy:
+            arguments.append(f"--busy={self.busy * len(compare_echo.server_cpus())}")
         return arguments
 
 
@@ -125,6 +132,12 @@ WORKLOADS = (
                f"TCP, 64 bytes there and back, {connections} connections, the server on half of the CPUs; "
                "the floor is bare epoll", tasks=connections, ops=600_000, quick_ops=200_000, floor="echo",
                systems=ECHO_SYSTEMS) for connections in (100, 1000)),
+    Workload("echo_wake_idle", "echo_wake", "a request every millisecond to an idle server, until the answer: mostly the time "
+             "from the reactor to the task", ops=3000, quick_ops=1000, floor="echo_wake", systems=ECHO_SYSTEMS),
+    Workload("echo_wake_loaded", "echo_wake", "the same beside two busy tasks a worker", ops=3000, quick_ops=1000, busy=2,
+             systems=TASK_ECHO_SYSTEMS),
+    Workload("echo_idle_10k", "echo_idle", "10^4 connections that say nothing", tasks=10_000, ops=10, quick_ops=5,
+             quick_rounds=1, floor="echo_idle", systems=ECHO_SYSTEMS),
     *_growth(),
 )
 

@@ -4,6 +4,7 @@
 #include "labels/labels.h"
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -11,8 +12,11 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/blocking.h"
 #include "runtime/current_tag.h"
+#include "runtime/delayed_task.h"
 #include "runtime/go.h"
+#include "runtime/sync/channel.h"
 
 namespace curg {
 namespace {
@@ -53,6 +57,31 @@ TEST_F(LabelsTest, SetLabelsIsSeenByTheTaskAndItsChildren) {
     SetLabels({});
     EXPECT_THAT(CurrentLabels(), IsEmpty());
     EXPECT_THAT(ChildsLabels(), IsEmpty());
+  });
+}
+
+// A timer's task: the labels of who set it, as they were then; or others; or none. Blocking is the task itself.
+TEST_F(LabelsTest, TimersAndBlockingInheritUnlessTold) {
+  curg::Run([] {
+    Channel<Labels> seen(1);
+    const auto look = [&] { seen.Send(CurrentLabels()); };
+    {
+      const ScopedLabels scope({{"key", "outer"}});
+      GoAfter(std::chrono::milliseconds(20), look).Reset(std::chrono::milliseconds(1));
+      SetLabels(Labels::Of({{"key", "later"}}));
+      EXPECT_EQ(seen.Receive()->Get("key"), "outer");
+      (void)GoAfter(std::chrono::milliseconds(1), {.tag = Labels::Of({{"key", "own"}})}, look);
+      EXPECT_EQ(seen.Receive()->Get("key"), "own");
+      (void)GoAfter(std::chrono::milliseconds(1), {.tag = Labels()}, look);
+      EXPECT_THAT(*seen.Receive(), IsEmpty());
+      Blocking([] {
+        EXPECT_EQ(CurrentLabels().Get("key"), "later");
+        const ScopedLabels own({{"key", "inside"}});
+        EXPECT_EQ(CurrentLabels().Get("key"), "inside");
+      });
+      EXPECT_EQ(CurrentLabels().Get("key"), "later");
+    }
+    EXPECT_THAT(CurrentLabels(), IsEmpty());
   });
 }
 

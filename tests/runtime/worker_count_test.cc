@@ -4,14 +4,19 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "runtime/go.h"
+#include "runtime/stats.h"
+#include "tests/runtime/eventually.h"
 
 namespace curg::internal {
 namespace {
@@ -135,6 +140,36 @@ TEST_F(CgroupTest, BothVersions) {
   Write("/cpu/g/cpu.cfs_period_us", "100000\n");
   Write("/g/cpu.max", "200000 100000\n");
   EXPECT_EQ(Quota("4:cpu,cpuacct:/g\n0::/g\n"), 2.0);
+}
+
+// A running runtime follows the quota, unless the program or the environment say how many workers.
+TEST_F(CgroupTest, ARuntimeFollowsTheQuota) {
+  const int cpus = static_cast<int>(WorkerCount(std::nullopt).value());
+  if (cpus < 2) GTEST_SKIP() << "one CPU: there is nothing to follow";
+  unsetenv("CURG_WORKERS");
+  Write("/proc", "0::/service\n");
+  Write("/service/cpu.max", "100000 100000\n");
+  const CgroupFiles before = ExchangeCgroupFilesForTesting({.proc_cgroup = root_ + "/proc", .root = root_});
+  {
+    auto runtime = Runtime::Create().value();
+    auto fixed = Runtime::Create({.workers = 2}).value();
+    const auto workers = [&] { return static_cast<int>(runtime->Stats().workers); };
+    std::stop_source stop;
+    auto awake = runtime->Go([&] {  // it looks while somebody runs
+      while (!stop.stop_requested()) SleepFor(std::chrono::milliseconds(1));
+    });
+    EXPECT_EQ(workers(), 1);
+    Write("/service/cpu.max", "200000 100000\n");
+    EXPECT_TRUE(Eventually([&] { return workers() == 2; }));
+    Write("/service/cpu.max", "50000 100000\n");
+    EXPECT_TRUE(Eventually([&] { return workers() == 1; }));
+    Write("/service/cpu.max", "max 100000\n");
+    EXPECT_TRUE(Eventually([&] { return workers() == cpus; }));
+    EXPECT_EQ(fixed->Stats().workers, 2u);
+    stop.request_stop();
+    awake.Join();
+  }
+  ExchangeCgroupFilesForTesting(before);
 }
 
 TEST_F(CgroupTest, NonsenseIsNoQuota) {

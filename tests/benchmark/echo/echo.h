@@ -16,12 +16,18 @@ namespace peers {
 inline void RunEchoLoad(int port, const Arguments& arguments) {
   const char* const program = std::getenv("CURG_ECHO_LOAD");
   const std::string command = std::string(program != nullptr ? program : "echo_load") +
+                              " --workload=" + arguments.workload +
                               " --port=" + std::to_string(port) +
                               " --connections=" + std::to_string(arguments.tasks) +
                               " --requests=" + std::to_string(arguments.ops);
   std::FILE* const load = popen(command.c_str(), "r");
-  char line[128];
+  char line[256];
   if (load == nullptr || std::fgets(line, sizeof(line), load) == nullptr) std::exit(4);
+  for (const char* reported = line; *line == '{'; reported = std::fgets(line, sizeof(line), load)) {
+    if (reported == nullptr) std::_Exit(0);
+    std::fputs(line, stdout);
+    std::fflush(stdout);
+  }
   Stretch stretch;
   if (std::fgets(line, sizeof(line), load) == nullptr) std::exit(4);
   stretch.Stop();

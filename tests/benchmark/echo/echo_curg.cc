@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The echo server on curg: one task a connection.
+#include <chrono>
 #include <thread>
 
 #include "runtime/go.h"
@@ -13,6 +14,14 @@ int main(int argc, char** argv) {
     curg::TcpListener listener = curg::TcpListener::Listen(curg::SocketAddress::Loopback(0)).value();
     std::thread load([port = listener.local_address().port(), &arguments] { peers::RunEchoLoad(port, arguments); });
     load.detach();
+    for (int i = 0; i < arguments.busy; ++i) {
+      curg::Go([] {
+        while (true) {
+          peers::Burn(std::chrono::microseconds(20));
+          curg::Yield();
+        }
+      }).Detach();
+    }
     while (true) {
       curg::Go([stream = listener.Accept().value()]() mutable {
         char data[1024];

@@ -27,6 +27,7 @@ struct Arguments {
   int64_t ops = 1;
   int64_t live = 0;       // tasks parked beside the workload
   bool labelled = false;  // the spawning task has labels
+  int busy = 0;           // tasks that work for 20 us and yield, beside the workload; echo only
 };
 
 // Ends the program when there is an argument that it does not know.
@@ -48,6 +49,8 @@ inline Arguments ParseArguments(int argc, char** argv) {
       arguments.ops = number;
     } else if (name == "--live") {
       arguments.live = number;
+    } else if (name == "--busy") {
+      arguments.busy = static_cast<int>(number);
     } else if (name == "--labelled") {
       arguments.labelled = true;
     } else {

@@ -15,6 +15,7 @@
 
 #include "labels/labels.h"
 #include "runtime/go.h"
+#include "runtime/sync/semaphore.h"
 
 namespace curg {
 namespace {
@@ -107,6 +108,35 @@ TEST(Serve, SurvivesTheWantOfFileDescriptors) {
     char data[100];
     EXPECT_EQ(waiting.Read(data, Deadline::After(60s)).value(), 9u);
     EXPECT_EQ(Ask(listener.local_address()), "after all");
+    stop.request_stop();
+    EXPECT_TRUE(serving.Join().ok());
+  });
+}
+
+// A connection whose task is refused is kept, and served when there is a stack again.
+TEST(Serve, SurvivesTheWantOfStacks) {
+  curg::Run({.workers = 2, .stacks_max = 4}, [] {
+    TcpListener listener = Listener();
+    std::stop_source stop;
+    std::atomic<int> troubles{0};
+    auto serving = Go([&] {
+      ServeOptions options;
+      options.on_trouble = [&](const absl::Status& status) {
+        EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+        ++troubles;
+      };
+      return Serve(listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
+                   stop.get_token());
+    });
+    Semaphore leave(0);
+    std::vector<JoinHandle<void>> holders;  // this task, the loop, and two more
+    for (int i = 0; i < 2; ++i) holders.push_back(Go([&] { leave.Acquire(); }));
+    TcpStream waiting = TcpStream::Connect(listener.local_address()).value();
+    while (troubles < 2) SleepFor(1ms);
+    leave.Release(2);
+    for (auto& holder : holders) holder.Join();
+    char data[100];
+    EXPECT_EQ(waiting.Read(data, Deadline::After(60s)).value(), 9u);
     stop.request_stop();
     EXPECT_TRUE(serving.Join().ok());
   });

@@ -16,10 +16,11 @@ import (
 )
 
 var (
-	_       = flag.String("workload", "", "echo")
-	workers = flag.Int("workers", 1, "GOMAXPROCS")
-	tasks   = flag.Int("tasks", 1, "connections")
-	ops     = flag.Int("ops", 1, "requests")
+	workload = flag.String("workload", "echo", "what the load does")
+	workers  = flag.Int("workers", 1, "GOMAXPROCS")
+	tasks    = flag.Int("tasks", 1, "connections")
+	ops      = flag.Int("ops", 1, "requests")
+	busy     = flag.Int("busy", 0, "goroutines that work for 20 us and yield")
 )
 
 func cpuNanoseconds() int64 {
@@ -54,6 +55,14 @@ func serve(listener net.Listener) {
 	}
 }
 
+func work() {
+	for {
+		for start := time.Now(); time.Since(start) < 20*time.Microsecond; {
+		}
+		runtime.Gosched()
+	}
+}
+
 func main() {
 	flag.Parse()
 	runtime.GOMAXPROCS(*workers)
@@ -62,7 +71,11 @@ func main() {
 		panic(err)
 	}
 	go serve(listener)
+	for i := 0; i < *busy; i++ {
+		go work()
+	}
 	load := exec.Command(os.Getenv("CURG_ECHO_LOAD"),
+		fmt.Sprintf("--workload=%s", *workload),
 		fmt.Sprintf("--port=%d", listener.Addr().(*net.TCPAddr).Port),
 		fmt.Sprintf("--connections=%d", *tasks), fmt.Sprintf("--requests=%d", *ops))
 	output, err := load.StdoutPipe()
@@ -73,7 +86,12 @@ func main() {
 		panic(err)
 	}
 	lines := bufio.NewScanner(output)
-	lines.Scan()
+	for lines.Scan() && lines.Text()[0] == '{' {
+		fmt.Println(lines.Text())
+	}
+	if lines.Text() != "begin" {
+		return
+	}
 	cpu, start := cpuNanoseconds(), time.Now()
 	lines.Scan()
 	wall := int64(time.Since(start))

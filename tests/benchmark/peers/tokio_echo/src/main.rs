@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+fn text(name: &str) -> Option<String> {
+    std::env::args().find_map(|text| text.strip_prefix(name).map(str::to_string))
+}
+
 fn argument(name: &str) -> u64 {
-    let value = std::env::args().find_map(|text| text.strip_prefix(name).map(str::to_string));
-    value.unwrap_or_else(|| panic!("{name} is missing")).parse().expect("a number was expected")
+    let value = text(name).unwrap_or_else(|| panic!("{name} is missing"));
+    value.parse().expect("a number was expected")
 }
 
 fn cpu_time() -> Duration {
@@ -38,6 +42,14 @@ async fn serve(listener: TcpListener) {
     }
 }
 
+async fn work() {
+    loop {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_micros(20) {}
+        tokio::task::yield_now().await;
+    }
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(argument("--workers=") as usize)
@@ -47,7 +59,11 @@ fn main() {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("no port");
     let port = listener.local_addr().expect("no address").port();
     runtime.spawn(serve(listener));
+    for _ in 0..text("--busy=").map_or(0, |value| value.parse().expect("a number")) {
+        runtime.spawn(work());
+    }
     let mut load = Command::new(std::env::var("CURG_ECHO_LOAD").expect("CURG_ECHO_LOAD is not set"))
+        .arg(format!("--workload={}", text("--workload=").unwrap_or("echo".to_string())))
         .arg(format!("--port={port}"))
         .arg(format!("--connections={}", argument("--tasks=")))
         .arg(format!("--requests={}", argument("--ops=")))
@@ -55,7 +71,13 @@ fn main() {
         .spawn()
         .expect("the load does not start");
     let mut lines = BufReader::new(load.stdout.take().expect("piped")).lines();
-    lines.next();
+    loop {
+        match lines.next() {
+            Some(Ok(line)) if line.starts_with('{') => println!("{line}"),
+            Some(Ok(_)) => break,
+            _ => std::process::exit(0),
+        }
+    }
     let (cpu, start) = (cpu_time(), Instant::now());
     let end = lines.next().expect("the load failed").expect("the load failed");
     let (cpu, wall) = (cpu_time() - cpu, start.elapsed());
