@@ -18,6 +18,8 @@ const char* StateName(TaskState state) {
       return "free";
     case TaskState::kNew:
       return "new";
+    case TaskState::kDelayed:
+      return "delayed";
     case TaskState::kRunnable:
       return "runnable";
     case TaskState::kRunning:
