@@ -166,7 +166,7 @@ std::vector<Frame> DwarfUnit::Find(uint64_t address) {
   Frame frame;
   if (Dwarf_Line* line = dwarf_getsrc_die(&unit_, address); line != nullptr) {
     const char* file = dwarf_linesrc(line, nullptr, nullptr);
-    if (file != nullptr) frame.file = CleanPath(file);
+    if (file != nullptr) frame.file = CleanPathOf(file);
     dwarf_lineno(line, &frame.line);
   }
   uint32_t at = index_.Find(address);
@@ -194,14 +194,26 @@ std::string DwarfUnit::CallFile(Dwarf_Die* die) {
     return "";
   }
   const char* file = dwarf_filesrc(files, static_cast<size_t>(index), nullptr, nullptr);
-  return file == nullptr ? "" : CleanPath(file);
+  return file == nullptr ? "" : CleanPathOf(file);
+}
+
+const std::string& DwarfUnit::ReadableNameOf(const char* linkage_name) {
+  const auto [found, is_new] = readable_names_.try_emplace(linkage_name);
+  if (is_new) found->second = ReadableName(linkage_name);
+  return found->second;
+}
+
+const std::string& DwarfUnit::CleanPathOf(const char* path) {
+  const auto [found, is_new] = clean_paths_.try_emplace(path);
+  if (is_new) found->second = CleanPath(path);
+  return found->second;
 }
 
 void DwarfUnit::SetNames(Dwarf_Die* die, Frame& frame) {
   dwarf_decl_line(die, &frame.start_line);
   if (const char* linkage_name = LinkageName(die); linkage_name != nullptr) {
     frame.system_name = linkage_name;
-    frame.function = ReadableName(linkage_name);
+    frame.function = ReadableNameOf(linkage_name);
     return;
   }
   frame.function = ElideArguments(QualifiedName(die, 0), kReadableColumns);

@@ -59,6 +59,8 @@ class DwarfUnit {
   std::string QualifiedName(Dwarf_Die* die, int depth);
   std::string ScopePrefix(uint32_t scope, int depth);
   std::string CallFile(Dwarf_Die* die);
+  const std::string& ReadableNameOf(const char* linkage_name);
+  const std::string& CleanPathOf(const char* path);
 
   Dwarf_Die unit_;
   const bool is_cplusplus_;
@@ -66,6 +68,9 @@ class DwarfUnit {
   std::vector<Scope> scopes_;
   absl::flat_hash_map<const void*, uint32_t> scope_of_;  // by a subprogram's Dwarf_Die::addr
   IntervalIndex index_;
+  // What was made of texts in the file, by where those are: many frames share a function, and more a file.
+  absl::flat_hash_map<const char*, std::string> readable_names_;
+  absl::flat_hash_map<const char*, std::string> clean_paths_;
 };
 
 // All units of one file; each is walked when the first address in it is asked for.
