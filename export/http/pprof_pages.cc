@@ -51,6 +51,15 @@ absl::StatusOr<CpuProfileOptions> CpuOptions(const DebugRequest& request) {
     }
     options.rate_hz = static_cast<int>(hz);
   }
+  if (!request.query.Get("spawners").empty()) {
+    const int64_t spawners = request.query.GetInt("spawners").value_or(-1);
+    if (spawners < 0 || spawners > CpuProfileOptions::kSpawnersMax) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("invalid value for \"spawners\" - must be an integer between 0 and ",
+                       CpuProfileOptions::kSpawnersMax));
+    }
+    options.spawners = static_cast<int>(spawners);
+  }
   return options;
 }
 

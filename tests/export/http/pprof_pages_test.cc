@@ -100,6 +100,17 @@ TEST(ProfilePageTest, FoldsStacksOfWhatHasTheLabel) {
   EXPECT_EQ(none.body, "");
 }
 
+// The tasks are spawned before the profile: of these the spawn site is known.
+TEST(ProfilePageTest, ShowsWhoSpawnedTheTasks) {
+  const DebugResponse folded = GetWhileBurning("/debug/pprof/profile?seconds=1&format=folded&spawners=1");
+  EXPECT_THAT(folded.body, ContainsRegex("GetWhileBurning[^\n]*;curg::SpawnedBy;[^\n]*BurnUntil[^\n]* [0-9]+\n"));
+  const DebugResponse response = GetWhileBurning("/debug/pprof/profile?seconds=1&spawners=1");
+  ASSERT_EQ(response.status, 200) << response.body;
+  perftools::profiles::Profile profile;
+  ASSERT_TRUE(profile.ParseFromString(internal::Gunzip(response.body, 64 << 20).value()));
+  EXPECT_THAT(profile.string_table(), Contains("curg::SpawnedBy"));
+}
+
 // Two clients, each with a filter of its own, at the same time.
 TEST(ProfilePageTest, ConcurrentProfilesHaveTheirOwnFilters) {
   curg::Run(RuntimeOptions{.workers = 2}, [] {
@@ -134,7 +145,8 @@ TEST(ProfilePageTest, TellsTasksApartOnRequest) {
 }
 
 TEST(ProfilePageTest, RefusesWhatItCannotDo) {
-  for (const char* target : {"task_ids=x", "hz=0", "hz=10001", "hz=x", "label==x", "format=xml"}) {
+  for (const char* target : {"task_ids=x", "spawners=x", "spawners=5", "hz=0", "hz=10001", "hz=x", "label==x",
+                             "format=xml"}) {
     const DebugResponse response = Get(std::string("/debug/pprof/profile?seconds=1&") + target);
     EXPECT_EQ(response.status, 400) << target;
     EXPECT_EQ(response.Header("X-Go-Pprof"), "1");
