@@ -76,6 +76,7 @@ int Main() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  curg::ParseCommandLine(argc, argv, "Boost.Asio in direct style: an echo server, a client with a deadline.");
+  curg::ParseCommandLine(argc, argv,
+                         "Boost.Asio in direct style: an echo server, a client with a deadline.");
   return curg::Run(Main);
 }

@@ -2,9 +2,9 @@
 //
 // Calls that block their thread, from tasks: files, and whatever else a C library does.
 //
-// You will see: 64 tasks read files and call a slow library function on two workers; they take turns in less time than
-// one after the other, while a task that ticks every millisecond is hardly ever late. Then the same with at most
-// four calls at a time, and a call that is told to stop.
+// You will see: 64 tasks read files and call a slow library function on two workers; they take
+// turns in less time than one after the other, while a task that ticks every millisecond is hardly
+// ever late. Then the same with at most four calls at a time, and a call that is told to stop.
 #include <unistd.h>
 
 #include <algorithm>
@@ -61,29 +61,34 @@ void ManyCalls(const char* what) {
   size_t bytes = 0;
   for (auto& task : tasks) bytes += task.Join();
   done.request_stop();
-  std::printf("%s: 64 calls of 20 ms in %.0f ms (%d after 10 ms, %d waited), %zu bytes; a tick at most %.1f ms late\n",
-              what, Milliseconds(steady_clock::now() - start), static_cast<int>(stats.tasks_blocking),
-              static_cast<int>(stats.blocking_queue), bytes, Milliseconds(ticker.Join()));
+  std::printf(
+      "%s: 64 calls of 20 ms in %.0f ms (%d after 10 ms, %d waited), %zu bytes; a tick at most "
+      "%.1f ms late\n",
+      what, Milliseconds(steady_clock::now() - start), static_cast<int>(stats.tasks_blocking),
+      static_cast<int>(stats.blocking_queue), bytes, Milliseconds(ticker.Join()));
 }
 
 // What runs is told by its token.
 void StoppedCall() {
-  const auto result = curg::BlockingUntil(curg::Deadline::After(milliseconds(30)), [](const std::stop_token& stop) {
-    int rounds = 0;
-    while (!stop.stop_requested()) {
-      std::this_thread::sleep_for(milliseconds(5));
-      ++rounds;
-    }
-    return rounds;
-  });
-  std::printf("a call with a deadline after 30 ms stopped after %d rounds of 5 ms\n", result.value.value_or(0));
+  const auto result =
+      curg::BlockingUntil(curg::Deadline::After(milliseconds(30)), [](const std::stop_token& stop) {
+        int rounds = 0;
+        while (!stop.stop_requested()) {
+          std::this_thread::sleep_for(milliseconds(5));
+          ++rounds;
+        }
+        return rounds;
+      });
+  std::printf("a call with a deadline after 30 ms stopped after %d rounds of 5 ms\n",
+              result.value.value_or(0));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  curg::ParseCommandLine(argc, argv,
-                         "Files and slow library calls that hold up nobody; a bound; a call told to stop.");
+  curg::ParseCommandLine(
+      argc, argv,
+      "Files and slow library calls that hold up nobody; a bound; a call told to stop.");
   curg::Run({.workers = 2}, [] {
     ManyCalls("as many as come");
     StoppedCall();

@@ -52,8 +52,9 @@ void Sieve(curg::Channel<int>& numbers, curg::Channel<int>& primes, curg::WaitGr
 }  // namespace
 
 int main(int argc, char** argv) {
-  curg::ParseCommandLine(argc, argv,
-                         "A pipeline of tasks over channels, which looks for primes; select with a timeout.");
+  curg::ParseCommandLine(
+      argc, argv,
+      "A pipeline of tasks over channels, which looks for primes; select with a timeout.");
   curg::Run([] {
     curg::Channel<int> numbers(16);
     curg::Channel<int> primes;  // unbuffered: handed from task to task

@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
       "Looks for perfect numbers in labelled tasks, and profiles them.\n\n"
       "  cpu_profile [FILE [LARGEST]]     writes FILE (cpu.pb.gz), up to LARGEST (300000)");
   const std::string path = arguments.size() > 1 ? arguments[1] : "cpu.pb.gz";
-  const uint64_t largest = arguments.size() > 2 ? std::strtoull(arguments[2], nullptr, 10) : 300'000;
+  const uint64_t largest =
+      arguments.size() > 2 ? std::strtoull(arguments[2], nullptr, 10) : 300'000;
   return curg::Run([&] { return Main(path, largest); });
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How well can this kernel sample? For each engine, rate and load, this program profiles threads whose
-// CPU time it knows, and prints what should have come and what did.
+// How well can this kernel sample? For each engine, rate and load, this program profiles threads
+// whose CPU time it knows, and prints what should have come and what did.
 //
 //   ./bazelw run -c opt //examples:proftest
-//   ./bazelw run -c opt //examples:proftest -- --engines=posix-cpu-timer --rates=100,1000 --histogram
+//   ./bazelw run -c opt //examples:proftest -- --engines=posix-cpu-timer --rates=100,1000
+//   --histogram
 //
 // You will see the signals of timers stop at the kernel's tick (100 to 1000 a second) while their
 // overruns go on, and perf events keep to the rate; or why your kernel refuses them.
@@ -108,7 +109,8 @@ std::vector<nanoseconds> RunLoad(const Load& load) {
   for (int first = 0; first < load.threads; first += load.at_a_time) {
     std::vector<std::thread> threads;
     for (int i = first; i < std::min(first + load.at_a_time, load.threads); ++i) {
-      threads.emplace_back([&used, &load, i] { used[static_cast<size_t>(i)] = Compute(i, load.cpu); });
+      threads.emplace_back(
+          [&used, &load, i] { used[static_cast<size_t>(i)] = Compute(i, load.cpu); });
     }
     for (std::thread& thread : threads) thread.join();
   }
@@ -128,7 +130,8 @@ std::vector<double> Intervals(Times& times, double us_per_tick) {
   return intervals;
 }
 
-absl::StatusOr<Outcome> Measure(curg::CpuEngine engine, int rate_hz, const Load& load, Times& times) {
+absl::StatusOr<Outcome> Measure(curg::CpuEngine engine, int rate_hz, const Load& load,
+                                Times& times) {
   absl::StatusOr<curg::CpuProfileSession> session =
       curg::StartCpuProfile({.rate_hz = rate_hz, .engine = engine});
   if (!session.ok()) return session.status();
@@ -136,7 +139,8 @@ absl::StatusOr<Outcome> Measure(curg::CpuEngine engine, int rate_hz, const Load&
   const uint64_t ticks_begin = curg::internal::SampleTime();
   const std::vector<nanoseconds> used = RunLoad(load);
   const auto ticks = static_cast<double>(curg::internal::SampleTime() - ticks_begin);
-  const std::chrono::duration<double, std::micro> wall = std::chrono::steady_clock::now() - wall_begin;
+  const std::chrono::duration<double, std::micro> wall =
+      std::chrono::steady_clock::now() - wall_begin;
   const curg::CpuProfile profile = session->Stop();
 
   Outcome outcome = {.period_ns = 1e9 / rate_hz,
@@ -261,10 +265,14 @@ int TryEngine(const std::string& name, Times& times) {
 int main(int argc, char** argv) {
   curg::ParseCommandLine(
       argc, argv,
-      "Measures how well this kernel samples CPU time: for each engine, rate and load, the periods that\n"
-      "were used (expected), those that signals stood for (generated: with overruns, which perf events\n"
-      "do not tell), the signals that came (delivered), those that found no room (lost), the CPU time\n"
-      "that the profile gives for what was used (credited; by thread: the least and the most), and the\n"
+      "Measures how well this kernel samples CPU time: for each engine, rate and load, the periods "
+      "that\n"
+      "were used (expected), those that signals stood for (generated: with overruns, which perf "
+      "events\n"
+      "do not tell), the signals that came (delivered), those that found no room (lost), the CPU "
+      "time\n"
+      "that the profile gives for what was used (credited; by thread: the least and the most), and "
+      "the\n"
       "wall time from a thread's signal to its next. For hardware events, credited counts events.");
   static Times times;  // for ever, as taggers must live
   curg::internal::TheSampleTagger() = &times;

@@ -6,10 +6,10 @@
 //   ./bazelw run -c opt //examples:reports -- long_slice
 //   ./bazelw run -c opt //examples:reports -- deadlock
 //
-// You will see on standard error, of a task "parser" with labels: that it has overflowed its stack, and
-// the recursion that did it; or that it has kept its worker for 30 ms or so, and the loop it is in; or that
-// it and all others wait for ever, each with its place and its reason. The first dies of a segmentation fault, the last
-// exits with status 2.
+// You will see on standard error, of a task "parser" with labels: that it has overflowed its stack,
+// and the recursion that did it; or that it has kept its worker for 30 ms or so, and the loop it is
+// in; or that it and all others wait for ever, each with its place and its reason. The first dies
+// of a segmentation fault, the last exits with status 2.
 
 #include <atomic>
 #include <chrono>

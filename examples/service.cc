@@ -123,9 +123,8 @@ int Serve() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  curg::ParseCommandLine(
-      argc, argv,
-      "A service to look at while it runs, by its /debug/pprof/.\n\n"
-      "  service --debug_port=6060\n  service --hang");
+  curg::ParseCommandLine(argc, argv,
+                         "A service to look at while it runs, by its /debug/pprof/.\n\n"
+                         "  service --debug_port=6060\n  service --hang");
   return curg::Run(Serve);
 }

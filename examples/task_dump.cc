@@ -4,9 +4,9 @@
 //
 //   ./bazelw run -c opt //examples:task_dump
 //
-// Two tasks move money between two accounts, each with the mutexes in its own order, and end up waiting for each
-// other; ten tasks wait for a channel that nobody sends to any more; one gets on. On standard error you will see
-// what `kill -QUIT <pid>` shows as well:
+// Two tasks move money between two accounts, each with the mutexes in its own order, and end up
+// waiting for each other; ten tasks wait for a channel that nobody sends to any more; one gets on.
+// On standard error you will see what `kill -QUIT <pid>` shows as well:
 //
 //   partial deadlock: 2 tasks wait for each other: task 2 -> task 3 -> task 2
 //                          ... with both stacks: `Transfer` at its second lock, and who holds what
@@ -14,8 +14,8 @@
 //                          ... ten of them, leaked: the spawn site says who forgot them
 //   task 14 "ticker" [sleep, ... left]
 //
-// Then only the leaks, asked for by age and label, and grouped: ten tasks of one stack are one paragraph. And
-// tasks.pb.gz, for `go tool pprof -tags tasks.pb.gz`.
+// Then only the leaks, asked for by age and label, and grouped: ten tasks of one stack are one
+// paragraph. And tasks.pb.gz, for `go tool pprof -tags tasks.pb.gz`.
 #include <signal.h>
 #include <unistd.h>
 
@@ -90,7 +90,8 @@ int Main() {
       .age_min = 100ms,
       .tag = [&](const curg::Tag* tag) { return filter.Matches(tag); },
   });
-  std::printf("parked for 100 ms and more, labelled job=audit:\n%s", curg::GroupedTaskText(leaks).c_str());
+  std::printf("parked for 100 ms and more, labelled job=audit:\n%s",
+              curg::GroupedTaskText(leaks).c_str());
   const absl::Status written = curg::WriteTaskPprof(curg::CollectTaskProfile(), "tasks.pb.gz");
   if (!written.ok()) std::fprintf(stderr, "%s\n", written.ToString().c_str());
   std::fflush(stdout);
@@ -100,8 +101,9 @@ int Main() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  curg::ParseCommandLine(argc, argv,
-                         "A program that is stuck in part, and what its task dump tells: on standard error, and in\n"
-                         "tasks.pb.gz.");
+  curg::ParseCommandLine(
+      argc, argv,
+      "A program that is stuck in part, and what its task dump tells: on standard error, and in\n"
+      "tasks.pb.gz.");
   return curg::Run(&Main);
 }

@@ -65,8 +65,9 @@ void GiveUp() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  curg::ParseCommandLine(argc, argv,
-                         "Tasks that end before a scope does; a first error stops the others; a deadline.");
+  curg::ParseCommandLine(
+      argc, argv,
+      "Tasks that end before a scope does; a first error stops the others; a deadline.");
   curg::Run([] {
     AddParts();
     StopAtFirstError();

@@ -49,8 +49,9 @@ void StartLater() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  curg::ParseCommandLine(argc, argv,
-                         "A ticker and an alarm in one select, a task that starts later, and one that is cancelled.");
+  curg::ParseCommandLine(
+      argc, argv,
+      "A ticker and an alarm in one select, a task that starts later, and one that is cancelled.");
   curg::Run([] {
     WatchTicks();
     StartLater();

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A small web service in blocking style, a task for each connection, with labels for endpoint and tenant,
-// and a debug server beside it that says at any time where the CPU goes, and for whom.
+// A small web service in blocking style, a task for each connection, with labels for endpoint and
+// tenant, and a debug server beside it that says at any time where the CPU goes, and for whom.
 //
 //   ./bazelw run -c opt //examples:webserver -- --port=8080 --debug_port=6060
 //   curl 'http://localhost:8080/primes?below=3000000&tenant=acme'
 //   curl -d 'to be or not to be' 'http://localhost:8080/words?tenant=initech'
 //   go tool pprof -tags 'http://localhost:6060/debug/pprof/profile?seconds=5'
 //
-// You will see both addresses, and, while requests come in, the CPU time of each endpoint and tenant, whatever
-// worker it was used on. Port 0 takes a free one. Ctrl-C ends it.
+// You will see both addresses, and, while requests come in, the CPU time of each endpoint and
+// tenant, whatever worker it was used on. Port 0 takes a free one. Ctrl-C ends it.
 
+#include <algorithm>
 #include <boost/asio/signal_set.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -65,7 +65,8 @@ using Response = http::response<http::string_body>;
   std::istringstream words(text);
   for (std::string word; words >> word;) ++counts[word];
   std::vector<std::pair<std::string, int>> sorted(counts.begin(), counts.end());
-  std::stable_sort(sorted.begin(), sorted.end(), [](auto& a, auto& b) { return a.second > b.second; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](auto& a, auto& b) { return a.second > b.second; });
   std::string result;
   for (const auto& [word, count] : sorted) absl::StrAppend(&result, count, " ", word, "\n");
   return result;
@@ -81,12 +82,14 @@ Response Text(http::status status, std::string body) {
 Response Answer(const std::string& path, const curg::UrlQuery& query, const Request& request) {
   if (path == "/primes") {
     const int64_t below = query.GetInt("below").value_or(100'000);
-    if (below < 0 || below > 100'000'000) return Text(http::status::bad_request, "0 to 100000000\n");
+    if (below < 0 || below > 100'000'000)
+      return Text(http::status::bad_request, "0 to 100000000\n");
     return Text(http::status::ok, CountPrimes(below));
   }
   if (path == "/words") return Text(http::status::ok, CountWords(request.body()));
   if (path == "/wait") {
-    curg::SleepFor(std::chrono::milliseconds(std::clamp<int64_t>(query.GetInt("ms").value_or(100), 0, 60'000)));
+    curg::SleepFor(std::chrono::milliseconds(
+        std::clamp<int64_t>(query.GetInt("ms").value_or(100), 0, 60'000)));
     return Text(http::status::ok, "waited\n");
   }
   if (path == "/") return Text(http::status::ok, "try /primes?below=N, /words, /wait?ms=N\n");
@@ -96,7 +99,8 @@ Response Answer(const std::string& path, const curg::UrlQuery& query, const Requ
 Response Handle(const Request& request) {
   const std::string target(request.target());
   const size_t mark = std::min(target.find('?'), target.size());
-  const curg::UrlQuery query = curg::UrlQuery::Parse(target.substr(std::min(mark + 1, target.size())));
+  const curg::UrlQuery query =
+      curg::UrlQuery::Parse(target.substr(std::min(mark + 1, target.size())));
   const std::string path = target.substr(0, mark);
   // Everything done for this request, and by tasks it may start, is under these labels.
   curg::ScopedLabels labels({{"endpoint", path}, {"tenant", query.Get("tenant")}});
@@ -150,8 +154,8 @@ int Main() {
   std::fflush(stdout);
 
   std::stop_source stop;
-  curg::JoinHandle<void> accepting =
-      curg::Go({.name = "accept"}, [listener = *std::move(listener), token = stop.get_token()]() mutable {
+  curg::JoinHandle<void> accepting = curg::Go(
+      {.name = "accept"}, [listener = *std::move(listener), token = stop.get_token()]() mutable {
         AcceptAll(std::move(listener), token);
       });
   boost::asio::signal_set signals(curg::IoExecutor(), SIGINT, SIGTERM);

@@ -31,7 +31,8 @@ namespace {
 
 using ::perftools::profiles::Profile;
 
-constexpr char kUsage[] = R"(pprof files in the terminal. Files are what curg, Go and others write, gzipped or not.
+constexpr char kUsage[] =
+    R"(pprof files in the terminal. Files are what curg, Go and others write, gzipped or not.
 
   curg_pprof top FILE...               functions, those with most in themselves first
   curg_pprof tags FILE...              what each label's values add up to
@@ -65,8 +66,8 @@ absl::StatusOr<int> TypeOf(const ProfileView& view) {
   if (type >= 0) return type;
   std::vector<std::string> names;
   for (const ProfileView::ValueType& known : view.types()) names.push_back(known.type);
-  return absl::InvalidArgumentError(
-      absl::StrCat("there are no values of type ", name, "; there are ", absl::StrJoin(names, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat("there are no values of type ", name,
+                                                 "; there are ", absl::StrJoin(names, ", ")));
 }
 
 absl::Status Print(const std::string& command, const Profile& profile) {
@@ -104,9 +105,8 @@ absl::Status Main(const std::vector<std::string>& arguments) {
   if (command == "diff" && profiles->size() != 2) {
     return absl::InvalidArgumentError("diff takes two files, the older one first");
   }
-  const absl::StatusOr<Profile> result = command == "diff"
-                                             ? DiffProfiles((*profiles)[0], (*profiles)[1])
-                                             : MergeProfiles(*profiles);
+  const absl::StatusOr<Profile> result =
+      command == "diff" ? DiffProfiles((*profiles)[0], (*profiles)[1]) : MergeProfiles(*profiles);
   if (!result.ok()) return result.status();
   const std::string output = absl::GetFlag(FLAGS_output);
   if (command == "merge" && output.empty()) {

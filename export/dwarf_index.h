@@ -68,7 +68,8 @@ class DwarfUnit {
   std::vector<Scope> scopes_;
   absl::flat_hash_map<const void*, uint32_t> scope_of_;  // by a subprogram's Dwarf_Die::addr
   IntervalIndex index_;
-  // What was made of texts in the file, by where those are: many frames share a function, and more a file.
+  // What was made of texts in the file, by where those are: many frames share a function, and more
+  // a file.
   absl::flat_hash_map<const char*, std::string> readable_names_;
   absl::flat_hash_map<const char*, std::string> clean_paths_;
 };

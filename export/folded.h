@@ -13,8 +13,8 @@
 namespace curg {
 
 // The largest first; equal stacks, whatever their labels, are one line. The number is CPU time in
-// nanoseconds. Functions without a name are their addresses. In names, ";" becomes ":" and a newline a
-// space.
+// nanoseconds. Functions without a name are their addresses. In names, ";" becomes ":" and a
+// newline a space.
 // Thread-safe, but for `frames`. Blocks: the thread, reading symbols.
 std::string FoldedStacks(const CpuProfile& profile, FrameSource& frames);
 

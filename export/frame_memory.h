@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// FrameMemory: the frames of addresses that some Symbolizer has found, for the next one. Reading a program's debug
-// information takes some 50 ms; a dump every few seconds asks for the same addresses each time.
+// FrameMemory: the frames of addresses that some Symbolizer has found, for the next one. Reading a
+// program's debug information takes some 50 ms; a dump every few seconds asks for the same
+// addresses each time.
 //
-// Files are told apart by path and build id, so what is remembered stays true, whatever is loaded where.
+// Files are told apart by path and build id, so what is remembered stays true, whatever is loaded
+// where.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +36,8 @@ class FrameMemory {
  private:
   const size_t addresses_max_;
   mutable std::mutex lock_;
-  absl::flat_hash_map<std::pair<std::string, uint64_t>, std::vector<Frame>> frames_;  // guarded by lock_
+  // guarded by lock_
+  absl::flat_hash_map<std::pair<std::string, uint64_t>, std::vector<Frame>> frames_;
 };
 
 }  // namespace curg::internal

@@ -18,8 +18,8 @@ class LabelFilter {
   // Lets everything through.
   LabelFilter() = default;
 
-  // Each text is "key=value" or "key", which means any value. Several values of one key: any of them;
-  // several keys: all of them. INVALID_ARGUMENT: an empty key.
+  // Each text is "key=value" or "key", which means any value. Several values of one key: any of
+  // them; several keys: all of them. INVALID_ARGUMENT: an empty key.
   static absl::StatusOr<LabelFilter> Parse(const std::vector<std::string_view>& texts);
 
   bool LetsAllThrough() const { return keys_.empty(); }

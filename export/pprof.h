@@ -37,8 +37,8 @@ absl::StatusOr<std::string> EncodePprof(const CpuProfile& profile, FrameSource& 
 // EncodePprof to a file. The file is there whole or not at all; what was there before stays until
 // then. A relative path is below the current directory when the file is opened; under `bazel run`,
 // which starts programs in their runfiles directory, it is below the one that bazel was called in.
-// Errors say which path and what the system said. If symbolizing takes more than two seconds, a terminal at
-// standard error shows how far it is. Blocks: the task or plain thread.
+// Errors say which path and what the system said. If symbolizing takes more than two seconds, a
+// terminal at standard error shows how far it is. Blocks: the task or plain thread.
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path);
 absl::Status WritePprof(const CpuProfile& profile, const std::string& path, FrameSource& frames);
 

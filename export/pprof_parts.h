@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What every message of pprof's is made of: the string table, mappings, locations with their functions.
+// What every message of pprof's is made of: the string table, mappings, locations with their
+// functions.
 #pragma once
 
 #include <algorithm>
@@ -195,7 +196,8 @@ class Locations {
   absl::flat_hash_map<FunctionKey, uint64_t> functions_;
 };
 
-inline void SetType(Strings& strings, std::string_view type, std::string_view unit, pb::ValueType* to) {
+inline void SetType(Strings& strings, std::string_view type, std::string_view unit,
+                    pb::ValueType* to) {
   to->set_type(strings.Index(type));
   to->set_unit(strings.Index(unit));
 }

@@ -22,8 +22,8 @@ namespace {
 
 namespace pb = ::perftools::profiles;
 
-// What the profiler does within a task or thread that is none of its own: pprof gives it to whoever is
-// above, as if the profiler were not there. What its writer does stays, below ProfWriter::Run.
+// What the profiler does within a task or thread that is none of its own: pprof gives it to whoever
+// is above, as if the profiler were not there. What its writer does stays, below ProfWriter::Run.
 constexpr std::string_view kDropFrames =
     "curg::internal::(CpuMeter::.*|OnSigprof|SpawnStack.*|ProfWriter::DrainAll|ProfWriter::Look)";
 constexpr std::string_view kKeepFrames = "curg::internal::CpuMeter::(Start|Stop|Read)";

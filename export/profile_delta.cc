@@ -25,7 +25,9 @@ struct Key {
   }
 };
 
-Key KeyOf(const CpuProfileEntry& entry) { return {&entry.pcs, entry.tag.get(), entry.kind, entry.task_id}; }
+Key KeyOf(const CpuProfileEntry& entry) {
+  return {&entry.pcs, entry.tag.get(), entry.kind, entry.task_id};
+}
 
 }  // namespace
 

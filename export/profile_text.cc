@@ -152,8 +152,8 @@ class TreePrinter {
   }
 
   bool IsLarge(int64_t value) const {
-    return value != 0 && static_cast<double>(std::abs(value)) >=
-                             options_.share_min * static_cast<double>(whole_);
+    return value != 0 &&
+           static_cast<double>(std::abs(value)) >= options_.share_min * static_cast<double>(whole_);
   }
 
   void PrintLine(int64_t value, const std::string& indent, const std::string& name) {
@@ -197,7 +197,11 @@ std::string ProfileTop(const ProfileView& view, const ProfileTextOptions& option
   const int64_t whole = Whole(view, options.type);
   const std::string& unit = TypeOf(view, options.type).unit;
   const size_t shown = std::min(rows.size(), options.rows_max);
-  Table table({{"flat", true}, {"flat%", true}, {"sum%", true}, {"cum", true}, {"cum%", true},
+  Table table({{"flat", true},
+               {"flat%", true},
+               {"sum%", true},
+               {"cum", true},
+               {"cum%", true},
                {"function", false}});
   int64_t sum = 0;
   for (size_t i = 0; i < shown; ++i) {
@@ -218,7 +222,8 @@ std::string ProfileTop(const ProfileView& view, const ProfileTextOptions& option
 std::string ProfileTags(const ProfileView& view, const ProfileTextOptions& options) {
   std::map<std::string, absl::flat_hash_map<std::string, int64_t>> keys;
   for (const ProfileView::Sample& sample : view.samples()) {
-    for (const auto& [key, value] : sample.labels) keys[key][value] += ValueOf(sample, options.type);
+    for (const auto& [key, value] : sample.labels)
+      keys[key][value] += ValueOf(sample, options.type);
   }
   const int64_t whole = Whole(view, options.type);
   const std::string& unit = TypeOf(view, options.type).unit;
@@ -232,7 +237,8 @@ std::string ProfileTags(const ProfileView& view, const ProfileTextOptions& optio
     });
     int64_t labelled = 0;
     for (const auto& [value, amount] : rows) labelled += amount;
-    Table table({{ValueText(labelled, unit), true}, {Share(labelled, whole), true},
+    Table table({{ValueText(labelled, unit), true},
+                 {Share(labelled, whole), true},
                  {Printable(key), false}});
     for (size_t i = 0; i < std::min(rows.size(), options.rows_max); ++i) {
       table.AddRow({ValueText(rows[i].second, unit), Share(rows[i].second, whole),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A pprof file in the terminal: top functions, labels, the call tree, and folded stacks. Pure functions.
+// A pprof file in the terminal: top functions, labels, the call tree, and folded stacks. Pure
+// functions.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +12,9 @@
 namespace curg {
 
 struct ProfileTextOptions {
-  int type = 0;          // of ProfileView::types()
-  size_t width = 100;    // columns a line may take
-  size_t rows_max = 30;  // more are summed up in one line
+  int type = 0;             // of ProfileView::types()
+  size_t width = 100;       // columns a line may take
+  size_t rows_max = 30;     // more are summed up in one line
   double share_min = 0.01;  // of the tree: what is less than this share of all is summed up
 };
 
@@ -26,8 +27,8 @@ std::string ProfileTags(const ProfileView& view, const ProfileTextOptions& optio
 // Who called what, from the roots, the largest first.
 std::string ProfileTree(const ProfileView& view, const ProfileTextOptions& options);
 
-// One line a stack, root first, for flame graph tools ("main;Serve;Parse 12"), the largest first. In names,
-// ";" becomes ":" and a newline a space. Stacks whose values cancel out are left out.
+// One line a stack, root first, for flame graph tools ("main;Serve;Parse 12"), the largest first.
+// In names, ";" becomes ":" and a newline a space. Stacks whose values cancel out are left out.
 std::string ProfileFolded(const ProfileView& view, int type);
 
 // A value with its unit, short: "1.25s", "340ms", "1.5MB", "12".

@@ -21,8 +21,8 @@ namespace pb = ::perftools::profiles;
 constexpr size_t kSizeMax = size_t{1} << 30;
 
 absl::Status Broken(std::string_view what) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("is no whole pprof profile: it lacks ", absl::string_view(what.data(), what.size())));
+  return absl::InvalidArgumentError(absl::StrCat("is no whole pprof profile: it lacks ",
+                                                 absl::string_view(what.data(), what.size())));
 }
 
 }  // namespace
@@ -61,8 +61,7 @@ class ProfileView::Reader {
   }
 
   uint32_t Name(const std::string& text) {
-    const auto [it, is_new] =
-        names_.try_emplace(text, static_cast<uint32_t>(view_.names_.size()));
+    const auto [it, is_new] = names_.try_emplace(text, static_cast<uint32_t>(view_.names_.size()));
     if (is_new) view_.names_.push_back(text);
     return it->second;
   }
@@ -101,10 +100,10 @@ class ProfileView::Reader {
       sample.stack.insert(sample.stack.end(), location->second.begin(), location->second.end());
     }
     for (const pb::Label& label : from.label()) {
-      std::string value = label.str() != 0
-                              ? Text(label.str())
-                              : absl::StrCat(label.num(), label.num_unit() != 0 ? " " : "",
-                                             Text(label.num_unit()));
+      std::string value =
+          label.str() != 0
+              ? Text(label.str())
+              : absl::StrCat(label.num(), label.num_unit() != 0 ? " " : "", Text(label.num_unit()));
       sample.labels.emplace_back(Text(label.key()), std::move(value));
     }
     std::sort(sample.labels.begin(), sample.labels.end());
@@ -167,7 +166,8 @@ absl::StatusOr<pb::Profile> ReadPprof(const std::string& path) {
   pb::Profile profile;
   if (bytes.empty() || !profile.ParseFromString(bytes)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, ": is no pprof file (protobuf, as curg, Go and `curl .../debug/pprof/profile` make)"));
+        path,
+        ": is no pprof file (protobuf, as curg, Go and `curl .../debug/pprof/profile` make)"));
   }
   return profile;
 }

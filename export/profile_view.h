@@ -23,7 +23,8 @@ class ProfileView {
     std::string unit;  // "nanoseconds"
   };
   struct Sample {
-    std::vector<uint32_t> stack;  // indexes of names(), root first; inlined functions are frames, too
+    std::vector<uint32_t> stack;  // indexes of names(), root first; inlined functions are frames,
+                                  // too
     // Sorted by key; a number is written with its unit.
     std::vector<std::pair<std::string, std::string>> labels;
     std::vector<int64_t> values;  // one for each of types()
@@ -67,9 +68,9 @@ absl::StatusOr<perftools::profiles::Profile> ReadPprof(const std::string& path);
 // Writes a gzipped pprof file, whole or not at all. Blocks: the thread.
 absl::Status WritePprof(const perftools::profiles::Profile& profile, const std::string& path);
 
-// `profile` less `base`: what came up has positive values, what went down has negative ones, and what is
-// the same is left out. Errors are those of MergeProfiles (export/profile_merge.h).
-absl::StatusOr<perftools::profiles::Profile> DiffProfiles(const perftools::profiles::Profile& base,
-                                                          const perftools::profiles::Profile& profile);
+// `profile` less `base`: what came up has positive values, what went down has negative ones, and
+// what is the same is left out. Errors are those of MergeProfiles (export/profile_merge.h).
+absl::StatusOr<perftools::profiles::Profile> DiffProfiles(
+    const perftools::profiles::Profile& base, const perftools::profiles::Profile& profile);
 
 }  // namespace curg

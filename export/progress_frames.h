@@ -15,8 +15,8 @@
 
 namespace curg::internal {
 
-// Passes on what `frames` says. Once `patience` is over it tells `say` a line, about once a second; and an
-// empty one at its end, if it has told any.
+// Passes on what `frames` says. Once `patience` is over it tells `say` a line, about once a second;
+// and an empty one at its end, if it has told any.
 // Thread-compatible.
 class ProgressFrames final : public FrameSource {
  public:

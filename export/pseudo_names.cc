@@ -25,9 +25,9 @@ std::string_view PseudoName(uintptr_t address) {
   static const std::pair<PseudoFrame, std::string_view> kNames[] = {
       {&TaskSwitch, "curg::TaskSwitch"},         {&LostSamples, "curg::LostSamples"},
       {&OverflowBucket, "curg::OverflowBucket"}, {&NotSampled, "curg::NotSampled"},
-      {&TruncatedStack, "curg::TruncatedStack"},
-      {&BrokenStack, "curg::BrokenStack"},       {&UnknownStack, "curg::UnknownStack"},
-      {&ForeignThread, kForeignThreadName},       {&SpawnedBy, "curg::SpawnedBy"},
+      {&TruncatedStack, "curg::TruncatedStack"}, {&BrokenStack, "curg::BrokenStack"},
+      {&UnknownStack, "curg::UnknownStack"},     {&ForeignThread, kForeignThreadName},
+      {&SpawnedBy, "curg::SpawnedBy"},
   };
   for (const auto& [frame, name] : kNames) {
     if (PseudoLeaf(frame) == address) return name;

@@ -26,10 +26,10 @@ std::string CpuTimeLine(const CpuProfile& profile, const CpuProfileTotals& total
     return absl::StrFormat("%s: %d, in %s of CPU time", profile.event, totals.weight,
                            Round(quality.cpu_time));
   }
-  return absl::StrFormat("cpu time: %s credited of %s used (%.1f%%)", Amount(profile, totals.weight),
-                         Round(quality.cpu_time),
-                         Percent(1e-9 * static_cast<double>(totals.weight),
-                                 absl::ToDoubleSeconds(quality.cpu_time)));
+  return absl::StrFormat(
+      "cpu time: %s credited of %s used (%.1f%%)", Amount(profile, totals.weight),
+      Round(quality.cpu_time),
+      Percent(1e-9 * static_cast<double>(totals.weight), absl::ToDoubleSeconds(quality.cpu_time)));
 }
 
 }  // namespace
@@ -86,11 +86,11 @@ std::vector<std::string> QualityWarnings(const CpuProfile& profile) {
         absl::StrCat("truncated: ", quality.truncated, " stacks were deeper than recorded"));
   }
   if (quality.failed_unwinds > 0) {
-    lines.push_back(absl::StrCat("failed unwinds: ", quality.failed_unwinds,
-                                 " stacks end before their root (no unwind information: ",
-                                 quality.failed_no_row, ", a frame outside of its stack: ",
-                                 quality.failed_bad_frame,
-                                 ", unknown bounds: ", quality.failed_no_bounds, ")"));
+    lines.push_back(absl::StrCat(
+        "failed unwinds: ", quality.failed_unwinds,
+        " stacks end before their root (no unwind information: ", quality.failed_no_row,
+        ", a frame outside of its stack: ", quality.failed_bad_frame,
+        ", unknown bounds: ", quality.failed_no_bounds, ")"));
   }
   if (quality.threads_refused > 0) {
     lines.push_back(absl::StrCat("threads refused: the kernel gave no timer to ",
@@ -123,17 +123,18 @@ std::vector<std::string> QualityReport(const CpuProfile& profile) {
                                   Percent(static_cast<double>(totals.foreign_weight), all)));
   lines.push_back(absl::StrCat("threads: ", quality.threads));
   if (quality.filtered_weight > 0) {
-    lines.push_back(absl::StrCat("left out by the filter: ", Amount(profile, quality.filtered_weight)));
+    lines.push_back(
+        absl::StrCat("left out by the filter: ", Amount(profile, quality.filtered_weight)));
   }
   if (quality.exact_tags > 0) {
-    lines.push_back(absl::StrCat("label totals: counted exactly, of ", quality.exact_tags,
-                                 " label sets; moved between them or added: ",
-                                 Amount(profile, quality.moved_weight)));
+    lines.push_back(absl::StrCat(
+        "label totals: counted exactly, of ", quality.exact_tags,
+        " label sets; moved between them or added: ", Amount(profile, quality.moved_weight)));
   }
   if (quality.counted_weight > 0) {
-    lines.push_back(absl::StrCat("counted, but carried by no signal: ",
-                                 Amount(profile, quality.counted_weight), ", of it without a stack: ",
-                                 Amount(profile, totals.not_sampled_weight)));
+    lines.push_back(
+        absl::StrCat("counted, but carried by no signal: ", Amount(profile, quality.counted_weight),
+                     ", of it without a stack: ", Amount(profile, totals.not_sampled_weight)));
   }
   if (quality.switches > 0) {
     lines.push_back(absl::StrCat("in a task switch: ", quality.switches, " samples"));

@@ -18,8 +18,8 @@ struct CpuProfileTotals {
   int64_t task_weight = 0;
   int64_t runtime_weight = 0;
   int64_t foreign_weight = 0;
-  int64_t lost_weight = 0;      // SampleKind::kLost
-  int64_t overflow_weight = 0;  // SampleKind::kOverflow
+  int64_t lost_weight = 0;         // SampleKind::kLost
+  int64_t overflow_weight = 0;     // SampleKind::kOverflow
   int64_t not_sampled_weight = 0;  // SampleKind::kNotSampled
 };
 CpuProfileTotals TotalsOf(const CpuProfile& profile);

@@ -16,9 +16,8 @@ bool IsInternal(const Frame& frame) {
   constexpr std::array<std::string_view, 3> kPrefixes = {"curg::internal::", "std::__invoke",
                                                          "std::invoke"};
   const std::string_view function = frame.function;
-  return std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
-    return function.starts_with(prefix);
-  });
+  return std::ranges::any_of(kPrefixes,
+                             [&](std::string_view prefix) { return function.starts_with(prefix); });
 }
 
 // The forms of Go, which are inlined into their callers.
@@ -38,7 +37,8 @@ std::string TextOf(const Frame& frame) {
 
 Symbolizer& SymbolWords::symbolizer() {
   if (recorder_.Capture() || symbolizer_ == nullptr) {
-    symbolizer_ = std::make_unique<Symbolizer>(CurrentMappings(), SymbolizerOptions{.remember = true});
+    symbolizer_ =
+        std::make_unique<Symbolizer>(CurrentMappings(), SymbolizerOptions{.remember = true});
   }
   return *symbolizer_;
 }
@@ -57,7 +57,8 @@ void SymbolWords::AppendLines(uintptr_t address, std::vector<Line>& lines) {
 
 void SymbolWords::AppendStack(ReportSink& sink, const ReportedTask& task) {
   std::vector<Line> lines;
-  for (size_t i = 0; i < task.stack.size(); ++i) AppendLines(task.stack[i] - (i == 0 ? 0 : 1), lines);
+  for (size_t i = 0; i < task.stack.size(); ++i)
+    AppendLines(task.stack[i] - (i == 0 ? 0 : 1), lines);
   const auto is_users = [](const Line& line) { return !line.internal; };
   auto first = lines.begin();
   // An interrupted leaf may be in the runtime, and is told; a parked one is there always.
@@ -68,7 +69,8 @@ void SymbolWords::AppendStack(ReportSink& sink, const ReportedTask& task) {
     end = lines.end();
   }
   while (first != end) {
-    const auto next = std::find_if(first, end, [&](const Line& line) { return line.text != first->text; });
+    const auto next =
+        std::find_if(first, end, [&](const Line& line) { return line.text != first->text; });
     sink.Append(absl::StrCat("    ", first->text));
     if (next - first > 1) sink.Append(absl::StrCat(" (", next - first, " times)"));
     sink.Append("\n");

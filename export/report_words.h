@@ -30,7 +30,8 @@ class StringSink final : public ReportSink {
 // Thread-compatible. Needs a thread's stack, not a task's.
 class SymbolWords final : public ReportWords {
  public:
-  // The frames of the runtime's own at both ends are left out, and repetitions of a line are counted.
+  // The frames of the runtime's own at both ends are left out, and repetitions of a line are
+  // counted.
   void AppendStack(ReportSink& sink, const ReportedTask& task) override;
   // The caller of Go, or whatever spawned the task.
   void AppendSite(ReportSink& sink, uintptr_t pc) override;

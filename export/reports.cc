@@ -67,8 +67,8 @@ struct KeptLongSlice {
 
 // Its thread waits for wake_ to move, and then looks at everything.
 //
-// fatal_: null -> the report, by the handler of the first thread that fails; it stays there. The handler waits for done_,
-// and its stack holds the report until then.
+// fatal_: null -> the report, by the handler of the first thread that fails; it stays there. The
+// handler waits for done_, and its stack holds the report until then.
 class WordReporter final : public Reporter {
  public:
   WordReporter() {
@@ -241,11 +241,13 @@ class WordReporter final : public Reporter {
     FutexWake(done_);
   }
 
-  // What the other tasks were doing. The one that failed stands in its handler, and counts as not reached.
+  // What the other tasks were doing. The one that failed stands in its handler, and counts as not
+  // reached.
   static void SayOthers(SymbolWords& words) {
     constexpr std::chrono::milliseconds kPatience(200);
     constexpr size_t kGroupsMax = 100;
-    const TaskProfile profile = internal::CollectTaskProfileHere({.each_task = false}, nullptr, kPatience);
+    const TaskProfile profile =
+        internal::CollectTaskProfileHere({.each_task = false}, nullptr, kPatience);
     const auto print = [](std::string_view text) {
       StderrSink().Append(text);
       return true;
@@ -258,12 +260,13 @@ class WordReporter final : public Reporter {
   std::atomic<bool> taken_{false};
   std::atomic<uint32_t> done_{0};
   std::mutex lock_;
-  std::deque<Job> jobs_;  // guarded by lock_
+  std::deque<Job> jobs_;              // guarded by lock_
   std::atomic<uint32_t> pending_{0};  // jobs not done
 };
 
 WordReporter* TheReporter() {
-  static WordReporter* const reporter = new WordReporter;  // never destroyed: reports come to the end
+  static WordReporter* const reporter = new WordReporter;  // never destroyed: reports come to the
+                                                           // end
   return reporter;
 }
 

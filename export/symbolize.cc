@@ -29,8 +29,8 @@ std::unique_ptr<ElfFile> OpenBuild(const std::string& path, const std::string& b
 }
 
 // The file behind a mapping, or null. A file of another build (a program rebuilt while it runs) is
-// none; then, and when the file was deleted, the kernel still has this process's own program, and, for
-// who may look (CAP_CHECKPOINT_RESTORE or root), whatever it has mapped.
+// none; then, and when the file was deleted, the kernel still has this process's own program, and,
+// for who may look (CAP_CHECKPOINT_RESTORE or root), whatever it has mapped.
 std::unique_ptr<ElfFile> OpenModule(const CpuProfileMapping& mapping) {
   if (mapping.path == kVdso) {
     // Only in memory, and only this process's.
@@ -143,7 +143,8 @@ const std::vector<Frame>& Symbolizer::FramesAt(uintptr_t address) {
   if (remember) it->second = internal::FrameMemory::OfProcess().Find(file, in_file);
   if (!it->second.empty()) return it->second;
   internal::OnLargeStack([&, &frames = it->second] { frames = ModuleOf(*mapping).Find(in_file); });
-  if (remember && !it->second.empty()) internal::FrameMemory::OfProcess().Add(file, in_file, it->second);
+  if (remember && !it->second.empty())
+    internal::FrameMemory::OfProcess().Add(file, in_file, it->second);
   return it->second;
 }
 

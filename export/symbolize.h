@@ -24,8 +24,8 @@ namespace curg {
 struct SymbolizerOptions {
   // Where debug files that were split off are installed.
   std::vector<std::string> debug_roots = {"/usr/lib/debug"};
-  // What one of them has found is there for the next, in the whole process (export/frame_memory.h). For dumps, which
-  // are made of the same few places again and again.
+  // What one of them has found is there for the next, in the whole process (export/frame_memory.h).
+  // For dumps, which are made of the same few places again and again.
   bool remember = false;
 };
 

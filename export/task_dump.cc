@@ -89,7 +89,8 @@ std::atomic<DumpThread*> g_thread{nullptr};
 
 void OnDumpSignal(int) {
   const int saved_errno = errno;
-  g_thread.load(std::memory_order_relaxed)->Wake();  // relaxed: stored before the handler was installed
+  g_thread.load(std::memory_order_relaxed)->Wake();  // relaxed: stored before the handler was
+                                                     // installed
   errno = saved_errno;
 }
 
@@ -106,7 +107,9 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
 
 bool WriteTaskDump(const TaskProfile& profile, TextSink sink, const TaskDumpOptions& options) {
   for (const std::vector<size_t>& cycle : WaitCycles(profile)) {
-    if (!sink(WaitCycleText(profile, cycle)) || !WriteTaskText(Part(profile, cycle), sink) || !sink("\n")) return false;
+    if (!sink(WaitCycleText(profile, cycle)) || !WriteTaskText(Part(profile, cycle), sink) ||
+        !sink("\n"))
+      return false;
   }
   if (profile.tasks.size() > options.tasks_max) {
     return WriteGroupedTaskText(profile, sink, {.paragraphs_max = options.groups_max});
@@ -150,10 +153,12 @@ void DumpTasksOfTest(const std::string& folder) {
   WriteTaskDump(profile, WriteToStderr);
   if (folder.empty()) return;
   std::string text;
-  WriteTaskDump(profile, [&](std::string_view piece) {
-    text.append(piece);
-    return true;
-  }, {.tasks_max = SIZE_MAX});
+  WriteTaskDump(profile,
+                [&](std::string_view piece) {
+                  text.append(piece);
+                  return true;
+                },
+                {.tasks_max = SIZE_MAX});
   TellError(WriteFile(folder + "/tasks.txt", text));
   TellError(WriteFile(folder + "/tasks.jsonl", TaskJson(profile)));
   TellError(WriteTaskPprof(profile, folder + "/tasks.pb.gz"));
@@ -162,7 +167,8 @@ void DumpTasksOfTest(const std::string& folder) {
 int64_t ReportLeakedTasks() {
   const TaskProfile profile = internal::CollectTaskProfileHere({});
   if (profile.total == 0) return 0;
-  WriteToStderr(absl::StrCat("curg: ", profile.total, profile.total == 1 ? " task is" : " tasks are",
+  WriteToStderr(absl::StrCat("curg: ", profile.total,
+                             profile.total == 1 ? " task is" : " tasks are",
                              " still alive, leaked perhaps\n"));
   WriteTaskDump(profile, WriteToStderr);
   return profile.total;

@@ -48,10 +48,15 @@ int64_t Milliseconds(std::chrono::nanoseconds duration) {
 class Parts {
  public:
   Parts(const TaskProfile& profile, FrameSource& frames)
-      : profile_(profile), frames_(frames), stacks_(profile.stacks.size()),
-        spawn_stacks_(profile.spawn_stacks.size()), labels_(profile.tags.size()) {}
+      : profile_(profile),
+        frames_(frames),
+        stacks_(profile.stacks.size()),
+        spawn_stacks_(profile.spawn_stacks.size()),
+        labels_(profile.tags.size()) {}
 
-  const std::string& Stack(StackTable::Number number) { return Array(profile_.stacks, stacks_, number); }
+  const std::string& Stack(StackTable::Number number) {
+    return Array(profile_.stacks, stacks_, number);
+  }
   const std::string& SpawnStack(StackTable::Number number) {
     return Array(profile_.spawn_stacks, spawn_stacks_, number);
   }
@@ -80,7 +85,8 @@ class Parts {
 
  private:
   // ["leaf file:line",...]
-  const std::string& Array(const StackTable& table, std::vector<std::string>& texts, StackTable::Number number) {
+  const std::string& Array(const StackTable& table, std::vector<std::string>& texts,
+                           StackTable::Number number) {
     std::string& text = texts[number];
     if (!text.empty()) return text;
     text = "[";
@@ -96,14 +102,16 @@ class Parts {
   // The frames at an address, quoted; or only the last one, which holds the code.
   void AppendFrames(uintptr_t address, bool all, std::string& out) {
     const std::vector<Frame>& frames = frames_.FramesAt(address);
-    for (size_t i = all || frames.empty() ? 0 : frames.size() - 1; i < std::max<size_t>(1, frames.size()); ++i) {
+    for (size_t i = all || frames.empty() ? 0 : frames.size() - 1;
+         i < std::max<size_t>(1, frames.size()); ++i) {
       if (!out.empty() && out.back() == '"') out += ',';
       if (frames.empty() || frames[i].function.empty()) {
         AppendString(out, absl::StrCat("0x", absl::Hex(address)));
       } else if (frames[i].file.empty()) {
         AppendString(out, frames[i].function);
       } else {
-        AppendString(out, absl::StrCat(frames[i].function, " ", frames[i].file, ":", frames[i].line));
+        AppendString(out,
+                     absl::StrCat(frames[i].function, " ", frames[i].file, ":", frames[i].line));
       }
     }
   }
@@ -116,20 +124,25 @@ class Parts {
   absl::flat_hash_map<uintptr_t, std::string> sites_;
 };
 
-void AppendTask(const TaskProfile& profile, const TaskRecord& task, Parts& parts, std::string& out) {
+void AppendTask(const TaskProfile& profile, const TaskRecord& task, Parts& parts,
+                std::string& out) {
   const TaskGroup& group = profile.GroupOf(task);
   absl::StrAppend(&out, "{\"id\":", task.id);
   if (task.name != 0) AppendText(out, "name", profile.names[task.name]);
   AppendText(out, "status", TaskStatusName(group.status));
-  if (group.wait != internal::WaitReason::kNone) AppendText(out, "wait", internal::WaitReasonName(group.wait));
+  if (group.wait != internal::WaitReason::kNone)
+    AppendText(out, "wait", internal::WaitReasonName(group.wait));
   if (task.wait_object != nullptr) {
-    absl::StrAppend(&out, ",\"object\":\"0x", absl::Hex(reinterpret_cast<uintptr_t>(task.wait_object)), "\"");
+    absl::StrAppend(&out, ",\"object\":\"0x",
+                    absl::Hex(reinterpret_cast<uintptr_t>(task.wait_object)), "\"");
   }
   if (task.wait_task != 0) absl::StrAppend(&out, ",\"holder\":", task.wait_task);
   if (task.due.count() > 0) absl::StrAppend(&out, ",\"due_ms\":", Milliseconds(task.due));
-  absl::StrAppend(&out, ",\"age_ms\":", Milliseconds(task.age), ",\"labels\":", parts.Labels(group.tag),
-                  ",\"spawner\":", task.spawner_id, ",\"spawn_site\":", parts.Site(task.spawn_pc));
-  if (task.spawn_stack != 0) absl::StrAppend(&out, ",\"spawn_stack\":", parts.SpawnStack(task.spawn_stack));
+  absl::StrAppend(&out, ",\"age_ms\":", Milliseconds(task.age),
+                  ",\"labels\":", parts.Labels(group.tag), ",\"spawner\":", task.spawner_id,
+                  ",\"spawn_site\":", parts.Site(task.spawn_pc));
+  if (task.spawn_stack != 0)
+    absl::StrAppend(&out, ",\"spawn_stack\":", parts.SpawnStack(task.spawn_stack));
   absl::StrAppend(&out, ",\"stack\":", parts.Stack(group.stack), "}\n");
 }
 

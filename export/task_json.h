@@ -2,11 +2,13 @@
 //
 // Task profiles as JSON lines, for programs: one object a task, by id.
 //
-//   {"id":7,"name":"reader","status":"parked","wait":"channel receive","object":"0x7f52d4a01c80","age_ms":2300,
-//    "labels":{"tenant":"a"},"spawner":1,"spawn_site":"main server.cc:80","stack":["Reader(...) server.cc:41", ...]}
+//   {"id":7,"name":"reader","status":"parked","wait":"channel
+//   receive","object":"0x7f52d4a01c80","age_ms":2300,
+//    "labels":{"tenant":"a"},"spawner":1,"spawn_site":"main server.cc:80","stack":["Reader(...)
+//    server.cc:41", ...]}
 //
-// (on one line). Left out are: name, wait, object, holder (the task that holds the mutex, is joined, or has the
-// channel's other end), due_ms (of
+// (on one line). Left out are: name, wait, object, holder (the task that holds the mutex, is
+// joined, or has the channel's other end), due_ms (of
 // a sleep), spawn_stack, where there are none. Text is UTF-8, as JSON demands.
 #pragma once
 

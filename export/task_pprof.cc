@@ -38,8 +38,8 @@ void AddLabel(Strings& strings, std::string_view key, std::string_view value, pb
   label->set_str(strings.LabelValueIndex(value));
 }
 
-void AddGroup(const TaskProfile& profile, const TaskGroup& group, Strings& strings, Locations& locations,
-              pb::Profile& message) {
+void AddGroup(const TaskProfile& profile, const TaskGroup& group, Strings& strings,
+              Locations& locations, pb::Profile& message) {
   pb::Sample* const sample = message.add_sample();
   sample->add_value(group.count);
   bool leaf = true;
@@ -77,15 +77,18 @@ perftools::profiles::Profile BuildTaskPprof(const TaskProfile& profile, FrameSou
   message.set_default_sample_type(strings.Index("tasks"));
   message.set_time_nanos(absl::ToUnixNanos(profile.time));
   if (profile.matching != profile.total) {
-    message.add_comment(strings.Index(absl::StrCat("curg: ", profile.matching, " of ", profile.total, " tasks match")));
+    message.add_comment(strings.Index(
+        absl::StrCat("curg: ", profile.matching, " of ", profile.total, " tasks match")));
   }
   if (profile.unreached > 0) {
-    message.add_comment(strings.Index(absl::StrCat("curg: ", profile.unreached, " tasks could not be reached")));
+    message.add_comment(
+        strings.Index(absl::StrCat("curg: ", profile.unreached, " tasks could not be reached")));
   }
   Mappings mappings(message, strings);
   mappings.AddAll(profile.mappings, program);
   Locations locations(message, strings, mappings, frames);
-  for (const TaskGroup& group : profile.groups) AddGroup(profile, group, strings, locations, message);
+  for (const TaskGroup& group : profile.groups)
+    AddGroup(profile, group, strings, locations, message);
   mappings.Finish();
   return message;
 }

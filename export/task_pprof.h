@@ -12,8 +12,9 @@
 
 namespace curg {
 
-// The profile's groups as pprof reads them, gzipped: sample type tasks/count, the tasks' labels, and two labels
-// more: "curg.status" ("parked") and, of waiting tasks, "curg.wait" ("channel receive").
+// The profile's groups as pprof reads them, gzipped: sample type tasks/count, the tasks' labels,
+// and two labels more: "curg.status" ("parked") and, of waiting tasks, "curg.wait" ("channel
+// receive").
 //   go tool pprof -tags tasks.pb.gz
 // Thread-safe, but for `frames`. Blocks: the thread, reading symbols.
 absl::StatusOr<std::string> EncodeTaskPprof(const TaskProfile& profile);

@@ -30,7 +30,8 @@ absl::string_view View(std::string_view text) { return {text.data(), text.size()
 // "2.3s", "4m10s".
 std::string Ago(nanoseconds age) {
   const absl::Duration duration = absl::FromChrono(age);
-  const absl::Duration unit = duration < absl::Minutes(1) ? absl::Milliseconds(100) : absl::Seconds(1);
+  const absl::Duration unit =
+      duration < absl::Minutes(1) ? absl::Milliseconds(100) : absl::Seconds(1);
   return absl::FormatDuration(absl::Trunc(duration, unit));
 }
 
@@ -58,7 +59,10 @@ class Stream {
 class Phrases {
  public:
   Phrases(const TaskProfile& profile, ReportWords& words)
-      : profile_(profile), words_(words), stacks_(profile.groups.size()), tags_(profile.tags.size()),
+      : profile_(profile),
+        words_(words),
+        stacks_(profile.groups.size()),
+        tags_(profile.tags.size()),
         spawn_stacks_(profile.spawn_stacks.size()) {}
 
   // Lines, each indented by four.
@@ -125,16 +129,20 @@ absl::string_view StateWords(const TaskGroup& group) {
 }
 
 void AppendHead(const TaskProfile& profile, std::string& out) {
-  absl::StrAppend(&out, "task profile of ", absl::FormatTime(absl::RFC3339_sec, profile.time, absl::LocalTimeZone()),
-                  ": ", profile.total, profile.total == 1 ? " task" : " tasks");
-  if (profile.matching != profile.total) absl::StrAppend(&out, ", ", profile.matching, " of them match");
-  if (profile.unreached > 0) absl::StrAppend(&out, ", ", profile.unreached, " could not be reached");
+  absl::StrAppend(&out, "task profile of ",
+                  absl::FormatTime(absl::RFC3339_sec, profile.time, absl::LocalTimeZone()), ": ",
+                  profile.total, profile.total == 1 ? " task" : " tasks");
+  if (profile.matching != profile.total)
+    absl::StrAppend(&out, ", ", profile.matching, " of them match");
+  if (profile.unreached > 0)
+    absl::StrAppend(&out, ", ", profile.unreached, " could not be reached");
   if (profile.lost > 0) absl::StrAppend(&out, ", ", profile.lost, " more lost for want of memory");
   absl::StrAppend(&out, "\n");
 }
 
 void AppendLeftOut(int64_t count, std::string& out) {
-  if (count > 0) absl::StrAppend(&out, "\nand ", count, count == 1 ? " task more\n" : " tasks more\n");
+  if (count > 0)
+    absl::StrAppend(&out, "\nand ", count, count == 1 ? " task more\n" : " tasks more\n");
 }
 
 // " on 0x7f..., held by task 7".
@@ -152,14 +160,20 @@ void AppendWait(const TaskRecord& task, const TaskGroup& group, std::string& out
     if (task.wait_task == 0) return;
     const bool receives = group.wait == WaitReason::kChannelReceive;
     const bool sends = group.wait == WaitReason::kChannelSend;
-    absl::StrAppend(&out, receives ? " from task " : sends ? " to task " : " held by task ", task.wait_task);
+    absl::StrAppend(&out,
+                    receives ? " from task "
+                    : sends  ? " to task "
+                             : " held by task ",
+                    task.wait_task);
   }
 }
 
-void AppendTask(const TaskProfile& profile, const TaskRecord& task, Phrases& phrases, std::string& out) {
+void AppendTask(const TaskProfile& profile, const TaskRecord& task, Phrases& phrases,
+                std::string& out) {
   const TaskGroup& group = profile.GroupOf(task);
   absl::StrAppend(&out, "\n", task.runtime_task ? "runtime task " : "task ", task.id);
-  if (task.name != 0) absl::StrAppend(&out, " ", internal::QuoteUtf8(internal::RepairUtf8(profile.names[task.name])));
+  if (task.name != 0)
+    absl::StrAppend(&out, " ", internal::QuoteUtf8(internal::RepairUtf8(profile.names[task.name])));
   absl::StrAppend(&out, phrases.Labels(group.tag), " [", StateWords(group));
   AppendWait(task, group, out);
   absl::StrAppend(&out, ", ", Ago(task.age), "]:\n", phrases.Stack(task.group), "  spawned by ");
@@ -168,12 +182,13 @@ void AppendTask(const TaskProfile& profile, const TaskRecord& task, Phrases& phr
   } else {
     absl::StrAppend(&out, "task ", task.spawner_id);
   }
-  absl::StrAppend(&out, " at ", phrases.Site(task.spawn_pc), "\n", phrases.SpawnStack(task.spawn_stack));
+  absl::StrAppend(&out, " at ", phrases.Site(task.spawn_pc), "\n",
+                  phrases.SpawnStack(task.spawn_stack));
 }
 
 void AppendGroup(const TaskGroup& group, size_t number, Phrases& phrases, std::string& out) {
-  absl::StrAppend(&out, "\n", group.count, group.count == 1 ? " task" : " tasks", phrases.Labels(group.tag), " [",
-                  StateWords(group), ", ", Ago(group.age_min));
+  absl::StrAppend(&out, "\n", group.count, group.count == 1 ? " task" : " tasks",
+                  phrases.Labels(group.tag), " [", StateWords(group), ", ", Ago(group.age_min));
   const std::string oldest = Ago(group.age_max);
   if (oldest != Ago(group.age_min)) absl::StrAppend(&out, " to ", oldest);
   absl::StrAppend(&out, "]:\n", phrases.Stack(number));
@@ -211,7 +226,8 @@ bool internal::WriteTaskText(const TaskProfile& profile, ReportWords& words, Tex
     AppendTask(profile, profile.tasks[i], phrases, stream.text());
     if (!stream.EndParagraph()) return false;
   }
-  AppendLeftOut(profile.left_out + static_cast<int64_t>(profile.tasks.size() - shown), stream.text());
+  AppendLeftOut(profile.left_out + static_cast<int64_t>(profile.tasks.size() - shown),
+                stream.text());
   return stream.Flush();
 }
 
@@ -233,12 +249,15 @@ bool internal::WriteGroupedTaskText(const TaskProfile& profile, ReportWords& wor
 
 bool WriteTaskText(const TaskProfile& profile, TextSink sink, const TaskTextOptions& options) {
   if (profile.tasks.empty()) return WriteGroupedTaskText(profile, sink, options);
-  return WithSymbols([&](ReportWords& words) { return internal::WriteTaskText(profile, words, sink, options); });
+  return WithSymbols(
+      [&](ReportWords& words) { return internal::WriteTaskText(profile, words, sink, options); });
 }
 
-bool WriteGroupedTaskText(const TaskProfile& profile, TextSink sink, const TaskTextOptions& options) {
-  return WithSymbols(
-      [&](ReportWords& words) { return internal::WriteGroupedTaskText(profile, words, sink, options); });
+bool WriteGroupedTaskText(const TaskProfile& profile, TextSink sink,
+                          const TaskTextOptions& options) {
+  return WithSymbols([&](ReportWords& words) {
+    return internal::WriteGroupedTaskText(profile, words, sink, options);
+  });
 }
 
 std::string TaskText(const TaskProfile& profile, const TaskTextOptions& options) {
@@ -250,9 +269,11 @@ std::string GroupedTaskText(const TaskProfile& profile, const TaskTextOptions& o
 }
 
 std::string WaitCycleText(const TaskProfile& profile, const std::vector<size_t>& cycle) {
-  std::string text = absl::StrCat("partial deadlock: ", cycle.size(),
-                                  cycle.size() == 1 ? " task waits for itself: " : " tasks wait for each other: ");
-  for (const size_t number : cycle) absl::StrAppend(&text, "task ", profile.tasks[number].id, " -> ");
+  std::string text =
+      absl::StrCat("partial deadlock: ", cycle.size(),
+                   cycle.size() == 1 ? " task waits for itself: " : " tasks wait for each other: ");
+  for (const size_t number : cycle)
+    absl::StrAppend(&text, "task ", profile.tasks[number].id, " -> ");
   return absl::StrCat(text, "task ", profile.tasks[cycle.front()].id, "\n");
 }
 

@@ -39,24 +39,28 @@ struct TaskTextOptions {
   size_t paragraphs_max = SIZE_MAX;
 };
 
-// One paragraph a task, by id; of a profile made without each_task, GroupedTaskText. Streamed: however many tasks
-// there are, `sink` gets some 64 KiB at a time. False: it wanted no more.
-// Blocks: the thread (on a task: not the worker), reading symbols the first time; then about half a microsecond a task.
+// One paragraph a task, by id; of a profile made without each_task, GroupedTaskText. Streamed:
+// however many tasks there are, `sink` gets some 64 KiB at a time. False: it wanted no more.
+// Blocks: the thread (on a task: not the worker), reading symbols the first time; then about half a
+// microsecond a task.
 bool WriteTaskText(const TaskProfile& profile, TextSink sink, const TaskTextOptions& options = {});
-bool WriteGroupedTaskText(const TaskProfile& profile, TextSink sink, const TaskTextOptions& options = {});
+bool WriteGroupedTaskText(const TaskProfile& profile, TextSink sink,
+                          const TaskTextOptions& options = {});
 
 // The same in one piece.
 std::string TaskText(const TaskProfile& profile, const TaskTextOptions& options = {});
 std::string GroupedTaskText(const TaskProfile& profile, const TaskTextOptions& options = {});
 
-// "partial deadlock: 2 tasks wait for each other: task 4 -> task 7 -> task 4\n", of one of WaitCycles(profile)
-// (profiler/wait_graph.h).
+// "partial deadlock: 2 tasks wait for each other: task 4 -> task 7 -> task 4\n", of one of
+// WaitCycles(profile) (profiler/wait_graph.h).
 std::string WaitCycleText(const TaskProfile& profile, const std::vector<size_t>& cycle);
 
 namespace internal {
 
-// With words of the caller's own: addresses only, say. On this thread. For `words` that need a large stack, from a thread.
-bool WriteTaskText(const TaskProfile& profile, ReportWords& words, TextSink sink, const TaskTextOptions& options);
+// With words of the caller's own: addresses only, say. On this thread. For `words` that need a
+// large stack, from a thread.
+bool WriteTaskText(const TaskProfile& profile, ReportWords& words, TextSink sink,
+                   const TaskTextOptions& options);
 bool WriteGroupedTaskText(const TaskProfile& profile, ReportWords& words, TextSink sink,
                           const TaskTextOptions& options);
 

@@ -15,11 +15,11 @@ namespace curg {
 
 // Whose time a sample is.
 enum class SampleKind : uint8_t {
-  kTask,      // a user task was current
-  kRuntime,   // a runtime thread with no user task: scheduler, profile writer
-  kForeign,   // a thread the runtime does not know
-  kLost,      // samples that found no room; the stack is the pseudo frame curg::LostSamples
-  kOverflow,  // samples whose (stack, tag) exceeded the bounded map: curg::OverflowBucket
+  kTask,        // a user task was current
+  kRuntime,     // a runtime thread with no user task: scheduler, profile writer
+  kForeign,     // a thread the runtime does not know
+  kLost,        // samples that found no room; the stack is the pseudo frame curg::LostSamples
+  kOverflow,    // samples whose (stack, tag) exceeded the bounded map: curg::OverflowBucket
   kNotSampled,  // counted, but no sample says where: curg::NotSampled; the tag where that is known
 };
 
@@ -30,7 +30,8 @@ struct CpuProfileEntry {
   std::vector<uintptr_t> pcs;
   TagRef tag;  // may be empty
   SampleKind kind = SampleKind::kTask;
-  uint64_t task_id = 0;    // whose; 0: not asked for (CpuProfileOptions::task_ids), or no one task's
+  uint64_t task_id = 0;    // whose; 0: not asked for (CpuProfileOptions::task_ids), or no one
+                           // task's
   bool truncated = false;  // deeper than recorded: the root is missing
   int64_t samples = 0;     // signals
   int64_t weight = 0;      // CPU time in nanoseconds, or what else the profile's unit says
@@ -57,24 +58,24 @@ struct CpuProfileQuality {
   int64_t lost_samples = 0;        // signals that found no room
   int64_t lost_weight = 0;         // the time those stand for
   int64_t filtered_weight = 0;     // of others, which this profile was not asked for
-  // What no signal carried, but the threads' counters said: given to the samples around it, or, where
-  // there were none, to curg::NotSampled.
+  // What no signal carried, but the threads' counters said: given to the samples around it, or,
+  // where there were none, to curg::NotSampled.
   int64_t counted_weight = 0;
   // Label totals are the exact ones (runtime/cpu_accounting.h) of so many label sets, 0: they are
   // sampled; and what had to be moved between label sets, or added, for that.
   int64_t exact_tags = 0;
   int64_t moved_weight = 0;
-  int64_t stale_signals = 0;       // signals of timers that were gone already; ignored
-  int64_t overflow_samples = 0;    // signals counted in the map's overflow bucket
-  int64_t truncated = 0;           // stacks deeper than recorded
-  int64_t failed_unwinds = 0;      // stacks that ended before their root: the sum of the next three
-  int64_t failed_no_row = 0;       // ... in code without unwind information
-  int64_t failed_bad_frame = 0;    // ... at a frame outside of its stack
-  int64_t failed_no_bounds = 0;    // ... at the leaf: nobody knows where that stack is
-  int64_t switches = 0;            // samples in the few instructions of a task switch
-  int64_t threads = 0;             // threads that were armed
-  int64_t threads_refused = 0;     // threads whose timer the kernel refused
-  absl::Duration cpu_time;         // process user + system CPU, from start to the last disarming
+  int64_t stale_signals = 0;     // signals of timers that were gone already; ignored
+  int64_t overflow_samples = 0;  // signals counted in the map's overflow bucket
+  int64_t truncated = 0;         // stacks deeper than recorded
+  int64_t failed_unwinds = 0;    // stacks that ended before their root: the sum of the next three
+  int64_t failed_no_row = 0;     // ... in code without unwind information
+  int64_t failed_bad_frame = 0;  // ... at a frame outside of its stack
+  int64_t failed_no_bounds = 0;  // ... at the leaf: nobody knows where that stack is
+  int64_t switches = 0;          // samples in the few instructions of a task switch
+  int64_t threads = 0;           // threads that were armed
+  int64_t threads_refused = 0;   // threads whose timer the kernel refused
+  absl::Duration cpu_time;       // process user + system CPU, from start to the last disarming
 };
 
 // Thread-compatible, as any value.

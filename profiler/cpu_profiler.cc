@@ -78,11 +78,13 @@ absl::StatusOr<CpuEngine> EngineFor(CpuEngine asked) {
   const char* const name = std::getenv("CURG_CPU_ENGINE");  // NOLINT(concurrency-mt-unsafe)
   if (asked != CpuEngine::kAuto || name == nullptr || *name == '\0') return asked;
   if (const std::optional<CpuEngine> engine = EngineNamed(name)) return *engine;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "CURG_CPU_ENGINE is '", name, "', which names no engine: posix-cpu-timer and perf-task-clock do"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("CURG_CPU_ENGINE is '", name,
+                   "', which names no engine: posix-cpu-timer and perf-task-clock do"));
 }
 
-internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options, CpuEngine engine) {
+internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options,
+                                                CpuEngine engine) {
   return {.sampler = {.period_ns = 1'000'000'000 / options.rate_hz,
                       .depth_max = static_cast<size_t>(options.depth_max),
                       .engine = engine},
@@ -95,8 +97,8 @@ internal::ProfConsumer::Options ConsumerOptions(const CpuProfileOptions& options
 
 }  // namespace
 
-// One consumer of the process's sampler. Starting and stopping are done by the service worker, which
-// runs no user tasks: so that whatever those do, the profile starts, drains and stops.
+// One consumer of the process's sampler. Starting and stopping are done by the service worker,
+// which runs no user tasks: so that whatever those do, the profile starts, drains and stops.
 class CpuProfileSession::Running {
  public:
   Running(const CpuProfileOptions& options, CpuEngine engine, std::string name)

@@ -26,9 +26,11 @@
 
 namespace curg {
 
-// Whether the CPU time of each label set is counted at every switch from one to another, or only sampled.
+// Whether the CPU time of each label set is counted at every switch from one to another, or only
+// sampled.
 enum class LabelTotals {
-  kExactIfCheap,  // counted, unless that takes more than 1 % of a thread's CPU time: then sampled, with a note
+  kExactIfCheap,  // counted, unless that takes more than 1 % of a thread's CPU time: then sampled,
+                  // with a note
   kExact,         // counted; 25 ns a switch between tasks of different label sets
   kSampled,
 };
@@ -46,13 +48,13 @@ struct CpuProfileOptions {
   // curg::TruncatedStack.
   int depth_max = 128;
   // Below the first frame of a task, the stack that spawned it, and the stack that spawned that
-  // one, so many in all; each begins with the pseudo frame curg::SpawnedBy, and has up to 16 frames.
-  // 0 to kSpawnersMax. Of a task that was spawned before the profile the spawn site alone is known,
-  // unless spawn stacks were kept then (runtime/spawn_stack.h).
+  // one, so many in all; each begins with the pseudo frame curg::SpawnedBy, and has up to 16
+  // frames. 0 to kSpawnersMax. Of a task that was spawned before the profile the spawn site alone
+  // is known, unless spawn stacks were kept then (runtime/spawn_stack.h).
   int spawners = 0;
-  // Tell samples of different tasks apart, by CpuProfileEntry::task_id; in pprof files that is the numeric
-  // label "task_id". It splits what tasks have in common: a profile of many short ones may need
-  // a larger map.
+  // Tell samples of different tasks apart, by CpuProfileEntry::task_id; in pprof files that is the
+  // numeric label "task_id". It splits what tasks have in common: a profile of many short ones may
+  // need a larger map.
   bool task_ids = false;
   // Memory for distinct (stack, tag) pairs, in bytes; samples of more are counted in one entry,
   // curg::OverflowBucket.
@@ -61,9 +63,9 @@ struct CpuProfileOptions {
   // another profile uses another one. For kAuto the environment may say which: CURG_CPU_ENGINE is
   // an engine's name (cpu_engine.h), posix-cpu-timer say, and as binding as the option.
   CpuEngine engine = CpuEngine::kAuto;
-  // Which samples to keep, by their tag (null: of tasks and threads without one); empty: all. Called
-  // by the writer, on a thread of the runtime's: it must be quick, must not park or throw, and must
-  // always say the same of one tag. export/label_filter.h says which labels a tag means.
+  // Which samples to keep, by their tag (null: of tasks and threads without one); empty: all.
+  // Called by the writer, on a thread of the runtime's: it must be quick, must not park or throw,
+  // and must always say the same of one tag. export/label_filter.h says which labels a tag means.
   std::function<bool(const Tag*)> filter = nullptr;
   LabelTotals label_totals = LabelTotals::kExactIfCheap;
   // Who profiles, for the list of who does; empty: the caller's file and line.

@@ -74,7 +74,8 @@ timespec Timespec(int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'000};
 
 class CpuTimer final : public SampleSource {
  public:
-  CpuTimer(pid_t tid, int timer) : tid_(tid), timer_(timer), made_at_(ThreadCpuNs(tid).value_or(0)) {}
+  CpuTimer(pid_t tid, int timer)
+      : tid_(tid), timer_(timer), made_at_(ThreadCpuNs(tid).value_or(0)) {}
   ~CpuTimer() override { syscall(SYS_timer_delete, timer_); }
 
   void Start(int64_t first, int64_t period) override {

@@ -53,7 +53,8 @@ ExactCpu ExactCpuOf(const CpuTotals& totals, FindSliceOwner owner) {
   for (const auto& [tag, sum] : totals.tags) exact.tasks.Add(tag, sum.ns);
   for (const CpuTotals::Slice& slice : totals.slices) {
     const std::optional<SliceOwner> known =
-        slice.known ? SliceOwner{.runtime = slice.runtime, .tag = slice.tag} : owner(slice.tid, slice.since);
+        slice.known ? SliceOwner{.runtime = slice.runtime, .tag = slice.tag}
+                    : owner(slice.tid, slice.since);
     if (!known.has_value()) {
       exact.unknown_ns += slice.ns;
     } else if (known->runtime) {
@@ -75,8 +76,8 @@ ExactCpu Difference(const ExactCpu& begin, const ExactCpu& end) {
   return used;
 }
 
-void Reconcile(const ExactCpu& used, const SampledCpu& sampled, std::vector<CpuProfileEntry>& entries,
-               CpuProfileQuality& quality) {
+void Reconcile(const ExactCpu& used, const SampledCpu& sampled,
+               std::vector<CpuProfileEntry>& entries, CpuProfileQuality& quality) {
   for (CpuProfileEntry& entry : entries) {
     if (entry.kind == SampleKind::kTask) {
       const Tag* const tag = OriginOf(entry, sampled);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ExactCpu: what the runtime's threads spent for each tag, counted at every switch and change of tag
-// (runtime/cpu_meter.h) instead of sampled; and how a profile's label totals are made to agree with it.
+// ExactCpu: what the runtime's threads spent for each tag, counted at every switch and change of
+// tag (runtime/cpu_meter.h) instead of sampled; and how a profile's label totals are made to agree
+// with it.
 //
-// Sampling says where in the code the time of a tag went, and is blind to what keeps step with it: a
-// task that wakes with the kernel's tick and sleeps again before the next is never met by a timer.
-// Counting knows nothing of code, but every nanosecond's tag.
+// Sampling says where in the code the time of a tag went, and is blind to what keeps step with it:
+// a task that wakes with the kernel's tick and sleeps again before the next is never met by a
+// timer. Counting knows nothing of code, but every nanosecond's tag.
 #pragma once
 
 #include <sys/types.h>
@@ -45,7 +46,8 @@ struct SliceOwner {
   bool runtime = false;  // the runtime's
   TagRef tag;            // of a task
 };
-// The owner of the slice that `tid` has been in since `since` (the clock of samples), if it is known.
+// The owner of the slice that `tid` has been in since `since` (the clock of samples), if it is
+// known.
 using FindSliceOwner = absl::FunctionRef<std::optional<SliceOwner>(pid_t tid, uint64_t since)>;
 
 // `totals`, with what is in flight given to its owners.
@@ -62,10 +64,10 @@ struct SampledCpu {
   std::unordered_map<const Tag*, TagRef> origins = {};
 };
 
-// Scales the entries of each tag, and of the runtime, so that they add up to `used`; up to the double,
-// since then most of what they stand for was never seen. What is missing beyond becomes an entry of
-// the tag with the one frame curg::NotSampled. Notes in `quality` how much was moved.
-void Reconcile(const ExactCpu& used, const SampledCpu& sampled, std::vector<CpuProfileEntry>& entries,
-               CpuProfileQuality& quality);
+// Scales the entries of each tag, and of the runtime, so that they add up to `used`; up to the
+// double, since then most of what they stand for was never seen. What is missing beyond becomes an
+// entry of the tag with the one frame curg::NotSampled. Notes in `quality` how much was moved.
+void Reconcile(const ExactCpu& used, const SampledCpu& sampled,
+               std::vector<CpuProfileEntry>& entries, CpuProfileQuality& quality);
 
 }  // namespace curg::internal

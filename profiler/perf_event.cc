@@ -114,8 +114,8 @@ class PerfEvent final : public SampleSource {
     ioctl(fd_, PERF_EVENT_IOC_ENABLE, 0);
   }
 
-  // Of time: the thread's own clock, by which everybody measures; the event's differs from it by the
-  // time of interrupts, some thousandths. The event goes on telling it after the thread's end.
+  // Of time: the thread's own clock, by which everybody measures; the event's differs from it by
+  // the time of interrupts, some thousandths. The event goes on telling it after the thread's end.
   std::optional<int64_t> Count() override {
     if (CountsTime(engine_)) {
       const std::optional<int64_t> cpu = ThreadCpuNs(tid_);
@@ -171,8 +171,8 @@ absl::StatusOr<std::unique_ptr<SampleSource>> NewPerfEvent(CpuEngine engine, pid
                                                            uint64_t ticket, int64_t period_ns,
                                                            int descriptors_max) {
   perf_event_attr attr = AttributesOf(engine, period_ns);
-  const int fd = static_cast<int>(
-      syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC));
+  const int fd =
+      static_cast<int>(syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC));
   if (fd < 0) return Refusal(engine, errno);
   if (fd >= descriptors_max) {
     close(fd);

@@ -51,8 +51,8 @@ enum class StackShape : uint8_t {
 
 // What a record says besides its stack.
 struct ProfHeader {
-  SampleKind kind =
-      SampleKind::kTask;  // kLost: nothing else but time, samples and periods means anything
+  // kLost: nothing else but time, samples and periods means anything
+  SampleKind kind = SampleKind::kTask;
   StackShape shape = StackShape::kWhole;
   uint64_t time = 0;    // in ticks of the time-stamp counter; of the first one for a loss
   int64_t samples = 1;  // signals
@@ -149,8 +149,8 @@ template <template <typename> class Atomic>
 inline std::span<uintptr_t> BasicProfBuf<Atomic>::BeginWrite() {
   const bool loss = LossUnwritten();
   const size_t need = kHeaderWords + depth_max_ + (loss ? kHeaderWords : 0);
-  const uint64_t wrote =
-      wrote_.load(std::memory_order_relaxed);  // relaxed: only the handler writes it
+  // relaxed: only the handler writes it
+  const uint64_t wrote = wrote_.load(std::memory_order_relaxed);
   const size_t to_end = words_.size() - (wrote & mask_);
   const size_t skip = to_end < need ? to_end : 0;
   // acquire: pairs with the release in Read()

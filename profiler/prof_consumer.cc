@@ -146,8 +146,8 @@ void ProfConsumer::AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleK
 }
 
 bool ProfConsumer::Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>& entries) {
-  // A filter speaks of the tags that samples are counted under; where those are not the tasks', what
-  // the meters have cannot be filtered.
+  // A filter speaks of the tags that samples are counted under; where those are not the tasks',
+  // what the meters have cannot be filtered.
   if (options_.filter && !sampled_.origins.empty()) return false;
   ExactCpu wanted = {.runtime_ns = used.runtime_ns, .unknown_ns = used.unknown_ns};
   if (options_.filter) {

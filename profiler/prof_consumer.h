@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ProfConsumer: one profile that is being taken, of any number that share the sampler. It gets every
-// sample, weighed, from the writer, keeps those it was asked for, and becomes a CpuProfile.
+// ProfConsumer: one profile that is being taken, of any number that share the sampler. It gets
+// every sample, weighed, from the writer, keeps those it was asked for, and becomes a CpuProfile.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +35,7 @@ struct WeighedSample {
   int64_t samples = 1;
   int64_t periods = 1;
   int64_t weight = 0;
-  uint64_t task_id = 0;            // 0: no task's
+  uint64_t task_id = 0;           // 0: no task's
   const Tag* task_tag = nullptr;  // as the task had it; alive during the call
   uintptr_t spawn = 0;            // as in Where
   bool metered = false;           // of a thread whose use is counted exactly, too
@@ -50,7 +50,8 @@ class ProfConsumer {
     std::function<bool(const Tag*)> filter = nullptr;  // null: everything
     int spawners = 0;                                  // spawn stacks to add to each
     bool task_ids = false;                             // tell tasks apart
-    std::optional<CpuMeter::Wish> exact = CpuMeter::Wish::kTagsIfCheap;  // nothing: label totals are sampled
+    // nothing: label totals are sampled
+    std::optional<CpuMeter::Wish> exact = CpuMeter::Wish::kTagsIfCheap;
   };
 
   explicit ProfConsumer(Options options);
@@ -73,8 +74,8 @@ class ProfConsumer {
 
   // No samples come any more.
   void End();
-  // What there was between Begin and End. `used`: what the runtime's threads spent in that time, with
-  // which the labels' totals are made to agree; null: unknown. Once.
+  // What there was between Begin and End. `used`: what the runtime's threads spent in that time,
+  // with which the labels' totals are made to agree; null: unknown. Once.
   CpuProfile Take(const SamplerCounts& counts, const ExactCpu* used = nullptr);
 
   // The meters' reading at Begin, and the epoch it is of (0: none).

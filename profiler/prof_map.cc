@@ -70,7 +70,11 @@ std::vector<CpuProfileEntry> ProfMap::Take() {
 
 ProfMap::Key ProfMap::KeyAt(uint32_t entry) const {
   const CpuProfileEntry& e = entries_[entry];
-  return {.pcs = e.pcs, .tag = tags_of_[entry], .kind = e.kind, .task_id = e.task_id, .truncated = e.truncated};
+  return {.pcs = e.pcs,
+          .tag = tags_of_[entry],
+          .kind = e.kind,
+          .task_id = e.task_id,
+          .truncated = e.truncated};
 }
 
 size_t ProfMap::HashOf(const Key& key) {
@@ -79,7 +83,8 @@ size_t ProfMap::HashOf(const Key& key) {
 }
 
 bool ProfMap::Equal(const Key& a, const Key& b) {
-  return a.tag == b.tag && a.kind == b.kind && a.task_id == b.task_id && a.truncated == b.truncated &&
+  return a.tag == b.tag && a.kind == b.kind && a.task_id == b.task_id &&
+         a.truncated == b.truncated &&
          std::equal(a.pcs.begin(), a.pcs.end(), b.pcs.begin(), b.pcs.end());
 }
 

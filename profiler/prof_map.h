@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ProfMap: (stack, tag, kind, task if asked for) -> how many samples, and their weight. Chapter 5 of the life of a sample
-// (profiler/README.md). Bounded: what is distinct beyond the bound goes into one overflow entry.
+// ProfMap: (stack, tag, kind, task if asked for) -> how many samples, and their weight. Chapter 5
+// of the life of a sample (profiler/README.md). Bounded: what is distinct beyond the bound goes
+// into one overflow entry.
 #pragma once
 
 #include <cstddef>

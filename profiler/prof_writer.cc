@@ -96,7 +96,8 @@ absl::Status ProfWriter::Add(ProfConsumer& consumer) {
 absl::Status ProfWriter::StartOrJoin(ProfConsumer& consumer) {
   Sampler& sampler = Sampler::Get();
   if (delivery_.consumers().empty()) {
-    if (absl::Status status = sampler.Start(consumer.options().sampler); !status.ok()) return status;
+    if (absl::Status status = sampler.Start(consumer.options().sampler); !status.ok())
+      return status;
     delivery_.Add(&consumer);
     try {
       StartLoop();
@@ -156,7 +157,8 @@ CpuProfile ProfWriter::Take(ProfConsumer& consumer, const CpuTotals& totals) {
     return consumer.Take(counts, &used);
   }
   consumer.Note(
-      "Label totals are sampled: label sets took turns so fast that to count them would have cost more than 1 % of "
+      "Label totals are sampled: label sets took turns so fast that to count them would have cost "
+      "more than 1 % of "
       "the CPU time.");
   return consumer.Take(counts);
 }
@@ -224,9 +226,8 @@ void ProfWriter::Look() {
 }
 
 ExactCpu ProfWriter::ExactOf(const CpuTotals& totals) const {
-  return ExactCpuOf(totals, [this](pid_t tid, uint64_t since) {
-    return delivery_.OwnerOf(tid, since);
-  });
+  return ExactCpuOf(totals,
+                    [this](pid_t tid, uint64_t since) { return delivery_.OwnerOf(tid, since); });
 }
 
 void ProfWriter::DrainAll(bool level) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ProfWriter: runs the sampler for as long as anybody profiles, and the writer task that empties the
-// prof buffers. Chapter 4 of the life of a sample (profiler/README.md).
+// ProfWriter: runs the sampler for as long as anybody profiles, and the writer task that empties
+// the prof buffers. Chapter 4 of the life of a sample (profiler/README.md).
 //
 //   prof buffers --Read--> ProfWriter --Add--> ProfConsumer, ProfConsumer ...
 //
@@ -10,8 +10,8 @@
 // fill at this rate and depth, and never longer than 100 ms.
 //
 // The sampler runs at the highest rate and the greatest depth that any consumer asks for. When a
-// consumer comes or goes, all threads' credit is brought level first (thread_credit.h): so what each
-// gets is exactly what was used while it was there, whatever the rate was.
+// consumer comes or goes, all threads' credit is brought level first (thread_credit.h): so what
+// each gets is exactly what was used while it was there, whatever the rate was.
 #pragma once
 
 #include <chrono>

@@ -21,7 +21,8 @@ void LostSamples();
 // The only frame of the entry that stands for samples a full prof map could not tell apart.
 void OverflowBucket();
 
-// The only frame of an entry that stands for CPU time that was counted, but that no sample fell into.
+// The only frame of an entry that stands for CPU time that was counted, but that no sample fell
+// into.
 void NotSampled();
 
 // The root of a stack that was deeper than the profile's depth.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SampleBatch: the records that the writer took from one prof buffer at a time, until they are weighed
-// (thread_credit.h).
+// SampleBatch: the records that the writer took from one prof buffer at a time, until they are
+// weighed (thread_credit.h).
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SampleDelivery: takes the records of one thread's prof buffer, weighs them, and gives each to every
-// consumer.
+// SampleDelivery: takes the records of one thread's prof buffer, weighs them, and gives each to
+// every consumer.
 //
 //   prof buffer --Read--> SampleBatch --Give, Share--> weights --> ProfConsumer, ProfConsumer ...
 #pragma once
@@ -31,13 +31,13 @@ class SampleDelivery {
   }
   std::span<ProfConsumer* const> consumers() const { return consumers_; }
 
-  // Delivers what `thread`'s buffer holds. `count()` tells the thread's counter; it is called once the
-  // buffer was read. `level`: all that the thread has used up to now is to be credited.
+  // Delivers what `thread`'s buffer holds. `count()` tells the thread's counter; it is called once
+  // the buffer was read. `level`: all that the thread has used up to now is to be credited.
   void Deliver(ThreadSampler& thread, bool level,
                const std::function<std::optional<int64_t>()>& count);
 
-  // Who has had `tid`, a thread of the runtime's, since `since` (SampleTime), if a sample came since
-  // then.
+  // Who has had `tid`, a thread of the runtime's, since `since` (SampleTime), if a sample came
+  // since then.
   std::optional<SliceOwner> OwnerOf(pid_t tid, uint64_t since) const;
 
  private:
@@ -50,7 +50,8 @@ class SampleDelivery {
   };
 
   std::vector<ProfConsumer*> consumers_;
-  std::unordered_map<pid_t, LastSample> last_samples_;  // of metered threads, while there are consumers
+  std::unordered_map<pid_t, LastSample> last_samples_;  // of metered threads, while there are
+                                                        // consumers
   // scratch
   SampleBatch batch_;
   std::vector<int64_t> weights_;

@@ -240,8 +240,10 @@ absl::StatusOr<std::unique_ptr<SampleSource>> Sampler::NewSource(pid_t tid, uint
                    may_fall_back_ ? DescriptorsMax() : std::numeric_limits<int>::max());
   if (source.ok() || absl::IsNotFound(source.status()) || !may_fall_back_) return source;
   if (counts_.fallback.empty()) {
-    counts_.fallback = absl::StrCat("Some threads were sampled by timers, which the kernel looks at in "
-                                    "its tick only: ", source.status().message(), ".");
+    counts_.fallback = absl::StrCat(
+        "Some threads were sampled by timers, which the kernel looks at in "
+        "its tick only: ",
+        source.status().message(), ".");
   }
   engine = CpuEngine::kTimer;
   return NewCpuTimer(tid, ticket);

@@ -46,9 +46,9 @@ struct SamplerCounts {
   int64_t threads_refused = 0;  // not armed
   std::string refusal;          // why, of the first
   CpuEngine chosen = CpuEngine::kTimer;
-  std::string engine;           // what was used: its name, or names and on how many threads each
-  std::string fallback;         // why it is not a better one, in a sentence; empty: it is the best
-  std::string scan_failure;     // why foreign threads could not be found; empty: they could
+  std::string engine;        // what was used: its name, or names and on how many threads each
+  std::string fallback;      // why it is not a better one, in a sentence; empty: it is the best
+  std::string scan_failure;  // why foreign threads could not be found; empty: they could
 };
 
 // From when on a thread's CPU time counts.
@@ -68,9 +68,9 @@ class Sampler final : public ThreadObserver {
   // The process's one sampler. Never destroyed: a late signal may come at any time.
   static Sampler& Get();
 
-  // Installs the handler, chooses the engine, and arms every thread there is. Threads that the kernel
-  // refuses are counted and left alone. Errors: those of the engine that was asked for, if the calling
-  // thread cannot have it.
+  // Installs the handler, chooses the engine, and arms every thread there is. Threads that the
+  // kernel refuses are counted and left alone. Errors: those of the engine that was asked for, if
+  // the calling thread cannot have it.
   // Requires: stopped. Owner only: the profiler. Blocks: the thread.
   absl::Status Start(const SamplerOptions& options);
 
@@ -115,7 +115,7 @@ class Sampler final : public ThreadObserver {
     bool known = false;
     bool worker = false;
     ThreadSampler* sampler = nullptr;  // null: refused, or ended
-    int scans_since_end = -1;  // -1: it has not ended
+    int scans_since_end = -1;          // -1: it has not ended
   };
 
   Sampler() = default;
@@ -137,7 +137,7 @@ class Sampler final : public ThreadObserver {
   // guarded by mutex_
   bool running_ = false;
   bool observing_ = false;
-  bool scanned_ = false;  // since Start: a thread that is new now is newly born
+  bool scanned_ = false;        // since Start: a thread that is new now is newly born
   SamplerOptions options_;      // with the engine that was chosen
   bool may_fall_back_ = false;  // to timers, thread by thread
   absl::flat_hash_map<CpuEngine, int64_t> armed_by_;

@@ -115,7 +115,8 @@ Walk WalkUnknown(ThreadSampler& sampler, const Registers& registers, std::span<u
 }
 
 // The task called into the system stack: that one's frames, then the task's own.
-Walk WalkCalled(RuleCache& rules, const Where& where, const Registers& registers, std::span<uintptr_t> pcs) {
+Walk WalkCalled(RuleCache& rules, const Where& where, const Registers& registers,
+                std::span<uintptr_t> pcs) {
   const Traceback called = rules.Walk(registers, where.bounds, pcs);
   if (called.end != TracebackEnd::kRoot) return {called.depth, ShapeOf(called.end)};
   if (called.depth == pcs.size()) return {called.depth, StackShape::kTruncated};
@@ -127,7 +128,7 @@ Walk WalkCalled(RuleCache& rules, const Where& where, const Registers& registers
 }
 
 [[gnu::hot]] Walk WalkWhere(ThreadSampler& sampler, const Where& where, const Registers& registers,
-               std::span<uintptr_t> pcs) {
+                            std::span<uintptr_t> pcs) {
   switch (where.stack) {
     case Where::Stack::kTask:
     case Where::Stack::kSystem: {
@@ -166,7 +167,8 @@ SampleKind KindOf(const Where& where) {
 [[gnu::hot]] void RecordSample(ThreadSampler& sampler, const ucontext_t& context, int64_t periods) {
   const Registers registers = RegistersOf(context);
   sampler.rules->Fetch(registers);
-  const uint64_t now = SampleTime();  // any clock may be a system call on some machine; this never is
+  const uint64_t now = SampleTime();  // any clock may be a system call on some machine; this never
+                                      // is
   ProfBuf& buffer = *sampler.buffer;
   const std::span<uintptr_t> pcs = buffer.BeginWrite();
   if (pcs.empty()) {

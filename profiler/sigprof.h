@@ -4,9 +4,9 @@
 //
 //   CPU timer or perf event --signal--> OnSigprof --> WhereAmI, WalkStack --> ProfBuf
 //
-// It takes no lock, allocates nothing, makes no system call (but one, gettid, at the first signal of a
-// perf event on a thread that nobody called LearnThreadId on), and touches nothing of a thread but its
-// own ThreadSampler. This file and all it calls are built without the thread sanitizer's
+// It takes no lock, allocates nothing, makes no system call (but one, gettid, at the first signal
+// of a perf event on a thread that nobody called LearnThreadId on), and touches nothing of a thread
+// but its own ThreadSampler. This file and all it calls are built without the thread sanitizer's
 // instrumentation.
 #pragma once
 

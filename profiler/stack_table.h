@@ -39,7 +39,8 @@ class StackTable {
 
   // The number of `pcs`: of an equal stack that was added before, or the next one.
   Number Add(std::span<const uintptr_t> pcs) {
-    if (const auto found = numbers_.find(Key{pcs, HashOf(pcs)}); found != numbers_.end()) return *found;
+    if (const auto found = numbers_.find(Key{pcs, HashOf(pcs)}); found != numbers_.end())
+      return *found;
     const auto number = static_cast<Number>(stacks_.size());
     stacks_.push_back({.begin = pcs_.size(), .size = pcs.size(), .hash = HashOf(pcs)});
     pcs_.insert(pcs_.end(), pcs.begin(), pcs.end());

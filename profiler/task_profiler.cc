@@ -101,7 +101,8 @@ class Collector {
  private:
   using GroupKey = std::tuple<StackTable::Number, uint32_t, TaskStatus, WaitReason>;
 
-  // Whether tasks with the tag pass is asked once; the reference keeps its address from meaning another one.
+  // Whether tasks with the tag pass is asked once; the reference keeps its address from meaning
+  // another one.
   uint32_t TagNumber(const Tag* tag) {
     if (tag == nullptr) return 0;
     const auto [it, is_new] = tags_.try_emplace(tag, static_cast<uint32_t>(profile_.tags.size()));
@@ -114,7 +115,8 @@ class Collector {
 
   uint32_t NameNumber(std::string_view name) {
     if (name.empty()) return 0;
-    const auto [it, is_new] = names_.try_emplace(std::string(name), static_cast<uint32_t>(profile_.names.size()));
+    const auto [it, is_new] =
+        names_.try_emplace(std::string(name), static_cast<uint32_t>(profile_.names.size()));
     if (is_new) profile_.names.emplace_back(name);
     return it->second;
   }
@@ -124,8 +126,9 @@ class Collector {
     return number == 0 ? 0 : profile_.spawn_stacks.Add(internal::SpawnStackOf(number));
   }
 
-  // The note of a stack is its number and one. Without the switch that a suspended task is in, which has two forms: equal waits are to be one. The new leaf
-  // becomes what leaves are, an instruction.
+  // The note of a stack is its number and one. Without the switch that a suspended task is in,
+  // which has two forms: equal waits are to be one. The new leaf becomes what leaves are, an
+  // instruction.
   StackTable::Number AddStack(const TaskSighting& seen) {
     if (seen.note == nullptr) return AddNewStack(seen);
     if (*seen.note == 0) *seen.note = AddNewStack(seen) + 1;
@@ -134,22 +137,28 @@ class Collector {
 
   StackTable::Number AddNewStack(const TaskSighting& seen) {
     constexpr size_t kSwitch = 2;
-    if (seen.kind != SightingKind::kSuspended || seen.stack.size() <= kSwitch) return profile_.stacks.Add(seen.stack);
+    if (seen.kind != SightingKind::kSuspended || seen.stack.size() <= kSwitch)
+      return profile_.stacks.Add(seen.stack);
     const auto waiting = seen.stack.subspan(kSwitch);
     std::ranges::copy(waiting, pcs_.begin());
     --pcs_[0];
     return profile_.stacks.Add(std::span(pcs_).first(waiting.size()));
   }
 
-  uint32_t AddToGroup(const TaskSighting& seen, TaskStatus status, uint32_t tag, std::chrono::nanoseconds age) {
+  uint32_t AddToGroup(const TaskSighting& seen, TaskStatus status, uint32_t tag,
+                      std::chrono::nanoseconds age) {
     const bool waits = status == TaskStatus::kParked;
     const WaitReason wait = waits ? seen.wait_reason : WaitReason::kNone;
     const StackTable::Number stack = AddStack(seen);
     const uint32_t number = GroupNumber({stack, tag, status, wait});
     if (number == profile_.groups.size()) {
-      profile_.groups.push_back({.stack = stack, .tag = tag, .status = status, .wait = wait,
+      profile_.groups.push_back({.stack = stack,
+                                 .tag = tag,
+                                 .status = status,
+                                 .wait = wait,
                                  .truncated = seen.stack_end != internal::TracebackEnd::kRoot,
-                                 .age_min = age, .age_max = age});
+                                 .age_min = age,
+                                 .age_max = age});
     }
     TaskGroup& group = profile_.groups[number];
     ++group.count;
@@ -161,7 +170,8 @@ class Collector {
   // Equal tasks often follow one another.
   uint32_t GroupNumber(const GroupKey& key) {
     if (profile_.groups.empty() || key != last_key_) {
-      last_group_ = groups_.try_emplace(key, static_cast<uint32_t>(profile_.groups.size())).first->second;
+      last_group_ =
+          groups_.try_emplace(key, static_cast<uint32_t>(profile_.groups.size())).first->second;
       last_key_ = key;
     }
     return last_group_;
@@ -201,20 +211,23 @@ class Collector {
     absl::flat_hash_map<const void*, uint64_t> ids;
     for (size_t i = 0; i < records_.size(); ++i) ids.emplace(records_[i], profile_.tasks[i].id);
     for (TaskRecord& task : profile_.tasks) {
-      const auto owner = task.wait_object != nullptr ? owners_.find(task.wait_object) : owners_.end();
+      const auto owner =
+          task.wait_object != nullptr ? owners_.find(task.wait_object) : owners_.end();
       if (owner == owners_.end()) continue;
       if (const auto id = ids.find(owner->second); id != ids.end()) task.wait_task = id->second;
     }
   }
 
-  // Of declarations that were there before the announcement and are now: so they were at the instant.
+  // Of declarations that were there before the announcement and are now: so they were at the
+  // instant.
   void NameChannelEnds() {
     using Side = internal::ChannelEnd::Side;
     if (ends_.empty() || profile_.tasks.empty()) return;
     const std::vector<internal::KnownChannelEnd> now = internal::KnownChannelEnds();
     absl::flat_hash_map<std::pair<const void*, Side>, uint64_t> tasks;  // 0: several
     for (const internal::KnownChannelEnd& end : ends_) {
-      const auto same = std::ranges::lower_bound(now, end.number, {}, &internal::KnownChannelEnd::number);
+      const auto same =
+          std::ranges::lower_bound(now, end.number, {}, &internal::KnownChannelEnd::number);
       if (same == now.end() || same->number != end.number) continue;
       const auto [it, is_new] = tasks.try_emplace(std::pair(end.channel, end.side), end.task);
       if (!is_new && it->second != end.task) it->second = 0;
@@ -223,7 +236,8 @@ class Collector {
       const WaitReason wait = profile_.GroupOf(task).wait;
       if (wait != WaitReason::kChannelReceive && wait != WaitReason::kChannelSend) continue;
       const Side side = wait == WaitReason::kChannelReceive ? Side::kSends : Side::kReceives;
-      if (const auto it = tasks.find(std::pair(task.wait_object, side)); it != tasks.end()) task.wait_task = it->second;
+      if (const auto it = tasks.find(std::pair(task.wait_object, side)); it != tasks.end())
+        task.wait_task = it->second;
     }
   }
 
@@ -250,11 +264,11 @@ TaskProfile internal::CollectTaskProfileHere(const TaskProfileOptions& options, 
   const absl::Time start = absl::Now();
   Collector collector(options);
   // On the heap: it is large, and this may be a task's stack.
-  const auto caller = std::make_unique<RollCaller>(RollCallerOptions{
-      .runtime_tasks = options.runtime_tasks,
-      .depth_max = std::clamp<size_t>(options.depth_max, 1, 128),
-      .patience_ns = patience.count(),
-      .pause = pause});
+  const auto caller = std::make_unique<RollCaller>(
+      RollCallerOptions{.runtime_tasks = options.runtime_tasks,
+                        .depth_max = std::clamp<size_t>(options.depth_max, 1, 128),
+                        .patience_ns = patience.count(),
+                        .pause = pause});
   caller->Call([&](const TaskSighting& seen) { collector.Take(seen); });
   TaskProfile profile = collector.Finish();
   profile.lost = static_cast<int64_t>(caller->lost());
@@ -267,9 +281,9 @@ TaskProfile internal::CollectTaskProfileHere(const TaskProfileOptions& options, 
 TaskProfile CollectTaskProfile(const TaskProfileOptions& options) {
   static Mutex* const turns = new Mutex;  // callers wait as tasks, not with their workers
   const std::lock_guard turn(*turns);
-  return internal::GoService("task profile", [&] {
-           return internal::CollectTaskProfileHere(options, &Yield);
-         }).Join();
+  return internal::GoService("task profile",
+                             [&] { return internal::CollectTaskProfileHere(options, &Yield); })
+      .Join();
 }
 
 }  // namespace curg

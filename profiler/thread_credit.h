@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ThreadCredit: how much CPU time one thread's samples stand for. Signals say where the time went; the
-// thread's own counter says how much there was.
+// ThreadCredit: how much CPU time one thread's samples stand for. Signals say where the time went;
+// the thread's own counter says how much there was.
 //
 //   counter  ├──────────────────────────────────────────┤ what the thread has used
 //   given    ├───────────────────────────┤                credited to samples so far
-//                                        └ behind ──────┘ the part of a period since the last signal,
+//                                        └ behind ──────┘ the part of a period since the last
+//                                        signal,
 //                                                         and what late or merged signals left out
 //
 // A signal stands for the periods it carries, and as long as those keep up with the counter nothing
@@ -24,9 +25,9 @@ namespace curg::internal {
 
 // Thread-compatible. A value.
 struct ThreadCredit {
-  int64_t given = 0;       // may start below zero: what the thread used before it was counted
-  int64_t ahead_max = 0;   // by how much `given` may exceed the counter
-  int64_t behind_max = 0;  // by how much it may fall behind
+  int64_t given = 0;        // may start below zero: what the thread used before it was counted
+  int64_t ahead_max = 0;    // by how much `given` may exceed the counter
+  int64_t behind_max = 0;   // by how much it may fall behind
   bool level_next = false;  // the next signals get all there is
 
   // What to give now to signals that carry `nominal` between them (0: there are none). `count` is

@@ -25,9 +25,10 @@ bool DescriptorTickets::Set(int fd, uint64_t ticket) {
   const auto index = static_cast<size_t>(fd);
   if (fd < 0 || index >= kChunk * kChunks) return false;
   std::atomic<std::atomic<uint64_t>*>& slot = chunks_[index / kChunk];
-  std::atomic<uint64_t>* chunk = slot.load(std::memory_order_relaxed);  // relaxed: one caller at a time
+  // relaxed: one caller at a time
+  std::atomic<uint64_t>* chunk = slot.load(std::memory_order_relaxed);
   if (chunk == nullptr) {
-    chunk = new std::atomic<uint64_t>[kChunk]{};
+    chunk = new std::atomic<uint64_t>[kChunk] {};
     slot.store(chunk, std::memory_order_release);  // release: pairs with the acquire in Get()
   }
   chunk[index % kChunk].store(ticket, std::memory_order_relaxed);

@@ -60,8 +60,8 @@ struct ThreadSampler {
   bool known = false;  // to the runtime
   CpuEngine engine = CpuEngine::kTimer;
   bool timed = true;  // it counts time, not events
-  // The runtime's meters (exact_cpu.h) count it: true of workers from the start, of others once that is
-  // seen.
+  // The runtime's meters (exact_cpu.h) count it: true of workers from the start, of others once
+  // that is seen.
   bool metered = false;
 
   // The writer task's, once state says that it is there.
@@ -123,9 +123,9 @@ static_assert(ThreadSamplerTable::kChunk * ThreadSamplerTable::kChunks <= 0x1000
 // The process's one table.
 extern constinit ThreadSamplerTable thread_samplers;
 
-// The ticket of each descriptor that a perf event has or had: its signals name the descriptor. Another
-// event may have the number by the time a late one arrives, so the handler also asks whether the
-// record is its own thread's.
+// The ticket of each descriptor that a perf event has or had: its signals name the descriptor.
+// Another event may have the number by the time a late one arrives, so the handler also asks
+// whether the record is its own thread's.
 class DescriptorTickets {
  public:
   static constexpr size_t kChunk = 1024;

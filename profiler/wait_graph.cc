@@ -18,8 +18,8 @@ size_t IndexOf(const TaskProfile& profile, uint64_t id) {
 
 }  // namespace
 
-// Each task waits for one other at most, so from each there is one way to go: it ends, comes to a place that was seen
-// from an earlier start, or bites its own tail.
+// Each task waits for one other at most, so from each there is one way to go: it ends, comes to a
+// place that was seen from an earlier start, or bites its own tail.
 std::vector<std::vector<size_t>> WaitCycles(const TaskProfile& profile) {
   std::vector<std::vector<size_t>> cycles;
   std::vector<size_t> seen_from(profile.tasks.size(), kNobody);

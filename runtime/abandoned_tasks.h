@@ -7,8 +7,8 @@ namespace curg::internal {
 
 class Scheduler;
 
-// Reports the tasks of `scheduler` that have not ended (Reporter::OnAbandoned), if there are any. It has stopped,
-// but for workers that are held. Blocks: the thread; the reporter.
+// Reports the tasks of `scheduler` that have not ended (Reporter::OnAbandoned), if there are any.
+// It has stopped, but for workers that are held. Blocks: the thread; the reporter.
 void ReportAbandonedTasks(const Scheduler& scheduler);
 
 }  // namespace curg::internal

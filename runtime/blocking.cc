@@ -22,8 +22,8 @@ namespace {
 // Never inlined: the thread may be another one by now.
 __attribute__((noinline)) void SetErrno(int value) { errno = value; }
 
-// While somebody may be about to ask threads by signal: one that was chosen before it got here must not have its
-// system calls interrupted for it. The signal waits until the call's end.
+// While somebody may be about to ask threads by signal: one that was chosen before it got here must
+// not have its system calls interrupted for it. The signal waits until the call's end.
 void HoldSignals(Worker& worker) {
   sigset_t probe;
   sigset_t before;
@@ -54,7 +54,8 @@ bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* st
   Worker* worker = CurrentWorker();
   if (worker == nullptr || worker->kind == ThreadKind::kService) return false;
   Task* const task = worker->current();
-  if (task == nullptr || worker->thread->called.load(std::memory_order_relaxed) != nullptr) return false;
+  if (task == nullptr || worker->thread->called.load(std::memory_order_relaxed) != nullptr)
+    return false;
   if (!worker->scheduler.TakeBlockingSlot()) [[unlikely]] {
     *status = worker->scheduler.AwaitBlockingSlot(limits != nullptr ? *limits : WaitLimits{});
     if (*status != WaitStatus::kOk) return false;
@@ -67,7 +68,8 @@ bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* st
   task->blocking_calls.store(calls + 1, std::memory_order_release);
   task->state.store(TaskState::kBlocking, std::memory_order_release);
   worker->scheduler.EnterBlocking(*worker, at.pc);  // with a full fence
-  if (RollCall::MaySignal()) [[unlikely]] HoldSignals(*worker);
+  if (RollCall::MaySignal()) [[unlikely]]
+    HoldSignals(*worker);
   return true;
 }
 
@@ -76,13 +78,16 @@ void LeaveBlocking() {
   ThreadState& thread = ThisThread();
   Task& task = *thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
   Worker& worker = *thread.self;
-  if (worker.holds_signals) [[unlikely]] ReleaseSignals(worker);
+  if (worker.holds_signals) [[unlikely]]
+    ReleaseSignals(worker);
   task.since = CoarseClock::Now();
-  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with RollCaller
+  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with
+                                                                     // RollCaller
   RollCall::BeforeLeavingBlocking(task);
   const uint32_t calls = task.blocking_calls.load(std::memory_order_relaxed);
   task.blocking_calls.store(calls + 1, std::memory_order_relaxed);
-  // What the stack gets to hold from here on is no part of the call: a dump must see the number first.
+  // What the stack gets to hold from here on is no part of the call: a dump must see the number
+  // first.
   std::atomic_thread_fence(std::memory_order_release);
   worker.scheduler.LeaveBlocking(worker, task, task.blocking_at->pc);
   SetErrno(saved_errno);
@@ -102,7 +107,8 @@ struct StopAtLimits::State : Timer {
   }
 
   explicit State(const WaitLimits& limits) {
-    if (limits.stop != nullptr && limits.stop->stop_possible()) on_stop.emplace(*limits.stop, Forward{this});
+    if (limits.stop != nullptr && limits.stop->stop_possible())
+      on_stop.emplace(*limits.stop, Forward{this});
     if (limits.deadline.is_never()) return;
     armed = true;
     fire = &Fire;

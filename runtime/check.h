@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CURG_CHECK: states what must hold, in every build. CURG_DCHECK: the same in debug builds, for hot paths.
-// The message says what the caller should do, not what failed.
+// CURG_CHECK: states what must hold, in every build. CURG_DCHECK: the same in debug builds, for hot
+// paths. The message says what the caller should do, not what failed.
 #pragma once
 
 #include <cstdio>
@@ -18,10 +18,10 @@ namespace curg::internal {
 
 }  // namespace curg::internal
 
-#define CURG_CHECK(condition, advice)                                                \
-  do {                                                                               \
-    if (!(condition)) [[unlikely]]                                                   \
-      ::curg::internal::CheckFailed(__FILE__, __LINE__, #condition, advice);         \
+#define CURG_CHECK(condition, advice)                                        \
+  do {                                                                       \
+    if (!(condition)) [[unlikely]]                                           \
+      ::curg::internal::CheckFailed(__FILE__, __LINE__, #condition, advice); \
   } while (false)
 
 #ifdef NDEBUG

@@ -84,7 +84,8 @@ bool ClaimWaiter::WaitThread(int64_t deadline) {
   // acquire: pairs with the release in Wake
   const bool forever = deadline == TimerQueue::kNever;
   const uint32_t sleeping = forever ? kAsleep | kForever : kAsleep;
-  if (forever && InForkedChild()) [[unlikely]] FatalInForkedChild("waits for another thread or task");
+  if (forever && InForkedChild()) [[unlikely]]
+    FatalInForkedChild("waits for another thread or task");
   if (forever) AddPlainWaiters(1);
   uint32_t state = state_.fetch_or(sleeping, std::memory_order_acquire) | sleeping;
   if (forever && (state & kWoken) != 0) AddPlainWaiters(-1);  // the waker saw none

@@ -58,7 +58,8 @@ class ClaimWaiter {
   static constexpr uint32_t kClaimed = 1;
   static constexpr uint32_t kWoken = 2;
   static constexpr uint32_t kAsleep = 4;
-  static constexpr uint32_t kForever = 8;  // a plain thread, without a deadline: counted (PlainWaiters)
+  static constexpr uint32_t kForever = 8;  // a plain thread, without a deadline: counted
+                                           // (PlainWaiters)
 
   static bool CommitSleep(void* self);
   void Sleep(WaitReason reason, const void* object);

@@ -9,7 +9,8 @@ constinit std::atomic<uint32_t> CoarseClock::now_{0};
 
 int64_t CoarseClock::Advance() {
   const int64_t now = MonotonicNow();
-  now_.store(static_cast<uint32_t>(now / kUnitNs), std::memory_order_relaxed);  // relaxed: see Now()
+  // relaxed: see Now()
+  now_.store(static_cast<uint32_t>(now / kUnitNs), std::memory_order_relaxed);
   return now;
 }
 

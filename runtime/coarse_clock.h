@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CoarseClock: since when a task is in its state, for dumps; one plain load, where a clock costs as much as
-// several switches. Sysmon advances it every 10 ms while workers run, and a worker when it wakes up: so it stands still
-// only while nothing changes.
+// CoarseClock: since when a task is in its state, for dumps; one plain load, where a clock costs as
+// much as several switches. Sysmon advances it every 10 ms while workers run, and a worker when it
+// wakes up: so it stands still only while nothing changes.
 #pragma once
 
 #include <atomic>

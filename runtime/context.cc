@@ -49,9 +49,9 @@ const uintptr_t g_jump = [] {
 }();
 
 #ifdef CURG_TSAN
-// Fibers of flows that have ended, for the next ones: the sanitizer takes half a millisecond to make
-// one. A fiber that is used again must not grow, so nothing on a task's stack that never returns is
-// instrumented (CURG_NO_TSAN); should something be, it is retired before that matters.
+// Fibers of flows that have ended, for the next ones: the sanitizer takes half a millisecond to
+// make one. A fiber that is used again must not grow, so nothing on a task's stack that never
+// returns is instrumented (CURG_NO_TSAN); should something be, it is retired before that matters.
 class FiberPool {
  public:
   struct Fiber {
@@ -85,18 +85,21 @@ class FiberPool {
 };
 
 FiberPool& Fibers() {
-  static FiberPool* const pool = new FiberPool;  // never destroyed: tasks may outlive static objects
+  static FiberPool* const pool = new FiberPool;  // never destroyed: tasks may outlive static
+                                                 // objects
   return *pool;
 }
 #endif
 
 }  // namespace
 
-// fcontext::jump_fcontext, entered by a jump instead of a call. It comes back by a jump, too: after a call, the
-// processor's predictor of return addresses would hold one too many, and mispredict every return of the flow
-// that goes on until it runs out (4 of them are half of what a switch costs). So calls and returns stay
-// paired, and flows that were left by the same functions return as predicted.
-// Requires: no red zone below the stack pointer, and a frame that is found without it (BUILD.bazel).
+// fcontext::jump_fcontext, entered by a jump instead of a call. It comes back by a jump, too: after
+// a call, the processor's predictor of return addresses would hold one too many, and mispredict
+// every return of the flow that goes on until it runs out (4 of them are half of what a switch
+// costs). So calls and returns stay paired, and flows that were left by the same functions return
+// as predicted.
+// Requires: no red zone below the stack pointer, and a frame that is found without it
+// (BUILD.bazel).
 CURG_NO_TSAN inline __attribute__((always_inline)) fcontext::transfer_t Jump(void* to, void* data) {
 #if defined(CURG_ASAN) || defined(CURG_TSAN) || !defined(__x86_64__)
   return fcontext::jump_fcontext(to, data);
@@ -129,7 +132,8 @@ struct Message {
 struct ContextEntry {
   CURG_NO_TSAN static void Run(fcontext::transfer_t transfer) {
     const Message message = *static_cast<Message*>(transfer.data);
-    message.from->saved_.store(transfer.fctx, std::memory_order_release);  // release: pairs with TrySaved()
+    // release: pairs with TrySaved()
+    message.from->saved_.store(transfer.fctx, std::memory_order_release);
 #ifdef CURG_ASAN
     __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
@@ -186,11 +190,13 @@ CURG_NO_TSAN __attribute__((noinline)) void* Context::Switch(Context& from, Cont
   __tsan_switch_to_fiber(to.fiber_, 0);
 #endif
   void* const saved = to.saved_.load(std::memory_order_relaxed);
-  to.saved_.store(nullptr, std::memory_order_relaxed);  // relaxed: who looks late is turned away later (RollCall)
+  to.saved_.store(nullptr, std::memory_order_relaxed);  // relaxed: who looks late is turned away
+                                                        // later (RollCall)
   fcontext::transfer_t transfer = Jump(saved, &message);
   // Back, perhaps on another thread: whoever came here tells where it can be found again.
   const Message arrived = *static_cast<Message*>(transfer.data);
-  arrived.from->saved_.store(transfer.fctx, std::memory_order_release);  // release: pairs with TrySaved()
+  // release: pairs with TrySaved()
+  arrived.from->saved_.store(transfer.fctx, std::memory_order_release);
 #ifdef CURG_ASAN
   __sanitizer_finish_switch_fiber(std::exchange(from.fake_stack_, nullptr), nullptr, nullptr);
 #endif
@@ -206,8 +212,8 @@ Registers Context::Saved() const {
           .bx = Load(saved, kSavedBx)};
 }
 
-// The bounds may be read while the record is being used for another flow: half the old, half the new. Then
-// they do not hold the saved stack pointer, or that has changed when looked at again.
+// The bounds may be read while the record is being used for another flow: half the old, half the
+// new. Then they do not hold the saved stack pointer, or that has changed when looked at again.
 CURG_NO_TSAN bool Context::TrySaved(Registers* registers, StackBounds* stack) const {
   constexpr uintptr_t kStackMax = uintptr_t{1} << 30;
   // acquire: pairs with the releases above
@@ -216,8 +222,12 @@ CURG_NO_TSAN bool Context::TrySaved(Registers* registers, StackBounds* stack) co
   std::atomic_thread_fence(std::memory_order_acquire);
   const uintptr_t sp = reinterpret_cast<uintptr_t>(saved) + kSavedSize;
   if (saved == nullptr || saved_.load(std::memory_order_relaxed) != saved) return false;
-  if (!stack->Contains(sp - kSavedSize) || sp > stack->high || stack->high - stack->low > kStackMax) return false;
-  *registers = {.pc = Load(saved, kSavedPc), .sp = sp, .bp = Load(saved, kSavedBp), .bx = Load(saved, kSavedBx)};
+  if (!stack->Contains(sp - kSavedSize) || sp > stack->high || stack->high - stack->low > kStackMax)
+    return false;
+  *registers = {.pc = Load(saved, kSavedPc),
+                .sp = sp,
+                .bp = Load(saved, kSavedBp),
+                .bx = Load(saved, kSavedBx)};
   return true;
 }
 

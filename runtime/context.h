@@ -23,8 +23,8 @@
 #endif
 #endif
 
-// For functions that begin on one stack and never return, or end on another: the sanitizer would lose
-// count of its calls.
+// For functions that begin on one stack and never return, or end on another: the sanitizer would
+// lose count of its calls.
 #ifdef CURG_TSAN
 #define CURG_NO_TSAN __attribute__((no_sanitize("thread")))
 #else
@@ -53,8 +53,8 @@ class Context {
   // Forgets the flow: it will not be switched to again. Not while it is running.
   void Finish();
 
-  // Leaves the running flow `from` for `to`, handing `word` over; returns when somebody switches back to
-  // `from`, with the word of that switch.
+  // Leaves the running flow `from` for `to`, handing `word` over; returns when somebody switches
+  // back to `from`, with the word of that switch.
   // `last` says that nobody will (lets sanitizers free what they keep for it).
   // Never inlined: the thread may be another one afterwards, and no address of a thread_local may
   // be kept across it.
@@ -69,8 +69,9 @@ class Context {
   // Requires: suspended. Async-signal-safe.
   Registers Saved() const;
 
-  // As Saved and stack(), for others than the owner: nothing unless the flow is suspended. Others may
-  // resume it meanwhile; what was read counts only if the caller knows afterwards that nobody has.
+  // As Saved and stack(), for others than the owner: nothing unless the flow is suspended. Others
+  // may resume it meanwhile; what was read counts only if the caller knows afterwards that nobody
+  // has.
   // Requires: its stack, whichever it was, stays mapped. Thread-safe.
   bool TrySaved(Registers* registers, StackBounds* stack) const;
 
@@ -82,8 +83,9 @@ class Context {
   friend struct ContextEntry;
   friend struct DebugLayout;
 
-  // Boost's fcontext_t: the stack pointer below the saved registers. Not null exactly while the flow is
-  // suspended: cleared before it goes on, set once all of it is saved (release, for TrySaved()).
+  // Boost's fcontext_t: the stack pointer below the saved registers. Not null exactly while the
+  // flow is suspended: cleared before it goes on, set once all of it is saved (release, for
+  // TrySaved()).
   std::atomic<void*> saved_{nullptr};
   StackBounds stack_;
   Entry entry_ = nullptr;

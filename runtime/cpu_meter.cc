@@ -24,7 +24,9 @@ struct Meters {
   uint32_t last_tasks = 0;
 
   int& UsersWith(CpuMeter::Wish wish) { return users[static_cast<size_t>(wish)]; }
-  bool Insistent() { return UsersWith(CpuMeter::Wish::kTags) + UsersWith(CpuMeter::Wish::kTagsAndTasks) > 0; }
+  bool Insistent() {
+    return UsersWith(CpuMeter::Wish::kTags) + UsersWith(CpuMeter::Wish::kTagsAndTasks) > 0;
+  }
   bool Used() { return Insistent() || UsersWith(CpuMeter::Wish::kTagsIfCheap) > 0; }
   CpuTotals folded;  // of threads that ended, and of tags that others took the entries of
 };
@@ -96,14 +98,16 @@ void CpuMeter::Start(Wish wish) {
     for (CpuMeter* meter : All().all) {
       meter->cpu_at_tasks_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
     }
-    tasks_wanted_.store(Next(All().last_tasks), std::memory_order_release);  // release: pairs with ChargeTask()
+    // release: pairs with ChargeTask()
+    tasks_wanted_.store(Next(All().last_tasks), std::memory_order_release);
   }
   if (On()) return;
   All().folded = {};
   for (CpuMeter* meter : All().all) {
     meter->cpu_at_start_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
   }
-  epoch_wanted_.store(Next(All().last_epoch), std::memory_order_release);  // release: pairs with EndSlice()
+  // release: pairs with EndSlice()
+  epoch_wanted_.store(Next(All().last_epoch), std::memory_order_release);
 }
 
 void CpuMeter::Stop(Wish wish) {
@@ -150,7 +154,8 @@ void CpuMeter::ReleaseIfOff() {
   epoch_.store(0, std::memory_order_relaxed);
 }
 
-// The first slice of an epoch is what the thread has spent since its start: the task ran all the while.
+// The first slice of an epoch is what the thread has spent since its start: the task ran all the
+// while.
 void CpuMeter::BeginEpoch(uint32_t epoch) {
   std::lock_guard lock(All().lock);
   Fold();
@@ -176,7 +181,8 @@ int64_t CpuMeter::NextCharge() {
   const int64_t charge = cpu - uncharged_from_ - since_read_;
   clock_read_ = now;
   uncharged_from_ = cpu;
-  since_read_ = std::max<int64_t>(-charge, 0);  // charged too much: the next slices are charged less
+  since_read_ = std::max<int64_t>(-charge, 0);  // charged too much: the next slices are charged
+                                                // less
   return std::max<int64_t>(charge, 0);
 }
 
@@ -196,9 +202,11 @@ CpuMeter::Entry& CpuMeter::EntryOf(Account account) {
   return entry;
 }
 
-// Where somebody has begun to ask during this slice, the task has run since then: no switch was left out any more.
+// Where somebody has begun to ask during this slice, the task has run since then: no switch was
+// left out any more.
 void CpuMeter::ChargeTask(Task& task, int64_t ns) {
-  const uint32_t wanted = tasks_wanted_.load(std::memory_order_acquire);  // acquire: pairs with Start()
+  // acquire: pairs with Start()
+  const uint32_t wanted = tasks_wanted_.load(std::memory_order_acquire);
   if (wanted == 0) return;
   if (wanted != tasks_seen_) {
     tasks_seen_ = wanted;
@@ -242,7 +250,8 @@ void CpuMeter::Leave(Task& task) {
   if (OfTasks()) {
     EndSlice(&task, account, kScheduler);
   } else if (account != open_account_ || !HasBegun()) {
-    EndSlice(&task, account, account);  // the task may be gone when the slice ends: the entry keeps its tag
+    EndSlice(&task, account, account);  // the task may be gone when the slice ends: the entry keeps
+                                        // its tag
   }
 }
 
@@ -263,10 +272,12 @@ bool CpuMeter::Has(pid_t tid) {
 }
 
 CpuTotals::Slice CpuMeter::InFlight(bool of_epoch) {
-  constexpr int kTries = 100;  // it may wait for the lock that this holds; then nothing is in flight
+  constexpr int kTries = 100;  // it may wait for the lock that this holds; then nothing is in
+                               // flight
   CpuTotals::Slice slice = {.tid = tid_};
   for (int i = 0; i < kTries; ++i) {
-    const uint32_t version = version_.load(std::memory_order_acquire);  // acquire: pairs with EndSlice()
+    // acquire: pairs with EndSlice()
+    const uint32_t version = version_.load(std::memory_order_acquire);
     const int64_t charged = of_epoch ? charged_.load(std::memory_order_relaxed) : 0;
     const int64_t cpu = ThreadCpuNs() - cpu_at_start_.load(std::memory_order_relaxed);
     const Entry* const open = of_epoch ? open_.load(std::memory_order_relaxed) : nullptr;

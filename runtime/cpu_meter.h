@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CpuMeter: what a worker thread spends its CPU time on, by task and by tag; the workers' side of CpuAccounting
-// (cpu_accounting.h).
+// CpuMeter: what a worker thread spends its CPU time on, by task and by tag; the workers' side of
+// CpuAccounting (cpu_accounting.h).
 //
-// A *slice* is the time that one thread works for one *account*: a tag, the tasks without one, or the runtime. Only
-// where a switch (or a change of tag) goes to another account does the slice end: tasks of one tag that take turns
-// cost a comparison a switch. While somebody wants to know the time of each task, every switch ends one.
+// A *slice* is the time that one thread works for one *account*: a tag, the tasks without one, or
+// the runtime. Only where a switch (or a change of tag) goes to another account does the slice end:
+// tasks of one tag that take turns cost a comparison a switch. While somebody wants to know the
+// time of each task, every switch ends one.
 //
-// Slices are timed with one read of TickClock, some 25 ns with all that is done. Where that is more than a hundredth
-// of a thread's CPU time (accounts change every 2.5 us or faster, and not just for a moment), and nobody has insisted,
-// metering ends for all: see Wish.
+// Slices are timed with one read of TickClock, some 25 ns with all that is done. Where that is more
+// than a hundredth of a thread's CPU time (accounts change every 2.5 us or faster, and not just for
+// a moment), and nobody has insisted, metering ends for all: see Wish.
 //
-// TickClock is wall time: a thread that lost its CPU meanwhile would be charged for it. So a slice that ends 100 us
-// or more after the last reading of the thread's CPU clock reads it again (0.4 us) and is charged what makes the sum
-// of all charges equal to it. A slice during which the thread lost its CPU is one of these; the short ones before it
-// were charged what they took.
+// TickClock is wall time: a thread that lost its CPU meanwhile would be charged for it. So a slice
+// that ends 100 us or more after the last reading of the thread's CPU clock reads it again (0.4 us)
+// and is charged what makes the sum of all charges equal to it. A slice during which the thread
+// lost its CPU is one of these; the short ones before it were charged what they took.
 //
-// Ownership  all plain fields belong to the thread. Numbers are written by the thread and read by anybody.
-//            Which tag an entry is for, and the epoch, change under the lock of all meters only.
+// Ownership  all plain fields belong to the thread. Numbers are written by the thread and read by
+//            anybody. Which tag an entry is for, and the epoch, change under the lock of all meters
+//            only.
 #pragma once
 
 #include <sys/types.h>
@@ -37,15 +39,16 @@ namespace curg::internal {
 
 // The sums over all threads. A value.
 struct CpuTotals {
-  uint32_t epoch = 0;  // numbers of different ones do not compare; 0: metering has ended, there are none
+  uint32_t epoch = 0;  // numbers of different ones do not compare; 0: metering has ended, there are
+                       // none
   struct Sum {
     TagRef tag;
     int64_t ns = 0;
   };
   std::unordered_map<const Tag*, Sum> tags;  // null: tasks without a tag
-  int64_t runtime_ns = 0;    // between tasks, and the runtime's own tasks
-  int64_t other_ns = 0;      // of tags beyond kTagsMax
-  int64_t in_flight_ns = 0;  // of slices that have not ended: the sum of these
+  int64_t runtime_ns = 0;                    // between tasks, and the runtime's own tasks
+  int64_t other_ns = 0;                      // of tags beyond kTagsMax
+  int64_t in_flight_ns = 0;                  // of slices that have not ended: the sum of these
   struct Slice {
     pid_t tid = 0;
     uint64_t since = 0;  // time-stamp counter; never where TickClock does not use it
@@ -85,8 +88,8 @@ class CpuMeter {
   // Whether anybody wants to know. Thread-safe.
   static bool On() { return epoch_wanted_.load(std::memory_order_relaxed) != 0; }
 
-  // All of these, while On(): owner only. Not async-signal-safe. Block: seldom, for a lock, when the thread's tags
-  // are many. The tags of the tasks they are given must be alive.
+  // All of these, while On(): owner only. Not async-signal-safe. Block: seldom, for a lock, when
+  // the thread's tags are many. The tags of the tasks they are given must be alive.
   //
   // The thread goes from `task` to `next`.
   void Switch(Task& task, const Task& next) {
@@ -94,8 +97,8 @@ class CpuMeter {
     const Account to = AccountOf(next);
     if (from != to || OfTasks()) EndSlice(&task, from, to);
   }
-  // From `task` to the scheduler, which looks for another one. If Enter comes before Idle, that look is taken for a
-  // part of what `task` did.
+  // From `task` to the scheduler, which looks for another one. If Enter comes before Idle, that
+  // look is taken for a part of what `task` did.
   void Leave(Task& task);
   // The scheduler has nothing at hand.
   void Idle() {
@@ -109,8 +112,8 @@ class CpuMeter {
   // Nobody wants to know any more: lets go of tags. Owner only. Blocks: for a lock.
   void ReleaseIfOff();
 
-  // The first Start turns metering on, the last Stop off. A Start after metering ended because of its cost turns it on
-  // again, in a new epoch. Thread-safe. Block: the thread, for a lock.
+  // The first Start turns metering on, the last Stop off. A Start after metering ended because of
+  // its cost turns it on again, in a new epoch. Thread-safe. Block: the thread, for a lock.
   static void Start(Wish wish);
   static void Stop(Wish wish);  // as at the Start
   // Whether `tid` is a thread with a meter. Thread-safe. Blocks: the thread, for a lock.
@@ -140,42 +143,47 @@ class CpuMeter {
   // relaxed: whoever sees it late charges a slice to one task more than it should
   static bool OfTasks() { return tasks_wanted_.load(std::memory_order_relaxed) != 0; }
 
-  // Charges the slice to `task` (if there is one) and its account, which is `from` unless it is known better; the next
-  // one is for `to`.
+  // Charges the slice to `task` (if there is one) and its account, which is `from` unless it is
+  // known better; the next one is for `to`.
   void EndSlice(Task* task, Account from, Account to);
   int64_t NextCharge();
   Entry& EntryOf(Account account);
   CpuTotals::Slice InFlight(bool of_epoch);
   void ChargeTask(Task& task, int64_t ns);
   void CheckCost(int64_t cpu);
-  static void GiveUp();  // takes the lock
-  void BeginEpoch(uint32_t epoch);   // takes the lock
+  static void GiveUp();             // takes the lock
+  void BeginEpoch(uint32_t epoch);  // takes the lock
   void Replace(Entry& entry, const Tag* tag);
-  void Fold();                       // with the lock held
+  void Fold();  // with the lock held
   int64_t ThreadCpuNs() const;
 
   static std::atomic<uint32_t> epoch_wanted_;  // 0: off
-  static std::atomic<uint32_t> tasks_wanted_;  // 0: nobody wants to know of tasks; else since when, as a number
+  static std::atomic<uint32_t> tasks_wanted_;  // 0: nobody wants to know of tasks; else since when,
+                                               // as a number
 
   clockid_t clock_;
-  std::atomic<uint32_t> epoch_{0};       // that the numbers are of
-  std::atomic<int64_t> cpu_at_start_{0}; // the thread's CPU clock at the epoch's start; under the lock
-  uint32_t tasks_seen_ = 0;              // of tasks_wanted_
-  std::atomic<int64_t> cpu_at_tasks_{0}; // the thread's CPU clock when tasks_wanted_ was set; under the lock
-  int64_t slices_ = 0;                   // in this epoch
+  std::atomic<uint32_t> epoch_{0};  // that the numbers are of
+  // the thread's CPU clock at the epoch's start; under the lock
+  std::atomic<int64_t> cpu_at_start_{0};
+  uint32_t tasks_seen_ = 0;  // of tasks_wanted_
+  // the thread's CPU clock when tasks_wanted_ was set; under the lock
+  std::atomic<int64_t> cpu_at_tasks_{0};
+  int64_t slices_ = 0;  // in this epoch
 
-  // The account of the slice that has not ended, whose entry holds its tag. The entry is null until the epoch's first
-  // slice has ended.
+  // The account of the slice that has not ended, whose entry holds its tag. The entry is null until
+  // the epoch's first slice has ended.
   Account open_account_ = kScheduler;
   std::atomic<Entry*> open_{nullptr};
-  // Odd while a slice ends: whoever saw the same even number before and after has read numbers of one slice.
+  // Odd while a slice ends: whoever saw the same even number before and after has read numbers of
+  // one slice.
   std::atomic<uint32_t> version_{0};
 
   const pid_t tid_;
   std::atomic<uint64_t> slice_begin_{0};  // ticks
-  uint64_t clock_read_ = 0;    // ticks
-  int64_t uncharged_from_ = 0; // the thread's CPU clock, up to which all is charged but for `since_read_`
-  int64_t since_read_ = 0;     // charged since the clock was read
+  uint64_t clock_read_ = 0;               // ticks
+  // the thread's CPU clock, up to which all is charged but for `since_read_`
+  int64_t uncharged_from_ = 0;
+  int64_t since_read_ = 0;  // charged since the clock was read
 
   std::atomic<int64_t> charged_{0};  // all
   Entry runtime_;

@@ -41,7 +41,8 @@ class CpuPlacement {
 
   // After the thread was woken: allows it again what it was allowed before.
   void Settle() {
-    if (restricted_) [[unlikely]] Restore();
+    if (restricted_) [[unlikely]]
+      Restore();
   }
 
  private:

@@ -14,7 +14,8 @@ Where::Stack ClassifyWithTask(const Registers& registers, const ThreadState& thr
                               const Task& task) {
   if (Context::IsSwitching(registers.pc)) return Where::Stack::kSwitch;
   if (task.context.stack().Contains(registers.sp)) return Where::Stack::kTask;
-  // The next task is named and its stack not reached yet, or the scheduler's is and the task not cleared yet.
+  // The next task is named and its stack not reached yet, or the scheduler's is and the task not
+  // cleared yet.
   if (thread.system_stack.Contains(registers.sp)) {
     const bool called = thread.called.load(std::memory_order_relaxed) != nullptr;
     return called ? Where::Stack::kCalled : Where::Stack::kSwitch;

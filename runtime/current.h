@@ -29,7 +29,8 @@ struct Where {
   bool known_thread = false;  // a worker or another thread of the runtime's
   bool runtime_task = false;  // the current task is the runtime's own (the profile writer, say)
   uint64_t task_id = 0;       // 0: no current task
-  uintptr_t spawn = 0;        // its spawn stack's number (spawn_stack.h), or else the address of its spawn site
+  uintptr_t spawn = 0;        // its spawn stack's number (spawn_stack.h), or else the address of
+                              // its spawn site
   const Tag* tag = nullptr;   // the current task's, or the plain thread's; may be null
   StackBounds bounds;         // of the stack the stack pointer is on; empty for kOther
   Registers task_registers;   // kCalled only: where the task left its own stack

@@ -19,7 +19,8 @@ struct PlainTagOwner {
 
 std::atomic<const Tag*>& CurrentSlot() {
   internal::ThreadState& thread = internal::ThisThread();
-  internal::Task* task = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+  // relaxed: see ThreadState
+  internal::Task* task = thread.current.load(std::memory_order_relaxed);
   if (task != nullptr) return task->tag;
   static thread_local PlainTagOwner owner;
   asm volatile("" : : "r"(&owner));  // made at first use, for its destructor
@@ -40,7 +41,8 @@ TagRef CurrentTag() { return TagRef::Share(CurrentSlot().load(std::memory_order_
 
 TagRef ExchangeCurrentTag(TagRef tag) {
   std::atomic<const Tag*>& slot = CurrentSlot();
-  if (internal::CpuMeter::On()) [[unlikely]] EndSlice(tag.get());
+  if (internal::CpuMeter::On()) [[unlikely]]
+    EndSlice(tag.get());
   // A plain load and store will do: only this thread writes, and a handler on it sees either value.
   // The old reference is the caller's to drop, after the new one is published.
   TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));

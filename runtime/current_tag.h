@@ -11,8 +11,8 @@ namespace curg {
 // Thread-safe: each caller sees its own.
 TagRef CurrentTag();
 
-// Makes `tag` the current task's (or plain thread's) and returns the one before. A signal handler on
-// this thread sees the old one or the new one at every instruction, each of them alive.
+// Makes `tag` the current task's (or plain thread's) and returns the one before. A signal handler
+// on this thread sees the old one or the new one at every instruction, each of them alive.
 TagRef ExchangeCurrentTag(TagRef tag);
 
 }  // namespace curg

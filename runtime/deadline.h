@@ -53,9 +53,7 @@ class Deadline {
 
   explicit constexpr Deadline(int64_t when) : when_(when) {}
 
-  static int64_t Now() {
-    return internal::MonotonicNow();
-  }
+  static int64_t Now() { return internal::MonotonicNow(); }
 
   // To nanoseconds without overflow, whatever the unit.
   template <typename Rep, typename Period>

@@ -24,7 +24,8 @@ namespace curg::internal {
 namespace {
 
 constexpr int64_t kConfirmNs = 10'000'000;
-constexpr int64_t kFirstBackoffNs = 500'000'000;  // while other threads are about, which end or begin to wait unheard
+constexpr int64_t kFirstBackoffNs = 500'000'000;  // while other threads are about, which end or
+                                                  // begin to wait unheard
 constexpr int64_t kLastBackoffNs = 60'000'000'000;
 constexpr size_t kTasksMax = 10'000;
 constexpr size_t kFramesMax = 64;
@@ -37,7 +38,8 @@ struct Sources {
 };
 
 Sources& TheSources() {
-  static Sources* const sources = new Sources;  // never destroyed: runtimes may outlive static objects
+  static Sources* const sources = new Sources;  // never destroyed: runtimes may outlive static
+                                                // objects
   return *sources;
 }
 
@@ -50,7 +52,8 @@ struct Census {
   size_t threads = 0;
   int plain_waiters = 0;
 
-  // Nobody is left who could wake a task. A worker of a runtime that has ended, held by its task, could.
+  // Nobody is left who could wake a task. A worker of a runtime that has ended, held by its task,
+  // could.
   bool certain() const {
     return known_workers == workers && threads == known + static_cast<size_t>(plain_waiters);
   }
@@ -97,8 +100,9 @@ bool IsBusyServiceTask(const Task& task, TaskState state) {
 }
 
 bool WaitsForService(const Task& task) {
-  if (task.wait_reason == WaitReason::kServiceWait) return true;
-  return task.wait_reason == WaitReason::kJoin && task.wait_object != nullptr &&
+  const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);
+  if (reason == WaitReason::kServiceWait) return true;
+  return reason == WaitReason::kJoin && task.wait_object != nullptr &&
          static_cast<const Task*>(task.wait_object)->runtime_task;
 }
 
@@ -109,12 +113,14 @@ std::vector<char> NameOf(const Task& task) {
 }
 
 ReportedTask Describe(const Task& task, bool with_tag) {
-  ReportedTask reported = {.id = task.id,
-                           .spawner_id = task.spawner_id,
-                           .spawn_pc = task.spawn_pc,
-                           .stack_size = task.stack.size,
-                           .wait = WaitReasonName(task.wait_reason)};
-  if (with_tag) reported.tag = task.tag.load(std::memory_order_relaxed);  // relaxed: it is parked for good
+  ReportedTask reported = {
+      .id = task.id,
+      .spawner_id = task.spawner_id,
+      .spawn_pc = task.spawn_pc,
+      .stack_size = task.stack.size,
+      .wait = WaitReasonName(task.wait_reason.load(std::memory_order_relaxed))};
+  // relaxed: it is parked for good
+  if (with_tag) reported.tag = task.tag.load(std::memory_order_relaxed);
   return reported;
 }
 
@@ -157,7 +163,8 @@ void DeadlockWatch::Look(int64_t now) {
 }
 
 bool DeadlockWatch::MayReport(bool certain, int64_t now) const {
-  if (action_ == DeadlockAction::kFatal || (certain && action_ == DeadlockAction::kDefault)) return true;
+  if (action_ == DeadlockAction::kFatal || (certain && action_ == DeadlockAction::kDefault))
+    return true;
   if (warned_) return false;
   return certain || (!woken_from_outside_ && now - quiet_since_ >= warn_after_ns_);
 }
@@ -172,7 +179,8 @@ void DeadlockWatch::Judge(int64_t now) {
   if (count.total == 0 || count.waits_for_service || !RefreshUnwindTables().ok()) return;
   const Found found = FindTasks(/*with_tags=*/certain, kTasksMax);
   if (found.total == 0 || found.waits_for_service || TakeCensus() != before) return;
-  const bool fatal = action_ == DeadlockAction::kFatal || (certain && action_ == DeadlockAction::kDefault);
+  const bool fatal =
+      action_ == DeadlockAction::kFatal || (certain && action_ == DeadlockAction::kDefault);
   warned_ = true;
   CurrentReporter().OnDeadlock(
       {.tasks = found.tasks, .tasks_total = found.total, .certain = certain, .fatal = fatal});
@@ -181,8 +189,8 @@ void DeadlockWatch::Judge(int64_t now) {
   _exit(kExitStatus);
 }
 
-// The parked tasks. All that a parked task's fields are ordered by is that its worker has gone to sleep;
-// where others can still wake it, what is read may change, and is only ever copied.
+// The parked tasks. All that a parked task's fields are ordered by is that its worker has gone to
+// sleep; where others can still wake it, what is read may change, and is only ever copied.
 DeadlockWatch::Found DeadlockWatch::FindTasks(bool with_tags, size_t most) {
   Found found;
   uintptr_t pcs[kFramesMax];
@@ -193,7 +201,8 @@ DeadlockWatch::Found DeadlockWatch::FindTasks(bool with_tags, size_t most) {
     });
   };
   TaskSlab::Instance().ForEach([&](Task& task) {
-    const TaskState state = task.state.load(std::memory_order_acquire);  // acquire: see Worker::Prepare()
+    // acquire: see Worker::Prepare()
+    const TaskState state = task.state.load(std::memory_order_acquire);
     if (IsBusyServiceTask(task, state)) found.waits_for_service = true;
     if (state != TaskState::kParked || task.runtime_task || !is_ours(task)) return;
     if (WaitsForService(task)) found.waits_for_service = true;

@@ -2,19 +2,19 @@
 //
 // DeadlockWatch: sysmon's eye on a runtime in which nothing happens.
 //
-// A runtime is *quiet* when all its workers sleep, nothing is runnable, and no timer is set: then only
-// somebody from outside can wake its tasks. Nobody will when every runtime of the process is quiet and
-// every thread of the process is either the runtimes' own or a plain thread that waits in a call of the runtime
-// without a deadline (PlainWaiters). That is a deadlock, and nothing can change it. What the
-// argument rests on: waking a task, spawning one and setting a timer are done by threads that
-// run; a thread that waits is taken off the count by its waker, before it can run.
+// A runtime is *quiet* when all its workers sleep, nothing is runnable, and no timer is set: then
+// only somebody from outside can wake its tasks. Nobody will when every runtime of the process is
+// quiet and every thread of the process is either the runtimes' own or a plain thread that waits in
+// a call of the runtime without a deadline (PlainWaiters). That is a deadlock, and nothing can
+// change it. What the argument rests on: waking a task, spawning one and setting a timer are done
+// by threads that run; a thread that waits is taken off the count by its waker, before it can run.
 //
-// While there are other threads, one of them may be about to wake a task. Then there is one warning, after the runtime
-// has been quiet for long, and none at all if it was ever woken from outside before: such a
-// program waits for its threads, and that is how it is meant.
+// While there are other threads, one of them may be about to wake a task. Then there is one
+// warning, after the runtime has been quiet for long, and none at all if it was ever woken from
+// outside before: such a program waits for its threads, and that is how it is meant.
 //
-// The runtime's own tasks wake user tasks only where these wait for them (kServiceWait, or a join); where
-// one does, there is no verdict.
+// The runtime's own tasks wake user tasks only where these wait for them (kServiceWait, or a join);
+// where one does, there is no verdict.
 #pragma once
 
 #include <cstddef>
@@ -54,7 +54,8 @@ class DeadlockWatch {
   void Begin();
   void End();
 
-  // At every look of sysmon's. Does not return from a fatal deadlock. Blocks: the thread; the reporter.
+  // At every look of sysmon's. Does not return from a fatal deadlock. Blocks: the thread; the
+  // reporter.
   void Look(int64_t now);
 
   // When it wants to look next although nothing has happened; TimerQueue::kNever: no wish.
@@ -64,7 +65,7 @@ class DeadlockWatch {
   struct Found {
     size_t total = 0;
     bool waits_for_service = false;
-    std::vector<ReportedTask> tasks;              // names and stacks lie in the two below
+    std::vector<ReportedTask> tasks;  // names and stacks lie in the two below
     std::vector<std::vector<char>> names;
     std::vector<std::vector<uintptr_t>> stacks;
   };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a debugger needs to find tasks without debug information: where things are, by name, in one exported
-// symbol. runtime/gdb/curg_gdb.py reads it.
+// What a debugger needs to find tasks without debug information: where things are, by name, in one
+// exported symbol. runtime/gdb/curg_gdb.py reads it.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,8 @@
 #include "runtime/task_slab.h"
 #include "runtime/wait_reason.h"
 
-// Classes with private members have no standard layout; where their members are is still one number.
+// Classes with private members have no standard layout; where their members are is still one
+// number.
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 
 namespace curg::internal {
@@ -82,13 +83,15 @@ struct CurgDebugLayout {
   const void* slab;                 // address of a pointer to the slab of task records
   const char* const* wait_reasons;  // their names, ended by a null
   uint64_t count;
-  std::array<curg::internal::DebugLayoutEntry, curg::internal::DebugLayout::kEntries.size()> entries;
+  std::array<curg::internal::DebugLayoutEntry, curg::internal::DebugLayout::kEntries.size()>
+      entries;
 };
 
-// Changes are additions; else the number in the magic word goes up. Not const: what is read-only after relocation,
-// gdb leaves out of the cores it makes.
+// Changes are additions; else the number in the magic word goes up. Not const: what is read-only
+// after relocation, gdb leaves out of the cores it makes.
 extern "C" {
-[[gnu::used, gnu::retain, gnu::visibility("default")]] constinit CurgDebugLayout curg_debug_layout = {
+[[gnu::used, gnu::retain,
+  gnu::visibility("default")]] constinit CurgDebugLayout curg_debug_layout = {
     .magic = "curg 1",
     .slab = &curg::internal::g_slab_for_debuggers,
     .wait_reasons = curg::internal::g_wait_reasons.data(),

@@ -21,7 +21,8 @@ class DelayedStart final : public RearmableTimer {
   void Start(Deadline when) {
     std::lock_guard guard(lock());
     task_->since = CoarseClock::Now();
-    task_->state.store(TaskState::kDelayed, std::memory_order_release);  // release: pairs with RollCaller
+    // release: pairs with RollCaller
+    task_->state.store(TaskState::kDelayed, std::memory_order_release);
     Arm(when.nanoseconds());
   }
 
@@ -33,7 +34,8 @@ class DelayedStart final : public RearmableTimer {
       task = std::exchange(task_, nullptr);
     }
     // A dump that has read it answers for itself, or is answered now: its tag is about to go.
-    task->state.store(TaskState::kNew, std::memory_order_release);  // release: pairs with RollCaller
+    task->state.store(TaskState::kNew, std::memory_order_release);  // release: pairs with
+                                                                    // RollCaller
     RollCall::BeforeResume(*task);
     BodyOf(task).Drop();
     DropNewTask(task);

@@ -43,8 +43,8 @@ bool IsOverflow(const Task& task, uintptr_t address, uintptr_t sp) {
 // The task whose stack has overflowed: the current one, or, early in a switch, the one being left.
 const Task* OverflowedTask(uintptr_t address, uintptr_t sp) {
   const ThreadState& thread = ThisThread();
-  for (const Task* task : {thread.current.load(std::memory_order_relaxed),   // relaxed, both: see
-                           thread.left.load(std::memory_order_relaxed)}) {   // ThreadState
+  for (const Task* task : {thread.current.load(std::memory_order_relaxed),  // relaxed, both: see
+                           thread.left.load(std::memory_order_relaxed)}) {  // ThreadState
     if (task != nullptr && IsOverflow(*task, address, sp)) return task;
   }
   return nullptr;
@@ -100,7 +100,8 @@ const SignalAction& PreviousOf(int signal) {
 
 // The kernel's own faults; others only carry the number. An abort is always a thread's own doing.
 bool IsGenuine(int signal, const siginfo_t& info) {
-  return info.si_code > 0 || (signal == SIGABRT && info.si_code == SI_TKILL && info.si_pid == getpid());
+  return info.si_code > 0 ||
+         (signal == SIGABRT && info.si_code == SI_TKILL && info.si_pid == getpid());
 }
 
 void OnFault(int signal, siginfo_t* info, void* context) {
@@ -125,7 +126,8 @@ void OnFault(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 bool IsDying() {  // relaxed, both: a hint
-  return g_reported.load(std::memory_order_relaxed) != 0 || g_reported_fatal.load(std::memory_order_relaxed);
+  return g_reported.load(std::memory_order_relaxed) != 0 ||
+         g_reported_fatal.load(std::memory_order_relaxed);
 }
 
 void InstallFaultHandler() {

@@ -25,7 +25,8 @@ struct Outcome {
   int error;
 };
 
-// Calls `call` in Blocking, again while signals interrupt it. The error is read there, where it arose.
+// Calls `call` in Blocking, again while signals interrupt it. The error is read there, where it
+// arose.
 template <typename Call>
 std::optional<Outcome> InBlocking(const std::stop_token& stop, Call call) {
   const auto joined = Blocking(stop, [&call]() -> Outcome {
@@ -49,7 +50,9 @@ absl::StatusOr<size_t> CheckedCall(absl::string_view what, const std::stop_token
   return static_cast<size_t>(outcome->value);
 }
 
-std::string Call(absl::string_view name, int fd) { return absl::StrCat(name, " of descriptor ", fd); }
+std::string Call(absl::string_view name, int fd) {
+  return absl::StrCat(name, " of descriptor ", fd);
+}
 
 // What needs no waiting, if the file system can say so: pages in memory, and the end of the file.
 std::optional<size_t> ReadCached(int fd, std::span<char> into, off_t offset) {
@@ -59,7 +62,8 @@ std::optional<size_t> ReadCached(int fd, std::span<char> into, off_t offset) {
   return static_cast<size_t>(got);
 }
 
-absl::StatusOr<size_t> ReadSome(int fd, std::span<char> into, off_t offset, const std::stop_token& stop) {
+absl::StatusOr<size_t> ReadSome(int fd, std::span<char> into, off_t offset,
+                                const std::stop_token& stop) {
   if (stop.stop_requested()) return Cancelled("read");
   if (const auto got = ReadCached(fd, into, offset)) return *got;
   return CheckedCall(Call("read", fd), stop, [&] {
@@ -84,7 +88,8 @@ absl::Status WriteAll(int fd, std::string_view data, off_t offset, const std::st
 
 }  // namespace
 
-absl::StatusOr<File> File::Open(const std::string& path, int flags, mode_t mode, const std::stop_token& stop) {
+absl::StatusOr<File> File::Open(const std::string& path, int flags, mode_t mode,
+                                const std::stop_token& stop) {
   const auto fd = CheckedCall(absl::StrCat("open of ", path), stop,
                               [&] { return ssize_t{open(path.c_str(), flags | O_CLOEXEC, mode)}; });
   if (!fd.ok()) return fd.status();
@@ -99,7 +104,8 @@ absl::StatusOr<size_t> File::Read(std::span<char> into, const std::stop_token& s
   return ReadSome(fd_, into, kAtPosition, stop);
 }
 
-absl::StatusOr<size_t> File::ReadAt(std::span<char> into, uint64_t offset, const std::stop_token& stop) {
+absl::StatusOr<size_t> File::ReadAt(std::span<char> into, uint64_t offset,
+                                    const std::stop_token& stop) {
   return ReadSome(fd_, into, static_cast<off_t>(offset), stop);
 }
 
@@ -112,12 +118,14 @@ absl::Status File::WriteAt(std::string_view data, uint64_t offset, const std::st
 }
 
 absl::Status File::Sync(const std::stop_token& stop) {
-  return CheckedCall(Call("fdatasync", fd_), stop, [&] { return ssize_t{fdatasync(fd_)}; }).status();
+  return CheckedCall(Call("fdatasync", fd_), stop, [&] { return ssize_t{fdatasync(fd_)}; })
+      .status();
 }
 
 absl::StatusOr<uint64_t> File::Size() {
   struct stat about = {};
-  const auto done = CheckedCall(Call("fstat", fd_), {}, [&] { return ssize_t{fstat(fd_, &about)}; });
+  const auto done =
+      CheckedCall(Call("fstat", fd_), {}, [&] { return ssize_t{fstat(fd_, &about)}; });
   if (!done.ok()) return done.status();
   return static_cast<uint64_t>(about.st_size);
 }
@@ -136,11 +144,14 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, const std::stop_to
   if (!size.ok()) return size.status();
   std::string text;
   size_t used = 0;
-  // One byte more than there should be, to meet the end; what says that it is empty (/proc) is read by pieces.
+  // One byte more than there should be, to meet the end; what says that it is empty (/proc) is read
+  // by pieces.
   text.resize(*size > 0 ? *size + 1 : 4096);
   while (true) {
-    const auto got = file->Read(std::span(text).subspan(used, std::min(text.size() - used, kPiece)), stop);
-    if (!got.ok()) return absl::Status(got.status().code(), absl::StrCat(path, ": ", got.status().message()));
+    const auto got =
+        file->Read(std::span(text).subspan(used, std::min(text.size() - used, kPiece)), stop);
+    if (!got.ok())
+      return absl::Status(got.status().code(), absl::StrCat(path, ": ", got.status().message()));
     if (*got == 0) break;
     used += *got;
     if (used == text.size()) text.resize(2 * used);
@@ -149,7 +160,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, const std::stop_to
   return text;
 }
 
-absl::Status WriteFile(const std::string& path, std::string_view data, const std::stop_token& stop) {
+absl::Status WriteFile(const std::string& path, std::string_view data,
+                       const std::stop_token& stop) {
   static std::atomic<uint64_t> number{0};
   const std::string draft = absl::StrCat(path, ".", getpid(), ".", number.fetch_add(1), ".tmp");
   absl::StatusOr<File> file = File::Open(draft, O_WRONLY | O_CREAT | O_EXCL, 0666, stop);

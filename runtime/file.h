@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// File: reading and writing files from tasks, without keeping others from running while the disk works. What is
-// in the page cache is read at once; everything else happens in Blocking (blocking.h).
+// File: reading and writing files from tasks, without keeping others from running while the disk
+// works. What is in the page cache is read at once; everything else happens in Blocking
+// (blocking.h).
 //
 //   absl::StatusOr<std::string> text = curg::ReadFile("/etc/hosts");
 #pragma once
@@ -22,14 +23,15 @@
 
 namespace curg {
 
-// An open file; closed with the object. Errors are what the system says, as absl's canonical codes, with the call
-// and the path or descriptor; CANCELLED: a stop was requested before the call, and nothing was done.
-// Thread-compatible. Works from plain threads, too. All but fd and Release block: the task.
+// An open file; closed with the object. Errors are what the system says, as absl's canonical codes,
+// with the call and the path or descriptor; CANCELLED: a stop was requested before the call, and
+// nothing was done. Thread-compatible. Works from plain threads, too. All but fd and Release block:
+// the task.
 class File {
  public:
   // `flags` and `mode` as for open(2); O_CLOEXEC is added.
-  static absl::StatusOr<File> Open(const std::string& path, int flags = O_RDONLY, mode_t mode = 0666,
-                                   const std::stop_token& stop = {});
+  static absl::StatusOr<File> Open(const std::string& path, int flags = O_RDONLY,
+                                   mode_t mode = 0666, const std::stop_token& stop = {});
 
   // Takes the descriptor over.
   explicit File(int fd) : fd_(fd) {}
@@ -43,9 +45,11 @@ class File {
   // Reads up to into.size() bytes from the file's position; 0: the end.
   absl::StatusOr<size_t> Read(std::span<char> into, const std::stop_token& stop = {});
   // From `offset`; the position stays.
-  absl::StatusOr<size_t> ReadAt(std::span<char> into, uint64_t offset, const std::stop_token& stop = {});
+  absl::StatusOr<size_t> ReadAt(std::span<char> into, uint64_t offset,
+                                const std::stop_token& stop = {});
 
-  // Writes all of `data`, at the file's position or at `offset`. After an error part of it may be written.
+  // Writes all of `data`, at the file's position or at `offset`. After an error part of it may be
+  // written.
   absl::Status Write(std::string_view data, const std::stop_token& stop = {});
   absl::Status WriteAt(std::string_view data, uint64_t offset, const std::stop_token& stop = {});
 
@@ -68,8 +72,9 @@ class File {
 // The whole file. A stop is heard between pieces of a mebibyte.
 absl::StatusOr<std::string> ReadFile(const std::string& path, const std::stop_token& stop = {});
 
-// Replaces the file's content, or makes the file. It is written under another name beside it and renamed, so
-// that no reader ever sees half of it, and an error or a stop leaves the old one.
-absl::Status WriteFile(const std::string& path, std::string_view data, const std::stop_token& stop = {});
+// Replaces the file's content, or makes the file. It is written under another name beside it and
+// renamed, so that no reader ever sees half of it, and an error or a stop leaves the old one.
+absl::Status WriteFile(const std::string& path, std::string_view data,
+                       const std::stop_token& stop = {});
 
 }  // namespace curg

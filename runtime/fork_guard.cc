@@ -37,13 +37,15 @@ bool InForkedChild() { return g_in_child.load(std::memory_order_relaxed); }
 absl::Status CheckNotForked() {
   if (!InForkedChild()) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      "this process was forked from one with a runtime, whose threads it does not have; exec a program, or fork before "
+      "this process was forked from one with a runtime, whose threads it does not have; exec a "
+      "program, or fork before "
       "the first runtime is created");
 }
 
 void FatalInForkedChild(const char* what) {
   std::fprintf(stderr,
-               "curg: a process that was forked from one with a runtime %s; the runtime's threads are not in it: exec a "
+               "curg: a process that was forked from one with a runtime %s; the runtime's threads "
+               "are not in it: exec a "
                "program, or end by _exit\n",
                what);
   std::abort();

@@ -113,7 +113,8 @@ const mcontext_t* InterruptedRegisters(const FrameRule& rule, const StackWindow&
 }
 
 // By rows of the usual form: the return address in the word below the CFA.
-[[gnu::hot]] FrameStep StepToCfa(UnwindWord word, uintptr_t cfa, const StackWindow& window, Frame* frame) {
+[[gnu::hot]] FrameStep StepToCfa(UnwindWord word, uintptr_t cfa, const StackWindow& window,
+                                 Frame* frame) {
   if (!Ascends(cfa, window, *frame)) return FrameStep::kBadFrame;
   Registers caller{.sp = cfa, .bp = frame->registers.bp, .bx = frame->registers.bx};
   if (!window.Load(cfa - 8, &caller.pc)) return FrameStep::kBadFrame;
@@ -132,7 +133,8 @@ const mcontext_t* InterruptedRegisters(const FrameRule& rule, const StackWindow&
   return true;
 }
 
-[[gnu::hot]] FrameStep StepByWord(UnwindWord word, const StackWindow& window, Frame* frame) noexcept {
+[[gnu::hot]] FrameStep StepByWord(UnwindWord word, const StackWindow& window,
+                                  Frame* frame) noexcept {
   const Registers& registers = frame->registers;
   switch (word.kind()) {
     case UnwindWord::Kind::kRsp:

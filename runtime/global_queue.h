@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GlobalQueue: runnable tasks that belong to no processor: spawned or woken by plain threads, and what
-// overflowed a processor's ring.
+// GlobalQueue: runnable tasks that belong to no processor: spawned or woken by plain threads, and
+// what overflowed a processor's ring.
 #pragma once
 
 #include <algorithm>
@@ -18,11 +18,12 @@
 
 namespace curg::internal {
 
-// A FIFO of pointers in blocks, not of links through the tasks: to follow those would be one cache miss after
-// the other. Without memory for a block, links through T::next are used all the same.
+// A FIFO of pointers in blocks, not of links through the tasks: to follow those would be one cache
+// miss after the other. Without memory for a block, links through T::next are used all the same.
 //
-// Layout     blocks from first_ to last_, of which only first_ is partly taken and only last_ partly filled;
-//            then the list from spilled_ to spilled_last_. All that is there is in the order it came.
+// Layout     blocks from first_ to last_, of which only first_ is partly taken and only last_
+//            partly filled; then the list from spilled_ to spilled_last_. All that is there is in
+//            the order it came.
 // Rejected   std::deque: its small blocks go back to malloc, which keeps them for the thread.
 // Thread-safe.
 template <typename T, template <typename> typename Allocator = PageAllocator>
@@ -47,7 +48,8 @@ class GlobalQueue {
       last_->end += count;
       done += count;
     }
-    if (done < tasks.size()) [[unlikely]] Spill(tasks.subspan(done));
+    if (done < tasks.size()) [[unlikely]]
+      Spill(tasks.subspan(done));
     // seq_cst: with the one in size(), so that a push is seen by whoever goes to sleep after it
     size_.store(size_.load(std::memory_order_relaxed) + tasks.size(), std::memory_order_seq_cst);
   }
@@ -64,7 +66,8 @@ class GlobalQueue {
       taken += count;
       if (first_->begin == first_->end) DropFirst();
     }
-    for (; taken < out.size() && spilled_ != nullptr; spilled_ = spilled_->next) out[taken++] = spilled_;
+    for (; taken < out.size() && spilled_ != nullptr; spilled_ = spilled_->next)
+      out[taken++] = spilled_;
     size_.store(size_.load(std::memory_order_relaxed) - taken, std::memory_order_seq_cst);
     return taken;
   }
@@ -101,8 +104,8 @@ class GlobalQueue {
     return true;
   }
 
-  // One block beside the others is kept, so that none is asked for again and again; when the queue is empty, only the
-  // last of all.
+  // One block beside the others is kept, so that none is asked for again and again; when the queue
+  // is empty, only the last of all.
   void DropFirst() {
     if (first_ == last_) {
       first_->begin = first_->end = 0;

@@ -34,8 +34,8 @@ void SleepUntilMonotonic(int64_t when) {
   sleeper.fire = &Sleeper::Wake;
   sleeper.when = when;
   sleeper.task = internal::TaskToPark();
-  internal::Park(internal::WaitReason::kSleep, static_cast<internal::Timer*>(&sleeper), &CommitSleep,
-                 &sleeper);
+  internal::Park(internal::WaitReason::kSleep, static_cast<internal::Timer*>(&sleeper),
+                 &CommitSleep, &sleeper);
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ void Yield() {
   if (task == nullptr || internal::ThisThread().called.load(std::memory_order_relaxed) != nullptr) {
     sched_yield();
   } else if (worker->scheduler.HasWorkFor(*worker)) {
-    task->wait_reason = internal::WaitReason::kNone;
+    task->wait_reason.store(internal::WaitReason::kNone, std::memory_order_relaxed);
     worker->SwitchAway(*task, /*commit=*/nullptr, /*arg=*/nullptr);
   } else {
     // A slice ends, although nobody else begins one: sysmon must not take the worker for held.

@@ -46,12 +46,13 @@ std::invoke_result_t<Fn> Run(Fn&& fn) {
   return Run(RuntimeOptions{}, std::forward<Fn>(fn));
 }
 
-// Starts a task that calls `fn()`, on the runtime of the calling task. The handle gives its value or
-// rethrows its exception; dropping the handle detaches the task. The task inherits the caller's tag
-// (labels) unless the options say otherwise. Throws absl::BadStatusOrAccess when the task is refused
-// (see TryGo). Blocks: nothing.
+// Starts a task that calls `fn()`, on the runtime of the calling task. The handle gives its value
+// or rethrows its exception; dropping the handle detaches the task. The task inherits the caller's
+// tag (labels) unless the options say otherwise. Throws absl::BadStatusOrAccess when the task is
+// refused (see TryGo). Blocks: nothing.
 template <std::invocable Fn>
-[[gnu::always_inline]] inline JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(const TaskOptions& options, Fn&& fn) {
+[[gnu::always_inline]] inline JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(
+    const TaskOptions& options, Fn&& fn) {
   return TryGo(options, std::forward<Fn>(fn)).value();
 }
 template <std::invocable Fn>
@@ -59,7 +60,8 @@ template <std::invocable Fn>
   return TryGo(TaskOptions{}, std::forward<Fn>(fn)).value();
 }
 
-// Lets other runnable tasks go first. On a plain thread: yields the thread. Blocks: the task, briefly.
+// Lets other runnable tasks go first. On a plain thread: yields the thread. Blocks: the task,
+// briefly.
 void Yield();
 
 // Waits for at least this long. Blocks: the task (a plain thread sleeps).
@@ -74,7 +76,8 @@ bool SleepUntil(Deadline deadline, const std::stop_token& stop);
 // Async-signal-safe.
 uint64_t CurrentTaskId();
 
-// The current task's name as given at its start; empty when it has none. Valid while the task lives.
+// The current task's name as given at its start; empty when it has none. Valid while the task
+// lives.
 std::string_view CurrentTaskName();
 
 }  // namespace curg

@@ -29,10 +29,11 @@ const char* WaitOf(const TaskSighting& seen) {
 
 }  // namespace
 
-KeptTasks::KeptTasks(absl::FunctionRef<bool(const TaskSighting&)> wanted, size_t most, int64_t patience_ns) {
+KeptTasks::KeptTasks(absl::FunctionRef<bool(const TaskSighting&)> wanted, size_t most,
+                     int64_t patience_ns) {
   // On the heap: it is large, and this may be a task's stack.
-  const auto caller =
-      std::make_unique<RollCaller>(RollCallerOptions{.depth_max = kFramesMax, .patience_ns = patience_ns});
+  const auto caller = std::make_unique<RollCaller>(
+      RollCallerOptions{.depth_max = kFramesMax, .patience_ns = patience_ns});
   caller->Call([&](const TaskSighting& seen) {
     if (wanted(seen) && ++total_ <= most) Keep(seen);
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// KeptTasks: tasks as reports show them (reporter.h), found by a roll call and kept for as long as this lives.
+// KeptTasks: tasks as reports show them (reporter.h), found by a roll call and kept for as long as
+// this lives.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +21,10 @@ namespace curg::internal {
 // Thread-compatible.
 class KeptTasks {
  public:
-  // Calls the roll, and keeps the first `most` tasks for whom `wanted` says so; the others are only counted.
-  // Blocks: the thread, as RollCaller::Call; with tasks that do not answer no longer than `patience_ns`.
+  // Calls the roll, and keeps the first `most` tasks for whom `wanted` says so; the others are only
+  // counted.
+  // Blocks: the thread, as RollCaller::Call; with tasks that do not answer no longer than
+  // `patience_ns`.
   KeptTasks(absl::FunctionRef<bool(const TaskSighting&)> wanted, size_t most, int64_t patience_ns);
   KeptTasks(const KeptTasks&) = delete;
   KeptTasks& operator=(const KeptTasks&) = delete;

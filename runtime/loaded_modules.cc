@@ -72,8 +72,8 @@ bool IsNamed(const link_map& map, std::string_view name) {
   return named;
 }
 
-// The modules that stay for as long as the process: the program, what it was linked with, what those
-// were linked with, and so on; and the vdso. What a program needs, dlclose never unloads.
+// The modules that stay for as long as the process: the program, what it was linked with, what
+// those were linked with, and so on; and the vdso. What a program needs, dlclose never unloads.
 // Requires: the loader's lock is held.
 std::vector<const void*> FindPermanent() {
   std::vector<const void*> permanent = {_r_debug.r_map};

@@ -54,7 +54,8 @@ struct LoadedModule {
   };
   ModuleIdentity identity;
   ModuleMark mark;
-  bool permanent = false;  // never unloaded: the program, the vdso, and what the program was linked with
+  bool permanent = false;  // never unloaded: the program, the vdso, and what the program was linked
+                           // with
   std::vector<Text> text;  // its readable and executable segments, ascending; never empty
 };
 

@@ -175,8 +175,8 @@ bool ModuleTable::IsCurrent(const ModuleIdentity& loaded) const noexcept {
 }
 
 size_t ModuleTable::memory() const {
-  return sizeof(*this) + rows_.size() * sizeof(UnwindRow) +
-         buckets_.capacity() * sizeof(uint32_t) + side_.capacity() * sizeof(FrameRule);
+  return sizeof(*this) + rows_.size() * sizeof(UnwindRow) + buckets_.capacity() * sizeof(uint32_t) +
+         side_.capacity() * sizeof(FrameRule);
 }
 
 }  // namespace curg::internal

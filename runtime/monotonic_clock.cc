@@ -24,7 +24,8 @@ int64_t RealNow() {
 
 int64_t MonotonicNow() {
   const std::atomic<int64_t>* const clock = ThreadClock();
-  return clock == nullptr ? RealNow() : clock->load(std::memory_order_relaxed);  // relaxed: its worker's own
+  // relaxed: its worker's own
+  return clock == nullptr ? RealNow() : clock->load(std::memory_order_relaxed);
 }
 
 void SetThreadClock(const std::atomic<int64_t>* now) { g_virtual_now = now; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The clock that deadlines and timers go by: CLOCK_MONOTONIC, but on the workers of a runtime with virtual time
-// (RuntimeOptions::virtual_time) that time.
+// The clock that deadlines and timers go by: CLOCK_MONOTONIC, but on the workers of a runtime with
+// virtual time (RuntimeOptions::virtual_time) that time.
 #pragma once
 
 #include <atomic>

@@ -41,7 +41,8 @@ bool ThreadSleeps(pid_t tid) {
   std::array<char, 128> text;
   if (!ReadTaskFile(tid, "stat", text)) return false;
   const char* const after_name = std::strrchr(text.data(), ')');  // the name may hold anything
-  return after_name != nullptr && after_name[1] == ' ' && (after_name[2] == 'S' || after_name[2] == 'D');
+  return after_name != nullptr && after_name[1] == ' ' &&
+         (after_name[2] == 'S' || after_name[2] == 'D');
 }
 
 std::optional<Registers> RegistersOfSleeper(pid_t tid) {

@@ -27,8 +27,8 @@ bool ThreadSleeps(pid_t tid);
 // As ThreadSleeps.
 std::optional<Registers> RegistersOfSleeper(pid_t tid);
 
-// Copies up to `size` bytes of this process's memory, which may be unmapped or change meanwhile. False: it is
-// not mapped, or the system refuses. Thread-safe. Blocks: nothing (a system call).
+// Copies up to `size` bytes of this process's memory, which may be unmapped or change meanwhile.
+// False: it is not mapped, or the system refuses. Thread-safe. Blocks: nothing (a system call).
 bool CopyUnstable(void* to, const void* from, size_t size);
 
 }  // namespace curg::internal

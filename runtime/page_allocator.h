@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PageAllocator: for containers that are sometimes large and must then give their memory back. malloc raises
-// its threshold for mappings each time a large block is freed, and keeps megabytes for each thread.
+// PageAllocator: for containers that are sometimes large and must then give their memory back.
+// malloc raises its threshold for mappings each time a large block is freed, and keeps megabytes
+// for each thread.
 #pragma once
 
 #include <sys/mman.h>
@@ -12,7 +13,8 @@
 
 namespace curg::internal {
 
-// A standard allocator: blocks of 8 KiB and more are mappings of their own, smaller ones the heap's.
+// A standard allocator: blocks of 8 KiB and more are mappings of their own, smaller ones the
+// heap's.
 // Thread-safe.
 template <typename T>
 struct PageAllocator {
@@ -24,8 +26,8 @@ struct PageAllocator {
 
   T* allocate(size_t n) {
     if (n * sizeof(T) < kMapped) return std::allocator<T>().allocate(n);
-    void* const block = mmap(nullptr, n * sizeof(T), PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const block =
+        mmap(nullptr, n * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) throw std::bad_alloc();
     return static_cast<T*>(block);
   }

@@ -24,7 +24,8 @@ std::atomic<int> g_plain_waiters{0};
 
 [[noreturn]] void WaitsOnSystemStack(const Task& task) {
   std::fprintf(stderr,
-               "curg: task %llu \"%s\" waits for something inside OnSystemStack, where it cannot be suspended; "
+               "curg: task %llu \"%s\" waits for something inside OnSystemStack, where it cannot "
+               "be suspended; "
                "wait outside, or call OnSystemStack inside Blocking\n",
                static_cast<unsigned long long>(task.id), task.name.c_str());
   std::abort();
@@ -39,10 +40,11 @@ void AddPlainWaiters(int count) { g_plain_waiters.fetch_add(count, std::memory_o
 void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
   Worker* const worker = CurrentWorker();
   Task* const task = worker != nullptr ? worker->current() : nullptr;
-  if (worker != nullptr && worker->thread->called.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+  if (worker != nullptr && worker->thread->called.load(std::memory_order_relaxed) != nullptr)
+      [[unlikely]]
     WaitsOnSystemStack(*task);
   CURG_CHECK(task != nullptr, "park on a task; a plain thread waits through Waiter");
-  task->wait_reason = reason;
+  task->wait_reason.store(reason, std::memory_order_relaxed);  // published by `state`
   task->wait_object = object;
   task->since = CoarseClock::Now();
   task->state.store(TaskState::kParked, std::memory_order_release);  // release: pairs with RollCall
@@ -56,7 +58,8 @@ Waiter::Waiter() : task_(TaskToPark()) {}
 
 void Waiter::WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
   if (task_ != nullptr) return Park(reason, object, commit, arg);
-  if (InForkedChild()) [[unlikely]] FatalInForkedChild("waits for another thread or task");
+  if (InForkedChild()) [[unlikely]]
+    FatalInForkedChild("waits for another thread or task");
   AddPlainWaiters(1);
   if (!commit(arg)) return AddPlainWaiters(-1);
   // acquire: pairs with the release in Wake()

@@ -13,9 +13,10 @@ namespace curg::internal {
 
 class Task;
 
-// Parks the current task: switches away from its stack; whoever runs next on this worker, another task or the
-// scheduler, first runs `commit(arg)`. From then on anyone may Unpark it, commit itself included. If
-// commit returns false, the task does not park but goes on soon. Returns when unparked.
+// Parks the current task: switches away from its stack; whoever runs next on this worker, another
+// task or the scheduler, first runs `commit(arg)`. From then on anyone may Unpark it, commit itself
+// included. If commit returns false, the task does not park but goes on soon. Returns when
+// unparked.
 // Requires: TaskToPark(). Inside OnSystemStack it aborts, naming the task. Blocks: the task.
 void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg);
 
@@ -33,9 +34,9 @@ void AddPlainWaiters(int count);
 // Lives on the waiter's own stack; waiting allocates nothing.
 //
 // Protocol. The waiter puts itself where wakers find it under the lock of the object waited for,
-// then calls Wait with that lock held. A waker takes it out under the same lock and calls Wake, once;
-// after that the Waiter may be gone. Where several may want to wake it (a select, a deadline, a
-// cancellation), use ClaimWaiter (claim_waiter.h).
+// then calls Wait with that lock held. A waker takes it out under the same lock and calls Wake,
+// once; after that the Waiter may be gone. Where several may want to wake it (a select, a deadline,
+// a cancellation), use ClaimWaiter (claim_waiter.h).
 class Waiter {
  public:
   // For the current task, or the calling plain thread.

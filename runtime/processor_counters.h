@@ -13,7 +13,8 @@
 
 namespace curg::internal {
 
-// Written by one thread at a time, without a read-modify-write: the hand-over of a processor orders them.
+// Written by one thread at a time, without a read-modify-write: the hand-over of a processor orders
+// them.
 class OwnedCounter {
  public:
   void Add(uint64_t n = 1) {
@@ -36,22 +37,24 @@ struct alignas(64) ProcessorCounters {
   OwnedCounter spawned;
   OwnedCounter ended;
   OwnedCounter parks;
-  OwnedCounter runnable;       // times a task became runnable here
+  OwnedCounter runnable;  // times a task became runnable here
   OwnedCounter steals;
-  OwnedCounter stolen;         // tasks
-  OwnedCounter searches;       // times a worker began to spin
-  OwnedCounter sleeps;         // times a worker went to sleep
+  OwnedCounter stolen;    // tasks
+  OwnedCounter searches;  // times a worker began to spin
+  OwnedCounter sleeps;    // times a worker went to sleep
   std::array<OwnedCounter, LatencyHistogram::kBuckets> latency;
 
   // `task` is about to become runnable.
   void OnRunnable(Task& task) {
     runnable.Add();
-    if (runnable.Get() % kLatencySample == 0) [[unlikely]] Stamp(task);
+    if (runnable.Get() % kLatencySample == 0) [[unlikely]]
+      Stamp(task);
   }
 
   // `task` is about to run.
   void OnRunning(Task& task) {
-    if (task.runnable_stamp != 0) [[unlikely]] Observe(task);
+    if (task.runnable_stamp != 0) [[unlikely]]
+      Observe(task);
   }
 
   static void Stamp(Task& task) {

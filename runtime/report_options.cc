@@ -20,8 +20,8 @@ absl::StatusOr<std::optional<int64_t>> LongSliceMs() {
   if (text == nullptr || *text == '\0') return std::nullopt;
   int64_t ms = 0;
   if (!absl::SimpleAtoi(text, &ms) || ms < 0 || ms > kLongSliceMaxMs) {
-    return absl::InvalidArgumentError(absl::StrCat("CURG_LONG_SLICE_MS is \"", text,
-                                                   "\"; it must be milliseconds, 0 to ", kLongSliceMaxMs));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "CURG_LONG_SLICE_MS is \"", text, "\"; it must be milliseconds, 0 to ", kLongSliceMaxMs));
   }
   return ms;
 }

@@ -11,7 +11,7 @@
 namespace curg::internal {
 
 struct ReportOptions {
-  int64_t long_slice_ns = 0;  // 0: none is reported
+  int64_t long_slice_ns = 0;       // 0: none is reported
   bool long_slice_always = false;  // also when nobody waited: the program or its user asked
   int long_slices_a_minute = 0;
   DeadlockAction deadlock = DeadlockAction::kNone;

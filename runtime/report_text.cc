@@ -68,7 +68,8 @@ const char* FatalSignalName(int signal) {
   }
 }
 
-// Tasks alike are shown once; `shown` marks those that were. Deadlocks of many tasks are such of few kinds.
+// Tasks alike are shown once; `shown` marks those that were. Deadlocks of many tasks are such of
+// few kinds.
 void AppendGroup(ReportSink& sink, ReportWords& words, std::span<const ReportedTask> tasks,
                  size_t first) {
   const ReportedTask& task = tasks[first];
@@ -93,11 +94,12 @@ void AppendGroup(ReportSink& sink, ReportWords& words, std::span<const ReportedT
   AppendSpawn(sink, words, task);
 }
 
-void AppendGroups(ReportSink& sink, ReportWords& words, std::span<const ReportedTask> tasks, size_t total) {
+void AppendGroups(ReportSink& sink, ReportWords& words, std::span<const ReportedTask> tasks,
+                  size_t total) {
   for (size_t i = 0; i < tasks.size(); ++i) {
     const auto before = tasks.first(i);
-    const bool shown =
-        std::ranges::any_of(before, [&](const ReportedTask& task) { return SameBlock(task, tasks[i]); });
+    const bool shown = std::ranges::any_of(
+        before, [&](const ReportedTask& task) { return SameBlock(task, tasks[i]); });
     if (!shown) AppendGroup(sink, words, tasks, i);
   }
   if (tasks.size() == total) return;
@@ -241,8 +243,9 @@ void AppendDeadlock(ReportSink& sink, ReportWords& words, const DeadlockReport& 
   } else {
     sink.Append("curg: all tasks are asleep (");
     sink.Append(report.tasks_total);
-    sink.Append("), and only threads outside of the runtime could wake them; if none will, this is a "
-                "deadlock\n");
+    sink.Append(
+        "), and only threads outside of the runtime could wake them; if none will, this is a "
+        "deadlock\n");
   }
   AppendGroups(sink, words, report.tasks, report.tasks_total);
 }
@@ -250,7 +253,8 @@ void AppendDeadlock(ReportSink& sink, ReportWords& words, const DeadlockReport& 
 void AppendAbandoned(ReportSink& sink, ReportWords& words, const AbandonedReport& report) {
   sink.Append("curg: the runtime ends with ");
   sink.Append(report.tasks_total);
-  sink.Append(report.tasks_total == 1 ? " task that has not ended:\n" : " tasks that have not ended:\n");
+  sink.Append(report.tasks_total == 1 ? " task that has not ended:\n"
+                                      : " tasks that have not ended:\n");
   AppendGroups(sink, words, report.tasks, report.tasks_total);
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 std::atomic<Reporter*> g_reporter{nullptr};
 
-// Never destroyed, and made at compile time: good to the process's last instruction, and in handlers.
+// Never destroyed, and made at compile time: good to the process's last instruction, and in
+// handlers.
 union Forever {
   constexpr Forever() : reporter() {}
   ~Forever() {}

@@ -34,7 +34,8 @@ class PushList {
                                         std::memory_order_relaxed)) {
     }
   }
-  Node* TakeAll() { return head_.exchange(nullptr, std::memory_order_acquire); }  // acquire: pairs with Push()
+  // acquire: pairs with Push()
+  Node* TakeAll() { return head_.exchange(nullptr, std::memory_order_acquire); }
 
  private:
   std::atomic<Node*> head_{nullptr};
@@ -42,7 +43,8 @@ class PushList {
 
 constinit PushList<RollAnswer> g_answers;
 constinit PushList<PinnedTag> g_pins;
-// Workers in the middle of an answer. seq_cst: counted before word_ is looked at again; Close() the other way round.
+// Workers in the middle of an answer. seq_cst: counted before word_ is looked at again; Close() the
+// other way round.
 constinit std::atomic<uint32_t> g_answering{0};
 constinit std::atomic<uint64_t> g_lost{0};
 
@@ -65,7 +67,8 @@ constinit std::atomic<uint32_t> RollCall::word_{0};
 constinit std::atomic<uint32_t> RollCall::signallers_{0};
 
 std::mutex& RollCall::StacksLock() {
-  static std::mutex* const lock = new std::mutex;  // never destroyed: runtimes may outlive static objects
+  static std::mutex* const lock = new std::mutex;  // never destroyed: runtimes may outlive static
+                                                   // objects
   return *lock;
 }
 
@@ -88,7 +91,7 @@ __attribute__((noinline)) void RollCall::AnswerFor(Task& task, TaskState state) 
 void RollCall::AnswerCall(Task& task, TaskState state, uint32_t epoch) {
   if (Claim(task, epoch)) return Record(task, state);
   // The caller was first, and may be about to use the tag. Nobody else claims a suspended task.
-  Pin(task.tag.load(std::memory_order_relaxed));  // relaxed: this worker has the task
+  Pin(task.tag.load(std::memory_order_relaxed));           // relaxed: this worker has the task
   task.roll.store(epoch << 1, std::memory_order_relaxed);  // relaxed: once is enough
 }
 
@@ -142,8 +145,8 @@ void RollCall::Record(const Task& task, TaskState state) {
 uint32_t RollCall::Open() {
   static const bool fence = RegisterAsymmetricFence();
   const uint32_t epoch = (word_.load(std::memory_order_relaxed) >> kEpochShift) + 1;
-  // Where there is no asymmetric fence the others must have been told to fence themselves before they
-  // can miss anything: the first call waits out a moment, once for the process.
+  // Where there is no asymmetric fence the others must have been told to fence themselves before
+  // they can miss anything: the first call waits out a moment, once for the process.
   if (!fence && (word_.load(std::memory_order_relaxed) & kFenced) == 0) {
     word_.fetch_or(kFenced, std::memory_order_seq_cst);
     timespec moment = {.tv_sec = 0, .tv_nsec = 10'000'000};

@@ -31,8 +31,8 @@ void ShortSleep() {
   nanosleep(&moment, nullptr);
 }
 
-// What the object waited for tells, which is sure to be there while the task waits: a joined task's record,
-// a sleep's timer on the task's own stack.
+// What the object waited for tells, which is sure to be there while the task waits: a joined task's
+// record, a sleep's timer on the task's own stack.
 void ReadWaitObject(const StackBounds& stack, TaskSighting* seen) {
   if (seen->wait_object == nullptr) return;
   if (seen->wait_reason == WaitReason::kJoin) {
@@ -46,7 +46,8 @@ void ReadWaitObject(const StackBounds& stack, TaskSighting* seen) {
 // Registers that lie on a stack. False: they do not.
 bool ReadRegisters(const Registers* from, const StackBounds& stack, Registers* to) {
   const auto at = reinterpret_cast<uintptr_t>(from);
-  if (!stack.Contains(at) || stack.high - at < sizeof(Registers) || at % alignof(Registers) != 0) return false;
+  if (!stack.Contains(at) || stack.high - at < sizeof(Registers) || at % alignof(Registers) != 0)
+    return false;
   *to = *from;
   to->interrupted = nullptr;
   return true;
@@ -85,14 +86,16 @@ void RollCaller::ShowOwnTask(Visit visit) {
   TaskSighting seen = TaskSighting::Of(*task, SightingKind::kRunning);
   seen.tag = task->tag.load(std::memory_order_relaxed);  // relaxed: our own
   seen.name = task->name;
-  const Traceback walk = WalkStack(RegistersHere(), task->context.stack(), std::span(pcs_).first(options_.depth_max));
+  const Traceback walk =
+      WalkStack(RegistersHere(), task->context.stack(), std::span(pcs_).first(options_.depth_max));
   seen.stack = {pcs_.data(), walk.depth};
   seen.stack_end = walk.end;
   visit(seen);
 }
 
-// Records come in the order of their addresses, which is nearly that of the memory's pages; their stacks are anywhere,
-// and cold. So what is needed of a task is asked of the memory while those before it are read.
+// Records come in the order of their addresses, which is nearly that of the memory's pages; their
+// stacks are anywhere, and cold. So what is needed of a task is asked of the memory while those
+// before it are read.
 void RollCaller::WalkSlabs(Visit visit) {
   std::array<Task*, 2 * kAhead> ring = {};
   size_t at = 0;
@@ -134,7 +137,8 @@ bool RollCaller::IsLeftOut(const Task& task) const {
 
 bool RollCaller::Look(Task& task, Visit visit) {
   if (RollCall::HasAnswered(task, epoch_)) return true;
-  const TaskState state = task.state.load(std::memory_order_acquire);  // acquire: pairs with the releases of states
+  // acquire: pairs with the releases of states
+  const TaskState state = task.state.load(std::memory_order_acquire);
   if (!IsAlive(state) || IsLeftOut(task)) return true;
   return state != TaskState::kRunning && ReadSuspended(task, visit);
 }
@@ -155,7 +159,8 @@ bool RollCaller::ReadSuspended(Task& task, Visit visit) {
     } else if (seen.state == TaskState::kBlocking) {
       seen.kind = SightingKind::kBlocking;
       stack = task.stack.usable();
-      if (Registers at; ReadRegisters(task.blocking_at, stack, &at)) ShowWalk(walks_.Of(at, stack), &seen);
+      if (Registers at; ReadRegisters(task.blocking_at, stack, &at))
+        ShowWalk(walks_.Of(at, stack), &seen);
     } else if (seen.state == TaskState::kDelayed ||
                (seen.state == TaskState::kRunnable && task.context.stack().empty())) {
       seen.kind = SightingKind::kNotStarted;
@@ -211,7 +216,8 @@ void RollCaller::ShowUnreached(Task& task, Visit visit) {
   {
     const UnstableReads reads;
     seen = TaskSighting::Of(task, SightingKind::kUnreached);
-    seen.tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with ExchangeCurrentTag()
+    seen.tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with
+                                                          // ExchangeCurrentTag()
     seen.name = NameOf(task);
   }
   if (!IsAlive(seen.state) || !RollCall::ClaimByCaller(task, epoch_)) return;
@@ -223,8 +229,10 @@ std::vector<RollCaller::RunningThread> RollCaller::RunningThreads() const {
   std::vector<RunningThread> running;
   ForEachKnownThread(
       [](KnownThread& thread, void* arg) {
-        Task* const task = thread.state->current.load(std::memory_order_relaxed);  // relaxed: a hint
-        if (task != nullptr) static_cast<std::vector<RunningThread>*>(arg)->push_back({thread.tid, task});
+        // relaxed: a hint
+        Task* const task = thread.state->current.load(std::memory_order_relaxed);
+        if (task != nullptr)
+          static_cast<std::vector<RunningThread>*>(arg)->push_back({thread.tid, task});
       },
       &running);
   const UnstableReads reads;  // a record may be new to this thread
@@ -235,7 +243,8 @@ std::vector<RollCaller::RunningThread> RollCaller::RunningThreads() const {
   return running;
 }
 
-// After the announcement: one that comes to Blocking later keeps the signal away (RollCall::MaySignal).
+// After the announcement: one that comes to Blocking later keeps the signal away
+// (RollCall::MaySignal).
 bool RollCaller::IsInBlocking(const Task& task) {
   const UnstableReads reads;  // a record may be new to this thread
   return task.state.load(std::memory_order_seq_cst) == TaskState::kBlocking;  // seq_cst: see above
@@ -244,9 +253,8 @@ bool RollCaller::IsInBlocking(const Task& task) {
 // Only threads that execute are asked: a signal would make the system call of one that sleeps fail.
 void RollCaller::AskRunning(Visit visit) {
   for (const RunningThread& thread : RunningThreads()) {
-    const bool pending = std::ranges::any_of(asked_, [&](const Asked& asked) {
-      return asked.question != 0 && asked.tid == thread.tid;
-    });
+    const bool pending = std::ranges::any_of(
+        asked_, [&](const Asked& asked) { return asked.question != 0 && asked.tid == thread.tid; });
     if (pending || IsInBlocking(*thread.task)) continue;
     if (!ThreadSleeps(thread.tid)) {
       Ask(thread);
@@ -269,8 +277,8 @@ void RollCaller::Ask(const RunningThread& thread) {
   }
 }
 
-// A task whose thread sleeps in a system call: from outside, as far as two registers lead. It counts if the thread
-// is in the same place afterwards.
+// A task whose thread sleeps in a system call: from outside, as far as two registers lead. It
+// counts if the thread is in the same place afterwards.
 bool RollCaller::ReadSleeper(const RunningThread& thread, Visit visit) {
   Task& task = *thread.task;
   const auto registers = RegistersOfSleeper(thread.tid);
@@ -279,10 +287,13 @@ bool RollCaller::ReadSleeper(const RunningThread& thread, Visit visit) {
   {
     const UnstableReads reads;
     const StackBounds stack = task.stack.usable();
-    if (!stack.Contains(registers->sp) || task.state.load(std::memory_order_acquire) != TaskState::kRunning) return false;
+    if (!stack.Contains(registers->sp) ||
+        task.state.load(std::memory_order_acquire) != TaskState::kRunning)
+      return false;
     const Traceback walk = WalkStack(*registers, stack, std::span(pcs_).first(options_.depth_max));
     seen = TaskSighting::Of(task, SightingKind::kInSystemCall);
-    seen.tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with ExchangeCurrentTag()
+    seen.tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with
+                                                          // ExchangeCurrentTag()
     seen.stack = {pcs_.data(), walk.depth};
     seen.stack_end = walk.end;
     seen.name = NameOf(task);

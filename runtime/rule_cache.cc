@@ -5,12 +5,14 @@
 
 namespace curg::internal {
 
-[[gnu::hot]] Traceback RuleCache::Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs) noexcept {
+[[gnu::hot]] Traceback RuleCache::Walk(const Registers& start, StackBounds bounds,
+                                       std::span<uintptr_t> pcs) noexcept {
   UnwindReader reader(ProcessUnwindIndex(), leaf_table_);
   size_t frames = 0;
   size_t number = 0;
   const auto find = [&](uintptr_t address) {
-    if (frames == 0) [[unlikely]] return FindLeaf(reader, address);
+    if (frames == 0) [[unlikely]]
+      return FindLeaf(reader, address);
     constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
     number = (address * kGolden >> 32) * kEntries >> 32;
     return Find(reader, number, address);
@@ -32,7 +34,8 @@ namespace curg::internal {
     __builtin_prefetch(&entries_[frame & ((1 << kNumberBits) - 1)]);
     const uintptr_t sp = frame >> kNumberBits;
     // The return address is below it.
-    if (sp - start.sp < kNear) __builtin_prefetch(reinterpret_cast<const void*>(sp - sizeof(uintptr_t)));
+    if (sp - start.sp < kNear)
+      __builtin_prefetch(reinterpret_cast<const void*>(sp - sizeof(uintptr_t)));
   }
 }
 
@@ -43,7 +46,8 @@ inline UnwindReader::Found RuleCache::FindLeaf(UnwindReader& reader, uintptr_t a
   return found;
 }
 
-inline UnwindReader::Found RuleCache::Find(UnwindReader& reader, size_t number, uintptr_t address) noexcept {
+inline UnwindReader::Found RuleCache::Find(UnwindReader& reader, size_t number,
+                                           uintptr_t address) noexcept {
   Entry& entry = entries_[number];
   if (entry.address == address) return {entry.word, entry.below_root != 0 ? &kBelowRoot : nullptr};
   const UnwindReader::Found found = reader.Find(address);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RuleCache: WalkStack for a signal handler that comes back to the same code again and again: what the tables said of
-// return addresses is remembered, and where the last walk went. Where caches are cold a look into the tables is two
-// misses a frame, in pages of their own, and the next frame waits for them; here all is in one page, and what the last
-// walk read, of the stack as of this page, can be fetched at once before this one begins: most walks share their outer
-// frames with the one before.
+// RuleCache: WalkStack for a signal handler that comes back to the same code again and again: what
+// the tables said of return addresses is remembered, and where the last walk went. Where caches are
+// cold a look into the tables is two misses a frame, in pages of their own, and the next frame
+// waits for them; here all is in one page, and what the last walk read, of the stack as of this
+// page, can be fetched at once before this one begins: most walks share their outer frames with the
+// one before.
 //
-// Only rules of modules that can never be unloaded are remembered, so that one holds for ever. Leaves are not: they are
-// hardly ever the same.
+// Only rules of modules that can never be unloaded are remembered, so that one holds for ever.
+// Leaves are not: they are hardly ever the same.
 #pragma once
 
 #include <array>
@@ -23,8 +24,8 @@ namespace curg::internal {
 // Owner only: one handler at a time. A page.
 class alignas(4096) RuleCache {
  public:
-  // Starts to fetch what a walk from `start` will probably read. The earlier before Walk, the better; it needs nothing
-  // to be true. Async-signal-safe. Blocks: nothing.
+  // Starts to fetch what a walk from `start` will probably read. The earlier before Walk, the
+  // better; it needs nothing to be true. Async-signal-safe. Blocks: nothing.
   void Fetch(const Registers& start) const noexcept;
 
   // As WalkStack. Async-signal-safe: no lock, no allocation, no system call.
@@ -49,7 +50,8 @@ class alignas(4096) RuleCache {
 
   std::array<Entry, kEntries> entries_ = {};
   std::array<uint64_t, kTrail> trail_ = {};  // 0: the end, if it is shorter
-  const ModuleTable* leaf_table_ = nullptr;  // of the last leaf; that of a permanent module, which stays for ever
+  const ModuleTable* leaf_table_ = nullptr;  // of the last leaf; that of a permanent module, which
+                                             // stays for ever
 };
 static_assert(sizeof(RuleCache) == 4096);
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RunBatch: the next few tasks of a processor, taken out of its run queue together, so that most tasks cost no
-// atomic read-modify-write (15 ns) to take, and their memory can be fetched ahead.
+// RunBatch: the next few tasks of a processor, taken out of its run queue together, so that most
+// tasks cost no atomic read-modify-write (15 ns) to take, and their memory can be fetched ahead.
 //
 // Layout     slots_[next_] .. slots_[count_), first in, first out.
-// Ownership  next_, count_ and the slots belong to the owner while busy_ is set, and to a thief while it holds lock_
-//            with frozen_ set. The owner sets busy_ without asking; so a thief sets frozen_, makes all threads
-//            fence, and waits for busy_ to be clear: from then on the owner, who looks at frozen_ after
-//            setting busy_, goes through the lock.
-// Ordering   owner: busy_ = 1 ; LightFence ; frozen_ ?      thief: frozen_ = 1 ; HeavyFence ; busy_ ?
-//            busy_: release at its end, acquire by the thief (what the owner changed). frozen_: release at its
-//            end, acquire by the owner (what the thief changed).
-// Rejected   an exchange for each slot: 8 ns, half of what is to be saved; a batch nobody can steal: a task
-//            would wait behind a held one though others are idle.
+// Ownership  next_, count_ and the slots belong to the owner while busy_ is set, and to a thief
+//            while it holds lock_ with frozen_ set. The owner sets busy_ without asking; so a thief
+//            sets frozen_, makes all threads fence, and waits for busy_ to be clear: from then on
+//            the owner, who looks at frozen_ after setting busy_, goes through the lock.
+// Ordering   owner: busy_ = 1 ; LightFence ; frozen_ ?      thief: frozen_ = 1 ; HeavyFence ; busy_
+//            ? busy_: release at its end, acquire by the thief (what the owner changed). frozen_:
+//            release at its end, acquire by the owner (what the thief changed).
+// Rejected   an exchange for each slot: 8 ns, half of what is to be saved; a batch nobody can
+//            steal: a task would wait behind a held one though others are idle.
 #pragma once
 
 #include <array>

@@ -2,18 +2,21 @@
 //
 // RunQueue: a processor's runnable tasks. Its owner pushes and pops; thieves take half of it.
 //
-//   ring      ring_[head_ % N] .. ring_[tail_ % N): FIFO; head_ and tail_ only grow (and wrap at 2^32).
-//   run next  one slot beside it: the task just made runnable here runs next, with its data still warm.
+//   ring      ring_[head_ % N] .. ring_[tail_ % N): FIFO; head_ and tail_ only grow (and wrap at
+//             2^32).
+//   run next  one slot beside it: the task just made runnable here runs next, with its data still
+//             warm.
 //
 // Invariant  0 <= tail_ - head_ <= N. Each queued task is in exactly one place.
-// Ownership  tail_ and the elements outside [head_, tail_) belong to the owner. head_ is advanced by
-//            compare-and-swap only, by owner and thieves alike; whoever advances it past an element
-//            owns that element. An element is read before the swap: if the swap fails, the value read is
-//            thrown away (the owner may have overwritten it meanwhile, hence ring_ is atomic).
+// Ownership  tail_ and the elements outside [head_, tail_) belong to the owner. head_ is advanced
+//            by compare-and-swap only, by owner and thieves alike; whoever advances it past an
+//            element owns that element. An element is read before the swap: if the swap fails, the
+//            value read is thrown away (the owner may have overwritten it meanwhile, hence ring_ is
+//            atomic).
 // Ordering   tail_: release in Push (publishes elements), acquire by thieves.
-//            head_: release in the swap (elements were read), acquire in Push (they may be overwritten).
-//            run_next_: sequentially consistent exchange; it is also the fence between "work is
-//            there" and "does anybody sleep?" in Scheduler::WakeOne.
+//            head_: release in the swap (elements were read), acquire in Push (they may be
+//            overwritten). run_next_: sequentially consistent exchange; it is also the fence
+//            between "work is there" and "does anybody sleep?" in Scheduler::WakeOne.
 // ABA        head_ would have to wrap around 2^32 between a thief's load and its swap.
 // Rejected   Chase-Lev deque: LIFO starves the oldest; a lock: thieves stall the owner.
 //
@@ -42,7 +45,8 @@ class RunQueue {
 
   // Puts `task` last. False: full. Owner only.
   bool Push(T* task) {
-    const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
+    const uint32_t tail = tail_.load(std::memory_order_relaxed);  // relaxed: only the owner writes
+                                                                  // it
     const uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
     if (tail - head == kCapacity) return false;
     At(tail).store(task, std::memory_order_relaxed);
@@ -50,8 +54,8 @@ class RunQueue {
     return true;
   }
 
-  // Takes the first half out of a full ring into `out`, for the global queue. Returns how many: 0 when
-  // thieves were faster, and there is room again. Owner only.
+  // Takes the first half out of a full ring into `out`, for the global queue. Returns how many: 0
+  // when thieves were faster, and there is room again. Owner only.
   size_t PopHalf(std::span<T*, kHalf> out) {
     uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
     const uint32_t tail = tail_.load(std::memory_order_relaxed);
@@ -60,8 +64,8 @@ class RunQueue {
     return Advance(head, kHalf) ? kHalf : 0;
   }
 
-  // Takes the first tasks of the ring: half of them, rounded up, and at most as many as `out` holds. Returns
-  // how many. Owner only.
+  // Takes the first tasks of the ring: half of them, rounded up, and at most as many as `out`
+  // holds. Returns how many. Owner only.
   size_t PopBatch(std::span<T*> out) {
     uint32_t head = head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
     while (true) {
@@ -90,15 +94,17 @@ class RunQueue {
   // A hint. Thread-safe.
   T* next() const { return run_next_.load(std::memory_order_seq_cst); }
 
-  // Moves half of `victim`'s ring here, and returns one of those tasks, or null when there was none.
-  // Owner only (of this one); this ring must be empty. May run in parallel with everything on `victim`.
+  // Moves half of `victim`'s ring here, and returns one of those tasks, or null when there was
+  // none.
+  // Owner only (of this one); this ring must be empty. May run in parallel with everything on
+  // `victim`.
   T* StealFrom(RunQueue& victim) {
     const uint32_t tail = tail_.load(std::memory_order_relaxed);
     uint32_t head = victim.head_.load(std::memory_order_acquire);  // acquire: pairs with Advance()
     uint32_t count;
     do {
-      const uint32_t victim_tail =
-          victim.tail_.load(std::memory_order_acquire);  // acquire: pairs with Push()
+      // acquire: pairs with Push()
+      const uint32_t victim_tail = victim.tail_.load(std::memory_order_acquire);
       const uint32_t size = victim_tail - head;
       if (size > kCapacity) {  // head was old when tail was read
         head = victim.head_.load(std::memory_order_acquire);
@@ -113,12 +119,13 @@ class RunQueue {
       }
     } while (count == 0 || !victim.Advance(head, count));
     T* task = At(tail + count - 1).load(std::memory_order_relaxed);
-    if (count > 1) tail_.store(tail + count - 1, std::memory_order_release);  // release: as in Push()
+    // release: as in Push()
+    if (count > 1) tail_.store(tail + count - 1, std::memory_order_release);
     return task;
   }
 
-  // Tasks in the ring; a hint for others than the owner, but 0 only if it was empty at some instant of
-  // the call. Thread-safe.
+  // Tasks in the ring; a hint for others than the owner, but 0 only if it was empty at some instant
+  // of the call. Thread-safe.
   uint32_t size() const {
     const uint32_t head = head_.load(std::memory_order_seq_cst);
     const uint32_t tail = tail_.load(std::memory_order_seq_cst);

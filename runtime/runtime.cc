@@ -12,8 +12,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "runtime/caller.h"
 #include "runtime/abandoned_tasks.h"
+#include "runtime/caller.h"
 #include "runtime/fault_handler.h"
 #include "runtime/fork_guard.h"
 #include "runtime/report_options.h"
@@ -33,8 +33,9 @@ absl::StatusOr<uint64_t> ScheduleSeed(std::optional<uint64_t> option) {
     if (std::string_view(text) == "random") {
       seed = std::random_device{}() | 1u;
     } else if (!absl::SimpleAtoi(text, &seed)) {
-      return absl::InvalidArgumentError(absl::StrCat("the environment variable CURG_SCHEDULE_SEED is \"", text,
-                                                     "\"; set it to a number, or to \"random\""));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the environment variable CURG_SCHEDULE_SEED is \"", text,
+                       "\"; set it to a number, or to \"random\""));
     }
   }
   if (seed != 0) {
@@ -60,15 +61,16 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
                                         .stacks_max = options.stacks_max,
                                         .stacks_cached = options.stacks_cached};
   if (options.blocking_max < 1 || options.blocking_max > 65536) {
-    return absl::InvalidArgumentError(absl::StrCat("RuntimeOptions::blocking_max is ", options.blocking_max,
-                                                   "; choose 1 to 65536"));
+    return absl::InvalidArgumentError(absl::StrCat("RuntimeOptions::blocking_max is ",
+                                                   options.blocking_max, "; choose 1 to 65536"));
   }
   config.blocking_max = options.blocking_max;
   config.follow_cpus = !options.virtual_time && !internal::IsWorkerCountFixed(options.workers);
   config.virtual_time = options.virtual_time;
   if (options.virtual_time && config.workers != 1) {
     if (options.workers.has_value()) {
-      return absl::InvalidArgumentError("RuntimeOptions::virtual_time goes with one worker; choose workers = 1");
+      return absl::InvalidArgumentError(
+          "RuntimeOptions::virtual_time goes with one worker; choose workers = 1");
     }
     config.workers = 1;
   }

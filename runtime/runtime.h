@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runtime: workers and the tasks they run. Most programs only call Run (go.h); make a Runtime to keep
-// one inside a library, to start tasks from plain threads, or to have several.
+// Runtime: workers and the tasks they run. Most programs only call Run (go.h); make a Runtime to
+// keep one inside a library, to start tasks from plain threads, or to have several.
 #pragma once
 
 #include <chrono>
@@ -43,14 +43,15 @@ class Runtime {
   static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options = {});
 
   // Ends the workers at their next switch. Tasks that are still alive are abandoned: they never run
-  // again and their stacks are not unwound; join what must finish. A worker whose task does not come
-  // back within 100 ms is left behind with the runtime's memory, and that is reported on standard error.
-  // Not from one of its own tasks. Blocks: the plain thread.
+  // again and their stacks are not unwound; join what must finish. A worker whose task does not
+  // come back within 100 ms is left behind with the runtime's memory, and that is reported on
+  // standard error. Not from one of its own tasks. Blocks: the plain thread.
   ~Runtime();
 
-  // Ends the runtime in good order. Tasks may go on until all have ended, or until `deadline`; then they are asked to stop,
-  // through stop_token(), and have `grace` more. What is alive then is abandoned, as by the destructor, and
-  // told on standard error: which tasks, and what they wait for.
+  // Ends the runtime in good order. Tasks may go on until all have ended, or until `deadline`; then
+  // they are asked to stop, through stop_token(), and have `grace` more. What is alive then is
+  // abandoned, as by the destructor, and told on standard error: which tasks, and what they wait
+  // for.
   //   Shutdown()                              waits
   //   Shutdown(Deadline::After(10s), 5s)      waits, then cancels
   //   Shutdown(Deadline::After(0s), 5s)       cancels
@@ -73,9 +74,9 @@ class Runtime {
     return Go({.name = "main"}, std::forward<Fn>(fn)).Join();
   }
 
-  // As Run, but waits only until `deadline` (kTimeout) or until a stop is requested (kCancelled). If
-  // `fn` takes a std::stop_token, that asks it to stop then. It runs on by itself in any case, until it
-  // returns or the runtime ends; its value or exception is destroyed unseen.
+  // As Run, but waits only until `deadline` (kTimeout) or until a stop is requested (kCancelled).
+  // If `fn` takes a std::stop_token, that asks it to stop then. It runs on by itself in any case,
+  // until it returns or the runtime ends; its value or exception is destroyed unseen.
   template <internal::Stoppable Fn>
   Joined<internal::StoppableResult<Fn>> RunUntil(Deadline deadline, Fn&& fn,
                                                  const std::stop_token& stop = {}) {
@@ -93,7 +94,8 @@ class Runtime {
   // As curg::Go and curg::TryGo, on this runtime, from any thread or task. A plain thread's tag is
   // inherited as a task's is. Thread-safe. Blocks: nothing.
   template <std::invocable Fn>
-  [[gnu::always_inline]] JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(const TaskOptions& options, Fn&& fn) {
+  [[gnu::always_inline]] JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> Go(
+      const TaskOptions& options, Fn&& fn) {
     return TryGo(options, std::forward<Fn>(fn)).value();
   }
   template <std::invocable Fn>
@@ -127,7 +129,8 @@ class Runtime {
   bool ended_ = false;
 };
 
-// The stop_token of the runtime that the calling task runs on; on a plain thread, one that is never stopped.
+// The stop_token of the runtime that the calling task runs on; on a plain thread, one that is never
+// stopped.
 std::stop_token RuntimeStopToken();
 
 }  // namespace curg

@@ -21,17 +21,21 @@ namespace curg::internal {
 // ---- Start and stop.
 
 Scheduler::Scheduler(const Config& config)
-    : config_(config), batches_(RegisterAsymmetricFence() && config.schedule_seed == 0), pool_(config.slot_size, config.stacks_max),
+    : config_(config),
+      batches_(RegisterAsymmetricFence() && config.schedule_seed == 0),
+      pool_(config.slot_size, config.stacks_max),
       limit_(config.workers) {
   processors_.reserve(static_cast<size_t>(config.workers) + kSurplusMax);
   workers_.reserve(processors_.capacity() + static_cast<size_t>(config.blocking_max) + 1);
   for (int i = 0; i < config.workers; ++i) AddWorker(AddProcessor(/*surplus=*/false));
 }
 
-// Abandoned tasks lose their stacks; whoever walks the slabs must not look for them. Records of other runtimes
-// may change meanwhile: none of those, once it is out of kNew, ever shows this scheduler.
+// Abandoned tasks lose their stacks; whoever walks the slabs must not look for them. Records of
+// other runtimes may change meanwhile: none of those, once it is out of kNew, ever shows this
+// scheduler.
 Scheduler::~Scheduler() {
-  delete poller_.load(std::memory_order_relaxed);  // while the stacks are there: operations may be on them
+  delete poller_.load(std::memory_order_relaxed);  // while the stacks are there: operations may be
+                                                   // on them
   std::lock_guard lock(RollCall::StacksLock());
   TaskSlab::Instance().ForEach([this](Task& task) {
     // acquire: pairs with the releases of those who make it runnable
@@ -61,10 +65,13 @@ absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config
 
 Processor& Scheduler::AddProcessor(bool surplus) {
   const size_t index = processors_.size();
-  const int tick_shift = config_.virtual_time ? 0 : TimerQueue::kTickShift;  // virtual time is exact
-  processors_.push_back(std::make_unique<Processor>(static_cast<int>(index), surplus, pool_, tick_shift));
-  processors_.back()->shuffle = static_cast<uint32_t>(config_.schedule_seed * 0x9E3779B97F4A7C15u >> 32) ^
-                                static_cast<uint32_t>(index + 1);
+  // virtual time is exact
+  const int tick_shift = config_.virtual_time ? 0 : TimerQueue::kTickShift;
+  processors_.push_back(
+      std::make_unique<Processor>(static_cast<int>(index), surplus, pool_, tick_shift));
+  processors_.back()->shuffle =
+      static_cast<uint32_t>(config_.schedule_seed * 0x9E3779B97F4A7C15u >> 32) ^
+      static_cast<uint32_t>(index + 1);
   if (processors_.back()->shuffle == 0) processors_.back()->shuffle = 1;
   count_.store(index + 1, std::memory_order_release);  // release: pairs with count()
   return *processors_.back();
@@ -76,7 +83,7 @@ Worker& Scheduler::AddWorker(Processor& processor) {
   Worker& worker = *workers_.back();
   worker.random = 0x9e3779b9u * static_cast<uint32_t>(index + 1);
   processor.worker.store(&worker, std::memory_order_release);  // release: pairs with Sysmon's looks
-  worker_count_.store(index + 1, std::memory_order_release);  // release: pairs with worker_count()
+  worker_count_.store(index + 1, std::memory_order_release);   // release: pairs with worker_count()
   return worker;
 }
 
@@ -107,7 +114,8 @@ Scheduler& Scheduler::Service() {
 }
 
 int Scheduler::Stop(int64_t grace_ns) {
-  stopping_.store(true, std::memory_order_seq_cst);  // before the look at the idle list, see Sleep()
+  stopping_.store(true, std::memory_order_seq_cst);  // before the look at the idle list, see
+                                                     // Sleep()
   {
     std::lock_guard lock(surplus_lock_);
     while (retired_ != nullptr) Wake(*std::exchange(retired_, retired_->idle_next));
@@ -189,10 +197,13 @@ void Scheduler::ComeBack(Worker& worker) {
 bool Scheduler::MustRetire(const Processor& processor) const {
   const int beyond = limit() - config_.workers;
   if ((!processor.surplus && beyond >= 0) || processor.index == 0) return false;
-  return surplus_active_.load(std::memory_order_relaxed) > held_count_.load(std::memory_order_relaxed) + beyond;
+  return surplus_active_.load(std::memory_order_relaxed) >
+         held_count_.load(std::memory_order_relaxed) + beyond;
 }
 
-void Scheduler::SetLimit(int workers) { limit_.store(std::max(workers, 1), std::memory_order_relaxed); }
+void Scheduler::SetLimit(int workers) {
+  limit_.store(std::max(workers, 1), std::memory_order_relaxed);
+}
 
 // Gives away what is queued here and sleeps until sysmon wants the worker again.
 void Scheduler::Retire(Worker& worker) {

@@ -1,47 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Scheduler: processors, workers, and who wakes whom. runtime/README.md tells the protocol as a story.
+// Scheduler: processors, workers, and who wakes whom. runtime/README.md tells the protocol as a
+// story.
 //
 // No lost wake-ups. Work becomes visible (run queue, run next, global queue, timer) and then the
-// submitter looks whether a worker sleeps that should come (WakeOne). A worker that goes to sleep does
-// the two in the other order: it announces that it sleeps, then looks for work once more. Each side has
-// a full fence between its store and its load, so at least one sees the other:
+// submitter looks whether a worker sleeps that should come (WakeOne). A worker that goes to sleep
+// does the two in the other order: it announces that it sleeps, then looks for work once more. Each
+// side has a full fence between its store and its load, so at least one sees the other:
 //
 //   submitter   publish work ; fence ; load spinning_, idle_count_
 //   sleeper     spinning_ -= 1, idle_count_ += 1 ; fence ; look at every queue ; sleep
 //
-// Some work is published without a fence: what a yield, a displaced run-next task or a batch from the
-// global queue puts into the ring. And a task in run next does not count as work while its worker is
-// about to come for it. For these a worker that takes a task looks at what it leaves behind
-// (WakeForRest), the taking being the fence. Until it takes one, its run-next task (if any) is stale,
-// which the sleeper does count as work. Taking from the batch (run_batch.h) is no fence: what is missed then
-// is seen at the worker's next look, or by sysmon within 10 ms.
+// Some work is published without a fence: what a yield, a displaced run-next task or a batch from
+// the global queue puts into the ring. And a task in run next does not count as work while its
+// worker is about to come for it. For these a worker that takes a task looks at what it leaves
+// behind (WakeForRest), the taking being the fence. Until it takes one, its run-next task (if any)
+// is stale, which the sleeper does count as work. Taking from the batch (run_batch.h) is no fence:
+// what is missed then is seen at the worker's next look, or by sysmon within 10 ms.
 //
-// Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other is
-// woken; the last spinning worker that finds work wakes one more (EndSpin), so that load spreads.
+// Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other
+// is woken; the last spinning worker that finds work wakes one more (EndSpin), so that load
+// spreads.
 //
-// A processor whose task is in Blocking has a worker that will not use it until the task is back. What is
-// queued there others can steal, as anywhere; to take the processor itself is one compare-and-swap
-// (scheduler_blocking.cc).
+// A processor whose task is in Blocking has a worker that will not use it until the task is back.
+// What is queued there others can steal, as anywhere; to take the processor itself is one
+// compare-and-swap (scheduler_blocking.cc).
 //
 // Two tasks that take turns on one worker make one of them runnable all the time, and whoever were
 // woken for it would find nothing to steal. So a worker that was woken and found nothing naps: it
 // sleeps, but looks again after 100 us; and while it naps nobody is woken for a lone run-next task.
 // It takes its nap back (napping_) before it looks, with the same two fences as above.
 //
-// Timers. One sleeping worker at most is the *timekeeper*: it sleeps only until the earliest timer of
-// all processors. Whoever adds an earlier one wakes it.
+// Timers. One sleeping worker at most is the *timekeeper*: it sleeps only until the earliest timer
+// of all processors. Whoever adds an earlier one wakes it.
 //
-// I/O. Once there is a poller (poller.h), the timekeeper sleeps in it instead of on its futex; its word `asleep`
-// says so, and whoever wakes it calls Break:
+// I/O. Once there is a poller (poller.h), the timekeeper sleeps in it instead of on its futex; its
+// word `asleep` says so, and whoever wakes it calls Break:
 //
 //   waker     asleep = 0 or 2, by one read-modify-write ; if it was kAsleepInPoller: Break
 //   keeper    asleep: 1 -> kAsleepInPoller, by compare-and-swap ; Wait
 //
-// If the waker came first, the swap fails and there is no Wait; else the waker has seen kAsleepInPoller, and its
-// Break ends the Wait, even if that begins later. Nobody who stays awake for long has the role: a worker with
-// nothing to do takes it, one that works looks at the poller every now and then (PollIfDue), and where all that
-// are awake run on in one task, sysmon sends somebody (PollIsDue).
+// If the waker came first, the swap fails and there is no Wait; else the waker has seen
+// kAsleepInPoller, and its Break ends the Wait, even if that begins later. Nobody who stays awake
+// for long has the role: a worker with nothing to do takes it, one that works looks at the poller
+// every now and then (PollIfDue), and where all that are awake run on in one task, sysmon sends
+// somebody (PollIsDue).
 #pragma once
 
 #include <array>
@@ -77,7 +80,8 @@ class AwakeListener {
  public:
   // On the worker. Blocks: nothing.
   virtual void OnWorkerAwake() = 0;
-  // On any thread. It is to call RetakeBlocked soon, and again and again until that says no. Blocks: nothing.
+  // On any thread. It is to call RetakeBlocked soon, and again and again until that says no.
+  // Blocks: nothing.
   virtual void OnBlockedWork() = 0;
 
  protected:
@@ -108,8 +112,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   explicit Scheduler(const Config& config);
   ~Scheduler();
 
-  // Makes a task that is not yet runnable. RESOURCE_EXHAUSTED: no stack for it; INVALID_ARGUMENT: its
-  // stack size. Thread-safe. Blocks: nothing.
+  // Makes a task that is not yet runnable. RESOURCE_EXHAUSTED: no stack for it; INVALID_ARGUMENT:
+  // its stack size. Thread-safe. Blocks: nothing.
   absl::StatusOr<Task*> NewTask(const TaskOptions& options, uintptr_t spawn_pc);
   // Undoes NewTask for a task that was never made runnable.
   void DropNewTask(Task* task);
@@ -125,22 +129,24 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Thread-safe. Blocks: nothing.
   void AddTimer(Timer* timer);
 
-  // Asks workers to end when they next look for work, waits for them up to `grace_ns`, and returns how
-  // many are still held by their tasks. Their tasks' stacks are not unwound.
+  // Asks workers to end when they next look for work, waits for them up to `grace_ns`, and returns
+  // how many are still held by their tasks. Their tasks' stacks are not unwound.
   // Blocks: the calling plain thread.
   int Stop(int64_t grace_ns);
 
   // Installs the one listener, which lives until Stop has returned, or as long as the process where
   // workers are left behind. Null: none any more.
   void SetAwakeListener(AwakeListener* listener) {
-    awake_listener_.store(listener, std::memory_order_release);  // release: pairs with FindRunnable()
+    awake_listener_.store(listener, std::memory_order_release);  // release: pairs with
+                                                                 // FindRunnable()
   }
 
   // The poller, made by make() at first use; it lives as long as the scheduler.
   // Thread-safe. Blocks: the thread, briefly.
   Poller& UsePoller(std::unique_ptr<Poller> (*make)());
   // Null: nobody has used I/O yet. Thread-safe.
-  Poller* poller() const { return poller_.load(std::memory_order_acquire); }  // acquire: with UsePoller()
+  // acquire: with UsePoller()
+  Poller* poller() const { return poller_.load(std::memory_order_acquire); }
 
   // Tasks that were made and have not ended. Thread-safe.
   uint64_t TasksAlive() const;
@@ -153,15 +159,18 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   // The clock of its timers; see MonotonicNow.
   int64_t Now() const {
-    return config_.virtual_time ? virtual_now_.load(std::memory_order_relaxed) : RealNow();  // relaxed: a number
+    // relaxed: a number
+    return config_.virtual_time ? virtual_now_.load(std::memory_order_relaxed) : RealNow();
   }
   // For the scheduler's threads; null: the real one.
-  const std::atomic<int64_t>* virtual_clock() const { return config_.virtual_time ? &virtual_now_ : nullptr; }
+  const std::atomic<int64_t>* virtual_clock() const {
+    return config_.virtual_time ? &virtual_now_ : nullptr;
+  }
   // For random choices of worker threads; 0: any.
   uint64_t schedule_seed() const { return config_.schedule_seed; }
 
-  // From now on so many workers are to run, at least one. Others rest when they next look for work; further ones
-  // start when there is work, if there may be so many. Thread-safe.
+  // From now on so many workers are to run, at least one. Others rest when they next look for work;
+  // further ones start when there is work, if there may be so many. Thread-safe.
   void SetLimit(int workers);
   int limit() const { return limit_.load(std::memory_order_relaxed); }  // relaxed: a number
 
@@ -177,13 +186,16 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void BindStack(Processor& processor, Task* task);
 
   // --- For Blocking (blocking.h), by the task that `worker` runs.
-  // Counts one more call, if there may be one and nobody waits for that. EnterBlocking and LeaveBlocking are to follow.
+  // Counts one more call, if there may be one and nobody waits for that. EnterBlocking and
+  // LeaveBlocking are to follow.
   bool TakeBlockingSlot() {
-    return gate_waiting_.load(std::memory_order_relaxed) == 0 && CountCall();  // relaxed: who is late may go first
+    // relaxed: who is late may go first
+    return gate_waiting_.load(std::memory_order_relaxed) == 0 && CountCall();
   }
   // As that, but waits for it. Blocks: the task.
   WaitStatus AwaitBlockingSlot(const WaitLimits& limits);
-  // Gives the processor up. `site` is where in the program; calls from there that were long give it away at once.
+  // Gives the processor up. `site` is where in the program; calls from there that were long give it
+  // away at once.
   void EnterBlocking(Worker& worker, uintptr_t site);
   // Regains it, or another: `task` may be on another worker when this returns. Blocks: the task.
   void LeaveBlocking(Worker& worker, Task& task, uintptr_t site);
@@ -199,15 +211,17 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // A worker that has run this many tasks looks at the global queue before its own, so that a busy
   // ring cannot starve it. Prime, so as not to fall in step with programs (as Go's).
   static constexpr uint32_t kGlobalPeriod = 61;
-  // Timers are looked at once in so many tasks while there is work: a clock read costs ten switches.
+  // Timers are looked at once in so many tasks while there is work: a clock read costs ten
+  // switches.
   static constexpr uint32_t kTimerPeriod = 8;
   // At most this many tasks in a row from the run-next slot while the ring waits.
   static constexpr uint32_t kNextStreakMax = 32;
   static constexpr int kStealRounds = 4;
   static constexpr int64_t kNapNs = 100'000;
   static constexpr int64_t kIdsAtATime = 64;
-  // A busy worker looks at the poller this often, if nobody else does; but if more than kPollRoom tasks of its own, or any
-  // of all, wait to run, they go first, unless it has not looked for kPollLateNs.
+  // A busy worker looks at the poller this often, if nobody else does; but if more than kPollRoom
+  // tasks of its own, or any of all, wait to run, they go first, unless it has not looked for
+  // kPollLateNs.
   static constexpr int64_t kPollPeriodNs = 100'000;
   static constexpr int64_t kPollLateNs = 1'000'000;
   static constexpr uint32_t kPollRoom = RunQueue<>::kHalf / 2;
@@ -255,8 +269,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void WakeTimekeeper(int64_t when);
 
   // --- Blocking.
-  // Takes processors from calls that were there at the last look; `seen` is the caller's, between looks. Sysmon
-  // only. True: there is one that may have to be taken, soon.
+  // Takes processors from calls that were there at the last look; `seen` is the caller's, between
+  // looks. Sysmon only. True: there is one that may have to be taken, soon.
   bool RetakeBlocked(std::vector<uint64_t>& seen);
   bool NeedsRetake();
   bool HandOver(Processor& processor, uint64_t call, bool may_start);
@@ -318,15 +332,16 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   std::mutex surplus_lock_;
   Worker* retired_ = nullptr;           // guarded by surplus_lock_
-  std::atomic<int> surplus_active_{0};  // workers that run beyond the configured number; negative: fewer; changes under surplus_lock_
+  std::atomic<int> surplus_active_{0};  // workers that run beyond the configured number; negative:
+                                        // fewer; changes under surplus_lock_
   std::atomic<int> limit_;              // see SetLimit()
   std::atomic<int> held_count_{0};      // workers whose `held` is set
 
   GlobalQueue<Task> global_;
 
-  alignas(64) std::atomic<int> spinning_{0};    // workers that search, or were woken to
-  std::atomic<int> idle_count_{0};              // length of idle_
-  std::atomic<bool> napping_{false};            // a sleeping worker will look again by itself
+  alignas(64) std::atomic<int> spinning_{0};  // workers that search, or were woken to
+  std::atomic<int> idle_count_{0};            // length of idle_
+  std::atomic<bool> napping_{false};          // a sleeping worker will look again by itself
   std::atomic<bool> stopping_{false};
   std::atomic<Worker*> timekeeper_{nullptr};
   std::atomic<int64_t> timekeeper_deadline_{TimerQueue::kNever};
@@ -342,12 +357,14 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   alignas(64) std::atomic<bool> any_blocked_{false};  // some processor's task may be in Blocking
   std::atomic<bool> retake_called_{false};            // the listener was told, and has not done yet
   std::atomic<int> detached_{0};                      // tasks in Blocking whose processor was taken
-  alignas(64) std::atomic<int> calls_{0};             // tasks in Blocking, at most Config::blocking_max
+  alignas(64) std::atomic<int> calls_{0};             // tasks in Blocking, at most
+                                                      // Config::blocking_max
   std::atomic<int> gate_waiting_{0};                  // length of the queue below
   SpinLock gate_lock_;
-  GateWaiter* gate_first_ = nullptr;  // guarded by gate_lock_
-  GateWaiter* gate_last_ = nullptr;   // guarded by gate_lock_
-  std::array<std::atomic<bool>, 256> long_sites_{};   // by hash of the call site: the last call was long
+  GateWaiter* gate_first_ = nullptr;                 // guarded by gate_lock_
+  GateWaiter* gate_last_ = nullptr;                  // guarded by gate_lock_
+  std::array<std::atomic<bool>, 256> long_sites_{};  // by hash of the call site: the last call was
+                                                     // long
 
   // What plain threads and other schedulers' workers do here, see ProcessorCounters. Relaxed, all.
   alignas(64) std::atomic<uint64_t> spawned_outside_{0};

@@ -2,22 +2,29 @@
 //
 // Scheduler: processors whose tasks are in Blocking.
 //
-//   running --EnterBlocking: blocking = n--> blocked --LeaveBlocking: n to 0--> running, as if nothing had been
+//   running --EnterBlocking: blocking = n--> blocked --LeaveBlocking: n to 0--> running, as if
+//   nothing had been
 //                                               |
-//                                               +------ HandOver, TakeBlocked: n to 0--> somebody else's
+//                                               +------ HandOver, TakeBlocked: n to 0--> somebody
+//                                               else's
 //
-// Invariant  while Processor::blocking is not 0, nobody has the processor: its worker has promised not to use it
-//            (CurrentWorker() is null on its thread), and whoever changes the word to 0 has it. The number is never used
-//            twice for a processor, so a late compare-and-swap fails.
-// Ordering   the word: release at the entry, acquire by whoever takes it (the plain fields of the processor).
-// Who takes  a task that comes back from Blocking and finds its own taken: any other, whatever its age, so that a
-//            hundred tasks that call Blocking in turns need neither wake-ups nor sleep. Sysmon, if the same call was there
-//            at its last look, some tens of microseconds before, for a spare worker. The entering task
-//            itself, if work waits and the last call from the same place was long: for a spare worker as well.
-// Who calls  sysmon to look: the entering task if work waits already, and whoever submits work later and finds
-//            nobody asleep (WakeOne). Each makes its own visible first, then looks for the other's.
-// Rejected   a time stamp at the entry, for a precise age: 20 ns each; a wake-up at each entry (Go's entersyscallblock): 2 us;
-//            looking all the time (Go's sysmon while anything runs): 5 % of a CPU.
+// Invariant  while Processor::blocking is not 0, nobody has the processor: its worker has promised
+//            not to use it (CurrentWorker() is null on its thread), and whoever changes the word to
+//            0 has it. The number is never used twice for a processor, so a late compare-and-swap
+//            fails.
+// Ordering   the word: release at the entry, acquire by whoever takes it (the plain fields of the
+//            processor).
+// Who takes  a task that comes back from Blocking and finds its own taken: any other, whatever its
+//            age, so that a hundred tasks that call Blocking in turns need neither wake-ups nor
+//            sleep. Sysmon, if the same call was there at its last look, some tens of microseconds
+//            before, for a spare worker. The entering task itself, if work waits and the last call
+//            from the same place was long: for a spare worker as well.
+// Who calls  sysmon to look: the entering task if work waits already, and whoever submits work
+//            later and finds nobody asleep (WakeOne). Each makes its own visible first, then looks
+//            for the other's.
+// Rejected   a time stamp at the entry, for a precise age: 20 ns each; a wake-up at each entry
+//            (Go's entersyscallblock): 2 us; looking all the time (Go's sysmon while anything
+//            runs): 5 % of a CPU.
 #include <cerrno>
 #include <mutex>
 #include <system_error>
@@ -42,10 +49,11 @@ size_t SiteIndex(uintptr_t site) { return (site * 0x9E3779B97F4A7C15u) >> 56; }
 
 // ---- The calls that are allowed at a time.
 //
-// A call is counted from before its entry to after its end. Who finds the count at its bound stands in line, and gets its
-// place from a call that ends:
+// A call is counted from before its entry to after its end. Who finds the count at its bound stands
+// in line, and gets its place from a call that ends:
 //
-//   waiter   gate_waiting_ += 1 ; calls_ < max ?          call that ends   calls_ -= 1 ; gate_waiting_ > 0 ?
+//   waiter   gate_waiting_ += 1 ; calls_ < max ?          call that ends   calls_ -= 1 ;
+//            gate_waiting_ > 0 ?
 //
 // Each does the first before the second, sequentially consistent, so one of the two sees the other.
 
@@ -64,7 +72,8 @@ bool Scheduler::CountCall() {
 
 void Scheduler::EndCall() {
   calls_.fetch_sub(1, std::memory_order_seq_cst);
-  if (gate_waiting_.load(std::memory_order_seq_cst) > 0) [[unlikely]] AdmitNext();
+  if (gate_waiting_.load(std::memory_order_seq_cst) > 0) [[unlikely]]
+    AdmitNext();
 }
 
 WaitStatus Scheduler::AwaitBlockingSlot(const WaitLimits& limits) {
@@ -123,10 +132,13 @@ void Scheduler::EnterBlocking(Worker& worker, uintptr_t site) {
   worker.thread->worker.store(nullptr, std::memory_order_relaxed);  // relaxed: see ThreadState
   // A read-modify-write, for it is the fence, too: from here on the processor is anybody's.
   processor.blocking.exchange(call, std::memory_order_seq_cst);
-  if (!any_blocked_.load(std::memory_order_seq_cst)) any_blocked_.store(true, std::memory_order_seq_cst);
-  if (!WaitsForProcessor(processor)) [[likely]] return;
+  if (!any_blocked_.load(std::memory_order_seq_cst))
+    any_blocked_.store(true, std::memory_order_seq_cst);
+  if (!WaitsForProcessor(processor)) [[likely]]
+    return;
   if (idle_count_.load(std::memory_order_seq_cst) > 0) return WakeOne();
-  const bool was_long = long_sites_[SiteIndex(site)].load(std::memory_order_relaxed);  // relaxed: a hint
+  // relaxed: a hint
+  const bool was_long = long_sites_[SiteIndex(site)].load(std::memory_order_relaxed);
   if (was_long && HandOver(processor, call, /*may_start=*/false)) {
     worker.handed_over_at = TickClock::Now();
   } else {
@@ -137,7 +149,8 @@ void Scheduler::EnterBlocking(Worker& worker, uintptr_t site) {
 void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
   Processor* processor = worker.processor;
   uint64_t call = worker.blocking_call;
-  // acquire: whoever may have had it meanwhile, and given it back, does not exist: this is for the others' sake
+  // acquire: whoever may have had it meanwhile, and given it back, does not exist: this is for the
+  // others' sake
   if (processor->blocking.compare_exchange_strong(call, 0, std::memory_order_acquire)) [[likely]] {
     const uint32_t tick = processor->tick.load(std::memory_order_relaxed);
     processor->tick.store(tick + 1, std::memory_order_relaxed);  // a slice begins
@@ -147,7 +160,8 @@ void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
   const bool was_short = worker.handed_over_at != 0 &&
                          TickClock::ToNs(TickClock::Now() - worker.handed_over_at) < kShortCallNs;
   std::atomic<bool>& long_site = long_sites_[SiteIndex(site)];
-  if (long_site.load(std::memory_order_relaxed) == was_short) long_site.store(!was_short, std::memory_order_relaxed);
+  if (long_site.load(std::memory_order_relaxed) == was_short)
+    long_site.store(!was_short, std::memory_order_relaxed);
   worker.processor = nullptr;
   processor = TakeIdle();
   if (processor == nullptr) processor = TakeBlocked();
@@ -158,7 +172,8 @@ void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
           Task* const self = static_cast<Task*>(arg);
           Scheduler& scheduler = *self->scheduler;
           scheduler.Ready(self);
-          scheduler.detached_.fetch_sub(1, std::memory_order_seq_cst);  // this thread is the scheduler's still
+          // this thread is the scheduler's still
+          scheduler.detached_.fetch_sub(1, std::memory_order_seq_cst);
           scheduler.EndCall();
           return true;
         },
@@ -170,7 +185,8 @@ void Scheduler::LeaveBlocking(Worker& worker, Task& task, uintptr_t site) {
   detached_.fetch_sub(1, std::memory_order_seq_cst);
   EndCall();
   // acquire: pairs with the release in SetAwakeListener()
-  if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) listener->OnWorkerAwake();
+  if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire))
+    listener->OnWorkerAwake();
 }
 
 // The caller has the processor.
@@ -211,7 +227,8 @@ Processor* Scheduler::TakeIdle() {
     idle_count_.fetch_sub(1, std::memory_order_seq_cst);  // see Sysmon::WaitForNext
     processor = std::exchange(worker.processor, nullptr);
     if (keeper == nullptr) {
-      worker.asleep.store(1, std::memory_order_relaxed);  // it may have been told to look at its deadline
+      worker.asleep.store(1, std::memory_order_relaxed);  // it may have been told to look at its
+                                                          // deadline
       worker.is_spare = true;
       worker.idle_next = spares_;
       spares_ = &worker;
@@ -229,11 +246,13 @@ Processor* Scheduler::TakeIdle() {
 Processor* Scheduler::TakeBlocked() {
   for (size_t i = 0; i < count(); ++i) {
     Processor& processor = *processors_[i];
-    uint64_t call = processor.blocking.load(std::memory_order_relaxed);  // relaxed: the swap decides
+    // relaxed: the swap decides
+    uint64_t call = processor.blocking.load(std::memory_order_relaxed);
     if (call == 0) continue;
     detached_.fetch_add(1, std::memory_order_seq_cst);
     // acquire: pairs with the release in EnterBlocking()
-    if (processor.blocking.compare_exchange_strong(call, 0, std::memory_order_acquire)) return &processor;
+    if (processor.blocking.compare_exchange_strong(call, 0, std::memory_order_acquire))
+      return &processor;
     detached_.fetch_sub(1, std::memory_order_seq_cst);
   }
   return nullptr;
@@ -244,17 +263,20 @@ void Scheduler::AddIdle(Worker& spare, Processor& processor) {
   {
     std::lock_guard lock(idle_lock_);
     Assign(spare, processor);
-    if (stopping_.load(std::memory_order_seq_cst)) return Wake(spare);  // Stop() may have looked already
+    // Stop() may have looked already
+    if (stopping_.load(std::memory_order_seq_cst)) return Wake(spare);
     spare.idle_next = idle_;
     idle_ = &spare;
   }
   idle_count_.fetch_add(1, std::memory_order_seq_cst);
   // Announced; now the look that no submitter can have missed.
-  const bool nobody_polls = poller() != nullptr && timekeeper_.load(std::memory_order_seq_cst) == nullptr;
+  const bool nobody_polls =
+      poller() != nullptr && timekeeper_.load(std::memory_order_seq_cst) == nullptr;
   if (AnyWork() || NobodyKeepsTime() || nobody_polls) WakeOne();
 }
 
-// Takes `processor` from the call of that number, for a spare worker. False: the call is over, or there is no spare.
+// Takes `processor` from the call of that number, for a spare worker. False: the call is over, or
+// there is no spare.
 bool Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
   detached_.fetch_add(1, std::memory_order_seq_cst);
   Worker* spare = nullptr;
@@ -273,7 +295,8 @@ bool Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
   if (taken && spare != nullptr) {
     AddIdle(*spare, processor);
   } else if (taken && !StartSpare(processor)) {
-    // Nobody is there to run it. Whoever comes back from Blocking can take it, its own task excepted.
+    // Nobody is there to run it. Whoever comes back from Blocking can take it, its own task
+    // excepted.
     processor.blocking.store(++processor.blocking_calls, std::memory_order_seq_cst);
     taken = false;
   }
@@ -309,11 +332,15 @@ bool Scheduler::StartSpare(Processor& processor) {
 }
 
 void Scheduler::CallForRetake() {
-  // seq_cst: the caller's work, or call, is visible before; RetakeBlocked()'s caller clears it, then looks
-  if (retake_called_.load(std::memory_order_seq_cst) || retake_called_.exchange(true, std::memory_order_seq_cst)) return;
+  // seq_cst: the caller's work, or call, is visible before; RetakeBlocked()'s caller clears it,
+  // then looks
+  if (retake_called_.load(std::memory_order_seq_cst) ||
+      retake_called_.exchange(true, std::memory_order_seq_cst))
+    return;
   const int saved_errno = errno;
   // acquire: pairs with the release in SetAwakeListener()
-  if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire)) listener->OnBlockedWork();
+  if (AwakeListener* listener = awake_listener_.load(std::memory_order_acquire))
+    listener->OnBlockedWork();
   errno = saved_errno;
 }
 

@@ -21,14 +21,14 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
   return state;
 }
 
-// The registers; and if it waited for I/O, which the kernel's work for others has put out of the cache, also the frames that
-// it returns through, and what it captured (a connection, mostly).
+// The registers; and if it waited for I/O, which the kernel's work for others has put out of the
+// cache, also the frames that it returns through, and what it captured (a connection, mostly).
 void FetchStack(const Task& task) {
   constexpr size_t kLine = 64;
   constexpr size_t kFrames = 14 * kLine;
   const auto* const hot = static_cast<const char*>(task.context.hot());
   __builtin_prefetch(hot, /*rw=*/1);
-  const WaitReason reason = task.wait_reason;
+  const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);  // a hint
   if (reason != WaitReason::kIoRead && reason != WaitReason::kIoOperation) return;
   for (size_t at = kLine; at < kFrames; at += kLine) __builtin_prefetch(hot + at, /*rw=*/1);
   for (size_t at = 0; at < sizeof(task.body); at += kLine) {
@@ -52,7 +52,8 @@ void Scheduler::PushLocal(Processor& processor, Task* task) {
 
 void Scheduler::Ready(Task* task) {
   task->since = CoarseClock::Now();
-  task->state.store(TaskState::kRunnable, std::memory_order_release);  // release: pairs with RollCall
+  // release: pairs with RollCall
+  task->state.store(TaskState::kRunnable, std::memory_order_release);
   Worker* const worker = CurrentWorker();
   if (worker != nullptr && &worker->scheduler == this) {
     Processor& processor = *worker->processor;
@@ -67,10 +68,12 @@ void Scheduler::Ready(Task* task) {
     WakeOne();
     return;
   }
-  // Once pushed, the task may run to the program's end and the runtime be destroyed, while this thread
-  // still looks for a worker to wake.
+  // Once pushed, the task may run to the program's end and the runtime be destroyed, while this
+  // thread still looks for a worker to wake.
   const std::shared_ptr<Scheduler> keep = weak_from_this().lock();
-  if (readied_outside_.fetch_add(1, std::memory_order_relaxed) % ProcessorCounters::kLatencySample == 0) {
+  if (readied_outside_.fetch_add(1, std::memory_order_relaxed) %
+          ProcessorCounters::kLatencySample ==
+      0) {
     ProcessorCounters::Stamp(*task);
   }
   global_.Push(task);
@@ -79,7 +82,8 @@ void Scheduler::Ready(Task* task) {
 
 void Scheduler::ReadyLast(Worker& worker, Task* task) {
   task->since = CoarseClock::Now();
-  task->state.store(TaskState::kRunnable, std::memory_order_release);  // release: pairs with RollCall
+  // release: pairs with RollCall
+  task->state.store(TaskState::kRunnable, std::memory_order_release);
   worker.processor->counters.OnRunnable(*task);
   PushLocal(*worker.processor, task);
 }
@@ -95,7 +99,8 @@ void Scheduler::AddTimer(Timer* timer) {
 // ---- Finding work.
 
 bool Scheduler::HasLocalWork(const Processor& processor) {
-  return processor.queue.next() != nullptr || processor.queue.size() > 0 || !processor.batch.Empty();
+  return processor.queue.next() != nullptr || processor.queue.size() > 0 ||
+         !processor.batch.Empty();
 }
 
 // With a seed: any of those queued here.
@@ -110,7 +115,8 @@ Task* Scheduler::PopShuffled(Processor& processor) {
 }
 
 Task* Scheduler::PopLocal(Processor& processor) {
-  if (config_.schedule_seed != 0) [[unlikely]] return PopShuffled(processor);
+  if (config_.schedule_seed != 0) [[unlikely]]
+    return PopShuffled(processor);
   if (processor.queue.next() != nullptr &&
       (processor.next_streak < kNextStreakMax || processor.queue.size() == 0)) {
     if (Task* task = processor.queue.ExchangeNext(nullptr)) {
@@ -123,8 +129,8 @@ Task* Scheduler::PopLocal(Processor& processor) {
   return processor.queue.next() != nullptr ? processor.queue.ExchangeNext(nullptr) : nullptr;
 }
 
-// The ring, through the batch. What comes after is fetched ahead: the record two tasks before it runs,
-// the stack one before.
+// The ring, through the batch. What comes after is fetched ahead: the record two tasks before it
+// runs, the stack one before.
 Task* Scheduler::PopRing(Processor& processor) {
   if (Task* task = processor.batch.Pop()) {
     if (const Task* next = processor.batch.Peek(0)) FetchStack(*next);
@@ -145,7 +151,8 @@ Task* Scheduler::PopRing(Processor& processor) {
 Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
   const size_t share = global_.size() / static_cast<size_t>(config_.workers) + 1;
   std::array<Task*, RunQueue<>::kHalf> tasks;
-  const size_t count = global_.PopBatch(std::span(tasks).first(std::min({share, batch_max, tasks.size()})));
+  const size_t count =
+      global_.PopBatch(std::span(tasks).first(std::min({share, batch_max, tasks.size()})));
   if (count == 0) return nullptr;
   for (size_t i = 1; i < count; ++i) PushLocal(processor, tasks[i]);
   return tasks[0];
@@ -217,14 +224,14 @@ Scheduler::Due Scheduler::DueAt(const Processor& processor, uint32_t tick) {
           .timers = tick % kTimerPeriod == 0 && processor.timers.Earliest() != TimerQueue::kNever};
 }
 
-// As the first half of FindRunnable, for a task that leaves its stack: what is due only now and then is left
-// to that.
+// As the first half of FindRunnable, for a task that leaves its stack: what is due only now and
+// then is left to that.
 Task* Scheduler::PickNext(Worker& worker) {
   Processor& processor = *worker.processor;
   const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
   const Due due = DueAt(processor, tick);
-  if (due.global || due.timers || processor.surplus || processor.held.load(std::memory_order_relaxed) ||
-      stopping_.load(std::memory_order_relaxed)) {
+  if (due.global || due.timers || processor.surplus ||
+      processor.held.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) {
     return nullptr;
   }
   Task* const task = PopLocal(processor);
@@ -242,7 +249,8 @@ Task* Scheduler::FindRunnable(Worker& worker) {
       continue;
     }
     Processor& processor = *worker.processor;
-    if (processor.held.load(std::memory_order_relaxed)) [[unlikely]] ComeBack(worker);
+    if (processor.held.load(std::memory_order_relaxed)) [[unlikely]]
+      ComeBack(worker);
     if (MustRetire(processor)) [[unlikely]] {
       Retire(worker);
       continue;

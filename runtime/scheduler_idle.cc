@@ -24,7 +24,8 @@ void Scheduler::Wake(Worker& worker) {
 }
 
 void Scheduler::WakeOne() {
-  // seq_cst, both: after the caller's publication of work (a full fence, see RunQueue and GlobalQueue).
+  // seq_cst, both: after the caller's publication of work (a full fence, see RunQueue and
+  // GlobalQueue).
   while (idle_count_.load(std::memory_order_seq_cst) > 0 &&
          spinning_.load(std::memory_order_seq_cst) == 0) {
     int none = 0;
@@ -53,17 +54,20 @@ void Scheduler::WakeOne() {
       }
       return Wake(*worker);
     }
-    // Nobody slept. But whoever goes to sleep just now, or submits, may have relied on us: look again.
+    // Nobody slept. But whoever goes to sleep just now, or submits, may have relied on us: look
+    // again.
     spinning_.fetch_sub(1, std::memory_order_seq_cst);
   }
-  // seq_cst: EnterBlocking() sets it, then looks for work; RetakeBlocked() clears it, then looks for calls
+  // seq_cst: EnterBlocking() sets it, then looks for work; RetakeBlocked() clears it, then looks
+  // for calls
   if (any_blocked_.load(std::memory_order_seq_cst) &&
       idle_count_.load(std::memory_order_seq_cst) == 0) [[unlikely]] {
     CallForRetake();
   }
 }
 
-// Took a task without having spun; what this worker put into its queue without waking anybody may be left.
+// Took a task without having spun; what this worker put into its queue without waking anybody may
+// be left.
 void Scheduler::WakeForRest(const Processor& processor) {
   if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
   if (HasLocalWork(processor)) WakeOne();
@@ -83,7 +87,8 @@ void Scheduler::EndSpin(Worker& worker) {
 }
 
 bool Scheduler::NobodyKeepsTime() const {
-  return timekeeper_.load(std::memory_order_seq_cst) == nullptr && EarliestTimer() != TimerQueue::kNever;
+  return timekeeper_.load(std::memory_order_seq_cst) == nullptr &&
+         EarliestTimer() != TimerQueue::kNever;
 }
 
 int64_t Scheduler::EarliestTimer() const {
@@ -116,8 +121,9 @@ void Scheduler::WakeTimekeeper(int64_t when) {
   }
 }
 
-// For a worker that woke by itself: takes it out of the idle list, to search, or waits for whoever did that,
-// and wakes it. False: its processor was taken, none came instead, and its thread is to end.
+// For a worker that woke by itself: takes it out of the idle list, to search, or waits for whoever
+// did that, and wakes it. False: its processor was taken, none came instead, and its thread is to
+// end.
 bool Scheduler::StopSleeping(Worker& worker) {
   bool spare;
   {
@@ -145,7 +151,8 @@ bool Scheduler::StopSleeping(Worker& worker) {
 void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
   // relaxed: whether it is us, nobody else changes
   if (timekeeper_.load(std::memory_order_relaxed) == &worker) {
-    if (Poller* const poller = poller_.load(std::memory_order_seq_cst)) {  // seq_cst: see UsePoller()
+    // seq_cst: see UsePoller()
+    if (Poller* const poller = poller_.load(std::memory_order_seq_cst)) {
       return SleepInPoller(worker, *poller, deadline);
     }
   }
@@ -158,7 +165,9 @@ void Scheduler::SleepUntil(Worker& worker, int64_t deadline) {
 void Scheduler::SleepInPoller(Worker& worker, Poller& poller, int64_t deadline) {
   uint32_t asleep = 1;
   // acq_rel: release pairs with Wake(), which may call Break; acquire with what it wakes us for
-  if (!worker.asleep.compare_exchange_strong(asleep, Worker::kAsleepInPoller, std::memory_order_acq_rel)) return;
+  if (!worker.asleep.compare_exchange_strong(asleep, Worker::kAsleepInPoller,
+                                             std::memory_order_acq_rel))
+    return;
   const bool found = poller.Wait(deadline);
   asleep = Worker::kAsleepInPoller;
   // Fails if somebody has woken us. 2: nothing more to sleep for.
@@ -186,9 +195,9 @@ bool Scheduler::PollIsDue() const {
   return SincePoll() >= kPollPeriodNs;
 }
 
-// A busy worker's look at the poller, in the role of the timekeeper. First come, first served: what is ready now runs
-// after those that wait already. Were it put into a ring that is full, the older half would have to make room, and
-// wait in the global queue for as long as there is I/O.
+// A busy worker's look at the poller, in the role of the timekeeper. First come, first served: what
+// is ready now runs after those that wait already. Were it put into a ring that is full, the older
+// half would have to make room, and wait in the global queue for as long as there is I/O.
 void Scheduler::PollIfDue(Worker& worker) {
   if (!PollIsDue()) return;
   const bool others_wait = worker.processor->queue.size() > kPollRoom || global_.size() > 0;
@@ -198,12 +207,14 @@ void Scheduler::PollIfDue(Worker& worker) {
   polled_at_.store(TickClock::Now(), std::memory_order_relaxed);
   Poller& poller = *this->poller();
   const bool found = poller.Wait(/*deadline=*/0);
-  // relaxed, both: see ThreadState; meanwhile it counts as somebody else, whose tasks go behind all others
+  // relaxed, both: see ThreadState; meanwhile it counts as somebody else, whose tasks go behind all
+  // others
   if (others_wait) worker.thread->worker.store(nullptr, std::memory_order_relaxed);
   if (found) poller.Dispatch();
   worker.thread->worker.store(&worker, std::memory_order_relaxed);
   timekeeper_.store(nullptr, std::memory_order_seq_cst);
-  // Who went to sleep meanwhile found the role taken, and who added a timer thought that we would see it.
+  // Who went to sleep meanwhile found the role taken, and who added a timer thought that we would
+  // see it.
   if (idle_count_.load(std::memory_order_seq_cst) > 0 && NobodyKeepsTime()) WakeOne();
 }
 
@@ -213,8 +224,8 @@ void Scheduler::FlushCaches(Processor& processor) {
   processor.tags.Clear();
 }
 
-// Once a second at most a worker that has nothing to do gives back what its processor's caches hold. When it
-// is to wake up for that; kNever: there is nothing, or not any more.
+// Once a second at most a worker that has nothing to do gives back what its processor's caches
+// hold. When it is to wake up for that; kNever: there is nothing, or not any more.
 int64_t Scheduler::FlushTime(Worker& worker) {
   Processor& processor = *worker.processor;
   if (processor.stacks.Empty() && processor.tasks.Empty()) return TimerQueue::kNever;
@@ -235,15 +246,20 @@ int64_t Scheduler::FlushTime(Worker& worker) {
 bool Scheduler::BecomeKeeper(Worker& worker) {
   std::lock_guard lock(idle_lock_);
   Worker* nobody = nullptr;
-  return !worker.is_spare && timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst);
+  return !worker.is_spare &&
+         timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst);
 }
 
-// With virtual time, when nothing is left to run: the time of the next timer, unless something real may come first.
+// With virtual time, when nothing is left to run: the time of the next timer, unless something real
+// may come first.
 bool Scheduler::AdvanceTime() {
   const int64_t earliest = EarliestTimer();
-  if (earliest == TimerQueue::kNever || stopping_.load(std::memory_order_relaxed) || AnyWork()) return false;
-  if (calls_.load(std::memory_order_seq_cst) > 0 || (poller() != nullptr && poller()->MayWake())) return false;
-  if (earliest > Now()) virtual_now_.store(earliest, std::memory_order_relaxed);  // relaxed: the worker's own
+  if (earliest == TimerQueue::kNever || stopping_.load(std::memory_order_relaxed) || AnyWork())
+    return false;
+  if (calls_.load(std::memory_order_seq_cst) > 0 || (poller() != nullptr && poller()->MayWake()))
+    return false;
+  // relaxed: the worker's own
+  if (earliest > Now()) virtual_now_.store(earliest, std::memory_order_relaxed);
   return true;
 }
 
@@ -255,8 +271,8 @@ bool Scheduler::Sleep(Worker& worker) {
   worker.asleep.store(1, std::memory_order_relaxed);  // relaxed: published by the lock
   // Once in the list, `spinning` is for whoever wakes us to set, and the processor may be taken.
   const bool was_spinning = std::exchange(worker.spinning, false);
-  const bool naps = std::exchange(worker.summoned, false) &&
-                    !napping_.exchange(true, std::memory_order_seq_cst);
+  const bool naps =
+      std::exchange(worker.summoned, false) && !napping_.exchange(true, std::memory_order_seq_cst);
   {
     std::lock_guard lock(idle_lock_);
     worker.idle_next = idle_;
@@ -285,7 +301,8 @@ bool Scheduler::Sleep(Worker& worker) {
   if (keeper) {
     // Its processor was taken: what is ready goes to others, and so do the timers.
     const bool deprived = worker.processor == nullptr;
-    if (deprived) worker.thread->worker.store(nullptr, std::memory_order_relaxed);  // relaxed: see ThreadState
+    // relaxed: see ThreadState
+    if (deprived) worker.thread->worker.store(nullptr, std::memory_order_relaxed);
     if (Poller* const poller = this->poller()) {
       poller->Dispatch();
       polled_at_.store(TickClock::Now(), std::memory_order_relaxed);

@@ -54,7 +54,8 @@ RuntimeStats Scheduler::Stats() {
   for (size_t i = 0; i < worker_count(); ++i) {
     if (workers_[i]->in_task.load(std::memory_order_relaxed)) ++stats.tasks_running;
   }
-  stats.tasks_running = AtLeastZero(static_cast<int64_t>(stats.tasks_running - stats.tasks_blocking));
+  stats.tasks_running =
+      AtLeastZero(static_cast<int64_t>(stats.tasks_running - stats.tasks_blocking));
   stats.spawned += spawned_outside_.load(std::memory_order_relaxed);
   const uint64_t readied = stats.wakeups + readied_outside_.load(std::memory_order_relaxed);
   stats.wakeups = AtLeastZero(static_cast<int64_t>(readied - stats.spawned));

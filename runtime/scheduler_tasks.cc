@@ -71,13 +71,15 @@ absl::Status Scheduler::ReserveStack(Task* task, size_t slot_size, Processor* pr
 absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t spawn_pc) {
   size_t slot_size = config_.slot_size;
   if (options.stack_size != 0) {
-    if (absl::Status status = SlotSizeFor(options.stack_size, &slot_size); !status.ok()) return status;
+    if (absl::Status status = SlotSizeFor(options.stack_size, &slot_size); !status.ok())
+      return status;
   }
 #ifdef CURG_TSAN
   if (g_tasks_under_tsan.fetch_add(1) >= kTasksMaxUnderTsan) {
     g_tasks_under_tsan.fetch_sub(1);
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the thread sanitizer follows at most ", kTasksMaxUnderTsan, " tasks; start fewer at a time"));
+    return absl::ResourceExhaustedError(absl::StrCat("the thread sanitizer follows at most ",
+                                                     kTasksMaxUnderTsan,
+                                                     " tasks; start fewer at a time"));
   }
 #endif
   Worker* const worker = CurrentWorker();
@@ -85,8 +87,10 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
       worker != nullptr && &worker->scheduler == this ? worker->processor : nullptr;
   if (processor == nullptr) {
     if (absl::Status status = CheckNotForked(); !status.ok()) return status;
-    if (stopping_.load(std::memory_order_relaxed)) {  // relaxed: whoever races with the end may come too late
-      return absl::FailedPreconditionError("the runtime has ended; start tasks before, or on another one");
+    if (stopping_.load(std::memory_order_relaxed)) {  // relaxed: whoever races with the end may
+                                                      // come too late
+      return absl::FailedPreconditionError(
+          "the runtime has ended; start tasks before, or on another one");
     }
   }
   Task* const task = processor != nullptr ? processor->tasks.Take() : TaskSlab::Instance().Take(1);
@@ -99,7 +103,8 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   }
 
   ThreadState& thread = ThisThread();
-  const Task* const spawner = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+  // relaxed: see ThreadState
+  const Task* const spawner = thread.current.load(std::memory_order_relaxed);
   const Tag* tag;
   if (options.tag.has_value()) {
     tag = TagRef(*options.tag).release();
@@ -115,7 +120,8 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   task->tag.store(tag, std::memory_order_relaxed);  // relaxed: published with the task
   task->scheduler = this;
   task->cpu_ns.store(0, std::memory_order_relaxed);
-  task->roll.store(RollCall::BornNow(), std::memory_order_relaxed);  // relaxed: published with the task
+  task->roll.store(RollCall::BornNow(), std::memory_order_relaxed);  // relaxed: published with the
+                                                                     // task
   task->id = NextId(processor);
   task->spawner_id = spawner != nullptr ? spawner->id : 0;
   task->spawn_pc = spawn_pc;
@@ -182,8 +188,8 @@ void Scheduler::FinishTask(Worker& worker, Task* task) {
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
 #endif
-  // acq_rel: publishes the result to the joiner, who loads `end` with acquire, and takes the joiner's
-  // Waiter, stored with release.
+  // acq_rel: publishes the result to the joiner, who loads `end` with acquire, and takes the
+  // joiner's Waiter, stored with release.
   const uintptr_t end = task->end.exchange(Task::kDone, std::memory_order_acq_rel);
   if (end == Task::kDetached) {
     task->state.store(TaskState::kFree, std::memory_order_relaxed);

@@ -18,8 +18,9 @@ namespace curg::internal {
 // The process's service scheduler, started at first use. Thread-safe.
 Scheduler* ServiceScheduler();
 
-// Starts a runtime task: without the caller's tag, unseen in user task profiles. It must not run user
-// code and must not hold its worker for long. Throws absl::BadStatusOrAccess when it is refused.
+// Starts a runtime task: without the caller's tag, unseen in user task profiles. It must not run
+// user code and must not hold its worker for long. Throws absl::BadStatusOrAccess when it is
+// refused.
 // Thread-safe, from tasks and plain threads. Blocks: nothing.
 template <std::invocable Fn>
 JoinHandle<std::invoke_result_t<std::decay_t<Fn>>> GoService(std::string_view name, Fn&& fn) {

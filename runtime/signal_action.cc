@@ -48,7 +48,8 @@ void Call(const SignalAction& action, int signal, siginfo_t* info, void* context
 
 }  // namespace
 
-bool InstallSignalHandler(int signal, SignalHandler handler, uint64_t mask, SignalAction* previous) {
+bool InstallSignalHandler(int signal, SignalHandler handler, uint64_t mask,
+                          SignalAction* previous) {
   if (!RtSigaction(signal, nullptr, previous)) return false;
   SignalAction ours;
   ours.with_info = handler;

@@ -73,7 +73,8 @@ void SliceProbe::OnSignal(int signal, siginfo_t* info, void* context) {
 
 void SliceProbe::Answer(uint32_t question, const ucontext_t& context) {
   uint64_t asked = Word(question, kAsked);
-  // acquire: pairs with the release in Ask(); without it, GiveUp() and a new Ask() might be seen in part
+  // acquire: pairs with the release in Ask(); without it, GiveUp() and a new Ask() might be seen in
+  // part
   if (!state_.compare_exchange_strong(asked, Word(question, kWriting), std::memory_order_acquire)) {
     return;
   }

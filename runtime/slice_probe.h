@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SliceProbe: the stack of a task that another thread is executing, taken by that thread itself in a signal
-// handler. One question at a time a probe; there is one for sysmon, and some for roll calls, which ask
-// several threads at once.
+// SliceProbe: the stack of a task that another thread is executing, taken by that thread itself in
+// a signal handler. One question at a time a probe; there is one for sysmon, and some for roll
+// calls, which ask several threads at once.
 //
 //   asker (sysmon)                    handler, on the thread asked
 //   own_ false -> true
@@ -12,13 +12,14 @@
 //   state_ == done(n): answer_        (the question may be gone: asked(n) -> idle(n) by the asker)
 //   own_ = false
 //
-// Invariant  answer_ is written between writing(n) and done(n) by the one handler that made that step, and
-//            read between done(n) and own_ = false by the one asker. A signal that comes late finds
-//            another n, or another state, and does nothing.
+// Invariant  answer_ is written between writing(n) and done(n) by the one handler that made that
+//            step, and read between done(n) and own_ = false by the one asker. A signal that comes
+//            late finds another n, or another state, and does nothing.
 //
-// The signal is SIGURG, whose default action is to be ignored: one that comes late does no harm. SIGURGs from
-// elsewhere go to the handler that the program had. SIGPROF is another matter altogether. Only threads that are executing are
-// asked: a signal makes many sleeping system calls fail with EINTR, whatever SA_RESTART says.
+// The signal is SIGURG, whose default action is to be ignored: one that comes late does no harm.
+// SIGURGs from elsewhere go to the handler that the program had. SIGPROF is another matter
+// altogether. Only threads that are executing are asked: a signal makes many sleeping system calls
+// fail with EINTR, whatever SA_RESTART says.
 #pragma once
 
 #include <signal.h>
@@ -35,9 +36,10 @@ namespace curg::internal {
 
 // What the handler found.
 struct SliceAnswer {
-  bool in_task = false;  // in the slice, or the task, that was asked about; else nothing below counts
-  // Name and stack lie in the two below; the tag has a reference, which is the asker's to give back. An empty
-  // stack: the thread was on one that nobody knows.
+  bool in_task = false;  // in the slice, or the task, that was asked about; else nothing below
+                         // counts
+  // Name and stack lie in the two below; the tag has a reference, which is the asker's to give
+  // back. An empty stack: the thread was on one that nobody knows.
   TaskSighting seen;
   std::array<char, 63> name = {};
   std::array<uintptr_t, 128> pcs = {};
@@ -51,10 +53,10 @@ class SliceProbe {
   static constexpr size_t kProbes = 33;
   static SliceProbe& At(size_t index);
 
-  // Asks thread `tid` of this process for its stack, if *tick is still `expected_tick` when it answers;
-  // `tick` must stay valid for ever or until Take or GiveUp. Returns the question's number, 0 when another is under
-  // way or the kernel refuses, or *blocking is not 0: a thread in Blocking is left alone. Thread-safe. Not
-  // async-signal-safe. Blocks: nothing.
+  // Asks thread `tid` of this process for its stack, if *tick is still `expected_tick` when it
+  // answers; `tick` must stay valid for ever or until Take or GiveUp. Returns the question's
+  // number, 0 when another is under way or the kernel refuses, or *blocking is not 0: a thread in
+  // Blocking is left alone. Thread-safe. Not async-signal-safe. Blocks: nothing.
   uint32_t Ask(pid_t tid, const std::atomic<uint32_t>* tick, uint32_t expected_tick,
                const std::atomic<uint64_t>* blocking);
 
@@ -87,10 +89,11 @@ class SliceProbe {
 
   std::atomic<bool> own_{false};
   std::atomic<uint64_t> state_{0};
-  uint32_t last_question_ = 0;                     // of the asker
-  const std::atomic<uint32_t>* tick_ = nullptr;    // with expected_tick_: the question; or null, and
+  uint32_t last_question_ = 0;                   // of the asker
+  const std::atomic<uint32_t>* tick_ = nullptr;  // with expected_tick_: the question; or null,
+                                                 // and
   uint32_t expected_tick_ = 0;
-  uint32_t epoch_ = 0;                             // the roll call
+  uint32_t epoch_ = 0;  // the roll call
   SliceAnswer answer_;
 };
 

@@ -31,8 +31,8 @@ size_t CopyName(const Task& task, std::span<char> name) {
   return CopyUnstable(name.data(), task.name.data(), size) ? size : 0;
 }
 
-// A walk without compiled tables, which would take long to make while the slice goes on, does not know
-// the end of a task's stack: it finds one frame more, of which nobody can tell anything.
+// A walk without compiled tables, which would take long to make while the slice goes on, does not
+// know the end of a task's stack: it finds one frame more, of which nobody can tell anything.
 void ShowStack(std::span<const uintptr_t> pcs, Traceback walk, ReportedTask* task) {
   const bool one_more = walk.end == TracebackEnd::kNoRow && walk.depth > 1;
   task->stack = pcs.first(walk.depth - (one_more ? 1 : 0));
@@ -104,8 +104,8 @@ bool SliceWatch::MayReport(int64_t now) {
   return sent_.size() < static_cast<size_t>(reports_a_minute_);
 }
 
-// Whether the thread asked has had time to answer, and does not: it blocks the signal, or sleeps where none
-// gets through. A thread that waits for a CPU is waited for.
+// Whether the thread asked has had time to answer, and does not: it blocks the signal, or sleeps
+// where none gets through. A thread that waits for a CPU is waited for.
 bool SliceWatch::IsSilent(const Worker& worker, int64_t now) const {
   if (now - asked_at_ < kPatienceNs) return false;
   const pid_t tid = worker.tid.load(std::memory_order_relaxed);
@@ -148,11 +148,12 @@ void SliceWatch::Report(const Slice& slice, const SliceAnswer& answer, int64_t n
   Deliver(report, now);
 }
 
-// Of a thread that is left alone. The slice may end meanwhile; then what was read is thrown away, which the
-// thread sanitizer cannot know.
+// Of a thread that is left alone. The slice may end meanwhile; then what was read is thrown away,
+// which the thread sanitizer cannot know.
 void SliceWatch::ReportUndisturbed(Slice& slice, Processor& processor, int64_t now) {
   const Worker& worker = *processor.worker.load(std::memory_order_acquire);
-  const ThreadState* const state = worker.thread_state.load(std::memory_order_acquire);  // acquire: Run()
+  // acquire: Run()
+  const ThreadState* const state = worker.thread_state.load(std::memory_order_acquire);
   if (state == nullptr) return;
   const Task* const task = state->current.load(std::memory_order_relaxed);
   // acquire: pairs with the release in Worker::Prepare()
@@ -174,7 +175,8 @@ void SliceWatch::ReportUndisturbed(Slice& slice, Processor& processor, int64_t n
   if (registers && bounds.Contains(registers->sp)) {
     ShowStack(pcs, WalkStack(*registers, bounds, pcs), &report.task);
   }
-  // release, by a read-modify-write that changes nothing: what was read above stays before the second look
+  // release, by a read-modify-write that changes nothing: what was read above stays before the
+  // second look
   if (processor.tick.fetch_add(0, std::memory_order_acq_rel) != slice.tick ||
       !worker.in_task.load(std::memory_order_relaxed)) {
     return;

@@ -48,7 +48,8 @@ __attribute__((noinline)) absl::StatusOr<Task*> NewTask(Scheduler* scheduler,
   }
   absl::StatusOr<Task*> task =
       scheduler->NewTask(options, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
-  if (SpawnStacksKept() && task.ok()) [[unlikely]] (*task)->spawn_stack = RecordSpawnStack(SpawnWalks());
+  if (SpawnStacksKept() && task.ok()) [[unlikely]]
+    (*task)->spawn_stack = RecordSpawnStack(SpawnWalks());
   const bool may_have_locals = spawner == nullptr || spawner->locals != nullptr;
   if (may_have_locals && task.ok() && !(*task)->runtime_task) [[unlikely]]
     InheritInto(*task);

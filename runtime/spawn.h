@@ -25,8 +25,8 @@ void StartTask(Task* task);
 
 // Inlined, as all the forms of Go are: then NewTask returns to the user's function, the spawn site.
 template <typename Fn>
-[[gnu::always_inline]] inline absl::StatusOr<JoinHandle<std::invoke_result_t<std::decay_t<Fn>>>> Spawn(
-    Scheduler* scheduler, const TaskOptions& options, Fn&& fn) {
+[[gnu::always_inline]] inline absl::StatusOr<JoinHandle<std::invoke_result_t<std::decay_t<Fn>>>>
+Spawn(Scheduler* scheduler, const TaskOptions& options, Fn&& fn) {
   absl::StatusOr<Task*> task = NewTask(scheduler, options);
   if (!task.ok()) return task.status();
   try {
@@ -41,12 +41,12 @@ template <typename Fn>
 
 }  // namespace internal
 
-// Starts a task that calls `fn()`; see Go in go.h. Errors: RESOURCE_EXHAUSTED (no stack: the limit or the address
-// space is used up), INVALID_ARGUMENT (stack size), FAILED_PRECONDITION (called outside a runtime: a
-// plain thread uses Runtime::TryGo). What copying `fn` throws is thrown.
+// Starts a task that calls `fn()`; see Go in go.h. Errors: RESOURCE_EXHAUSTED (no stack: the limit
+// or the address space is used up), INVALID_ARGUMENT (stack size), FAILED_PRECONDITION (called
+// outside a runtime: a plain thread uses Runtime::TryGo). What copying `fn` throws is thrown.
 template <std::invocable Fn>
-[[gnu::always_inline]] inline absl::StatusOr<JoinHandle<std::invoke_result_t<std::decay_t<Fn>>>> TryGo(
-    const TaskOptions& options, Fn&& fn) {
+[[gnu::always_inline]] inline absl::StatusOr<JoinHandle<std::invoke_result_t<std::decay_t<Fn>>>>
+TryGo(const TaskOptions& options, Fn&& fn) {
   return internal::Spawn(nullptr, options, std::forward<Fn>(fn));
 }
 

@@ -27,12 +27,13 @@ struct KeptStack {
   std::array<uintptr_t, kSpawnFramesMax> pcs;
 };
 
-// Stacks by number, and numbers by hash in an open table. Both are written under the lock and read without it:
-// a number is put into the table once its stack is written, and neither changes again.
+// Stacks by number, and numbers by hash in an open table. Both are written under the lock and read
+// without it: a number is put into the table once its stack is written, and neither changes again.
 struct Stacks {
   static constexpr size_t kSlots = size_t{2} * kSpawnStacksMax;
 
-  std::array<KeptStack, kSpawnStacksMax> kept;  // [0] is no stack; no page is touched before it is used
+  std::array<KeptStack, kSpawnStacksMax> kept;  // [0] is no stack; no page is touched before it is
+                                                // used
   std::array<std::atomic<uint32_t>, kSlots> slots;
   SpinLock lock;
   uint32_t next = 1;  // guarded by lock
@@ -63,7 +64,8 @@ bool Is(const KeptStack& kept, uint64_t hash, const Key& key) {
 // The number, or 0 and the empty slot where it belongs.
 uint32_t Find(const Stacks& stacks, uint64_t hash, const Key& key, size_t* slot) {
   for (size_t at = hash % Stacks::kSlots;; at = (at + 1) % Stacks::kSlots) {
-    const uint32_t number = stacks.slots[at].load(std::memory_order_acquire);  // acquire: pairs with Add()
+    // acquire: pairs with Add()
+    const uint32_t number = stacks.slots[at].load(std::memory_order_acquire);
     *slot = at;
     if (number == 0 || Is(stacks.kept[number], hash, key)) return number;
   }
@@ -116,7 +118,8 @@ constexpr size_t kOwn = 2;  // frames that are not of interest: RecordSpawnStack
 
 StackBounds StackHere() {
   const ThreadState& thread = ThisThread();
-  const Task* const task = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
+  // relaxed: see ThreadState
+  const Task* const task = thread.current.load(std::memory_order_relaxed);
   return task != nullptr ? task->context.stack() : thread.system_stack;
 }
 
@@ -131,19 +134,24 @@ std::unique_ptr<WalkMemo> MakeSpawnWalks() {
 
 // A walk's note is the number of its stack with the spawner that it had last.
 __attribute__((noinline)) uint32_t RecordSpawnStack(WalkMemo* walks) {
-  Stacks* const stacks = g_stacks.load(std::memory_order_acquire);  // acquire: pairs with KeepSpawnStacks()
+  Stacks* const stacks = g_stacks.load(std::memory_order_acquire);  // acquire: pairs with
+                                                                    // KeepSpawnStacks()
   const StackBounds bounds = StackHere();
   const Registers here = RegistersHere();
   const uint32_t spawner = SpawnStackHere(*stacks);
   std::array<uintptr_t, kSpawnFramesMax + kOwn> pcs;
   if (walks == nullptr) {
     const size_t depth = WalkStack(here, bounds, pcs).depth;
-    return depth <= kOwn ? 0 : NumberOf(*stacks, {std::span<const uintptr_t>(pcs).subspan(kOwn, depth - kOwn), spawner});
+    return depth <= kOwn
+               ? 0
+               : NumberOf(*stacks,
+                          {std::span<const uintptr_t>(pcs).subspan(kOwn, depth - kOwn), spawner});
   }
   if (walks->full()) walks->Clear();
   const WalkMemo::Walk walk = walks->Of(here, bounds);
   if (walk.pcs.size() <= kOwn) return 0;
-  if (walk.note != nullptr && *walk.note != 0 && stacks->kept[*walk.note].spawner == spawner) return *walk.note;
+  if (walk.note != nullptr && *walk.note != 0 && stacks->kept[*walk.note].spawner == spawner)
+    return *walk.note;
   const uint32_t number = NumberOf(*stacks, {walk.pcs.subspan(kOwn), spawner});
   if (walk.note != nullptr) *walk.note = number;
   return number;
@@ -177,7 +185,8 @@ constinit Keepers g_keepers;
 // Requires: the keepers' lock.
 void Decide() {
   const bool keep = g_keepers.program || g_keepers.holds > 0;
-  if (keep && g_stacks.load(std::memory_order_relaxed) == nullptr) {  // relaxed: written under the lock
+  if (keep && g_stacks.load(std::memory_order_relaxed) == nullptr) {  // relaxed: written under the
+                                                                      // lock
     (void)RefreshUnwindTables();
     auto* const memory = PageAllocator<Stacks>().allocate(1);  // for ever
     // release: pairs with RecordSpawnStack()

@@ -9,16 +9,17 @@
 
 namespace curg::internal {
 
-// BasicLockable. May be released on another stack of the same thread than it was taken on: a parking
-// task leaves its object's lock to the scheduler. Under contention it spins, then yields the thread,
-// since the holder may have been preempted by the kernel.
-// Rejected: std::mutex, which costs twice as much uncontended and sleeps where nobody holds it long;
-// abseil's spin lock, which is internal to abseil.
+// BasicLockable. May be released on another stack of the same thread than it was taken on: a
+// parking task leaves its object's lock to the scheduler. Under contention it spins, then yields
+// the thread, since the holder may have been preempted by the kernel.
+// Rejected: std::mutex, which costs twice as much uncontended and sleeps where nobody holds it
+// long; abseil's spin lock, which is internal to abseil.
 class SpinLock {
  public:
   // Blocks: the thread, briefly. Not async-signal-safe.
   void lock() {
-    if (!try_lock()) [[unlikely]] LockSlowly();
+    if (!try_lock()) [[unlikely]]
+      LockSlowly();
   }
 
   bool try_lock() {
@@ -26,7 +27,10 @@ class SpinLock {
     return !held_.exchange(true, std::memory_order_acquire);
   }
 
-  void unlock() { held_.store(false, std::memory_order_release); }  // release: pairs with try_lock()
+  void unlock() {
+    held_.store(false, std::memory_order_release);
+  }  // release: pairs with
+     // try_lock()
 
  private:
   static constexpr int kLooks = 7;  // some microseconds; longer only means preempted

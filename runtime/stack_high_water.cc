@@ -30,14 +30,16 @@ uintptr_t CurrentPage(StackBounds* bounds) {
   return bounds->Contains(sp) ? sp & ~(kPage - 1) : 0;
 }
 
-// The lowest resident page in [low, high), or high. Not a binary search: a large frame leaves holes.
+// The lowest resident page in [low, high), or high. Not a binary search: a large frame leaves
+// holes.
 uintptr_t LowestTouched(uintptr_t low, uintptr_t high) {
   unsigned char resident[kPagesAtATime];
   while (low < high) {
     const size_t pages = std::min(kPagesAtATime, (high - low) / kPage);
     if (mincore(reinterpret_cast<void*>(low), pages * kPage, resident) != 0) return high;
     unsigned char* const end = resident + pages;
-    unsigned char* const first = std::find_if(resident, end, [](unsigned char page) { return page & 1; });
+    unsigned char* const first =
+        std::find_if(resident, end, [](unsigned char page) { return page & 1; });
     low += static_cast<size_t>(first - resident) * kPage;
     if (first != end) return low;
   }

@@ -29,16 +29,19 @@ namespace curg::internal {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr int kThisProcess = -10001;  // PIDFD_SELF_THREAD_GROUP, Linux 6.14: right after a fork, too
+constexpr int kThisProcess = -10001;  // PIDFD_SELF_THREAD_GROUP, Linux 6.14: right after a fork,
+                                      // too
 constexpr size_t kSlabBytes = size_t{64} << 20;
-constexpr size_t kSlotBytesMin = size_t{16} << 10;  // a frame of printf alone can take 2 KiB, a signal 3
+constexpr size_t kSlotBytesMin = size_t{16} << 10;  // a frame of printf alone can take 2 KiB, a
+                                                    // signal 3
 constexpr size_t kSlotBytesMax = size_t{1} << 30;
 
 // Reserves `bytes` for stacks, at `at` in place of what is there, or anywhere. Null: refused.
 void* MapSlab(void* at, size_t bytes) {
-  void* const slab =
-      mmap(at, bytes, PROT_READ | PROT_WRITE,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | (at != nullptr ? MAP_FIXED : 0), -1, 0);
+  void* const slab = mmap(
+      at, bytes, PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK | (at != nullptr ? MAP_FIXED : 0), -1,
+      0);
   if (slab == MAP_FAILED) return nullptr;
   madvise(slab, bytes, MADV_NOHUGEPAGE);  // refused only by kernels that have no huge pages
   return slab;
@@ -79,7 +82,8 @@ StackPool::StackPool(size_t slot_size, size_t slots_max)
 
 StackPool::~StackPool() {
   for (const Slab& slab : slabs_) {
-    // Abandoned tasks leave their frames' red zones behind, which the next mapping here must not find.
+    // Abandoned tasks leave their frames' red zones behind, which the next mapping here must not
+    // find.
     ASAN_UNPOISON_MEMORY_REGION(slab.base, slab_bytes_);
     munmap(slab.base, slab_bytes_);
   }
@@ -90,14 +94,15 @@ absl::Status StackPool::AddSlab() {
   if (slots_max_ != 0) slots = std::min(slots, slots_max_ - std::min(slots_, slots_max_));
   if (slots == 0) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("all ", slots_max_, " task stacks are in use; raise RuntimeOptions::stacks_max or "
+        absl::StrCat("all ", slots_max_,
+                     " task stacks are in use; raise RuntimeOptions::stacks_max or "
                      "wait for tasks to end"));
   }
   void* const mapped = MapSlab(nullptr, slab_bytes_);
   if (mapped == nullptr) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("cannot reserve ", slab_bytes_, " bytes of address space for task stacks: ",
-                     std::strerror(errno)));
+        absl::StrCat("cannot reserve ", slab_bytes_,
+                     " bytes of address space for task stacks: ", std::strerror(errno)));
   }
   char* const base = static_cast<char*>(mapped);
   const auto place = std::find_if(by_address_.begin(), by_address_.end(),
@@ -127,8 +132,8 @@ void StackPool::ReturnCredits(size_t count) {
   credits_ += count;
 }
 
-// The cheap guard costs no mapping. On kernels without it, and on locked memory (EINVAL), a guard is
-// a mapping of its own, of which the kernel allows vm.max_map_count.
+// The cheap guard costs no mapping. On kernels without it, and on locked memory (EINVAL), a guard
+// is a mapping of its own, of which the kernel allows vm.max_map_count.
 bool StackPool::InstallGuard(char* page) {
   if (!guard_pages_.load(std::memory_order_relaxed)) {
     if (madvise(page, kPage, MADV_GUARD_INSTALL) == 0) return true;
@@ -216,8 +221,9 @@ void StackPool::ReturnSlots(const StackSlot* slots, size_t count) {
 
 void StackPool::TrimSlot(char* base) {
   madvise(base + kPage, slot_size_, MADV_DONTNEED);  // the guard stays
-  const auto above = std::upper_bound(by_address_.begin(), by_address_.end(), base,
-                                      [&](char* at, uint32_t slab) { return at < slabs_[slab].base; });
+  const auto above =
+      std::upper_bound(by_address_.begin(), by_address_.end(), base,
+                       [&](char* at, uint32_t slab) { return at < slabs_[slab].base; });
   const size_t index = *std::prev(above);
   Slab& slab = slabs_[index];
   Insert(slab.is_cold, static_cast<size_t>(base - slab.base) / (slot_size_ + kPage));
@@ -226,7 +232,8 @@ void StackPool::TrimSlot(char* base) {
   first_cold_ = std::min(first_cold_, index);
 }
 
-// Page tables of an empty slab, guards included, go back to the kernel. If that refuses, all stays as it is.
+// Page tables of an empty slab, guards included, go back to the kernel. If that refuses, all stays
+// as it is.
 void StackPool::RemapEmpty(Slab& slab) {
   if (MapSlab(slab.base, slab_bytes_) == nullptr) return;
   unguarded_ -= std::exchange(slab.unguarded, 0);

@@ -9,17 +9,19 @@
 // distance of two slots no power of two, as else the hot ends of all stacks would share a few sets
 // of the caches.
 //
-// Credit and slot. Starting a task must fail at the spawner, not later when the task first runs; but
-// its stack is bound only then, so that a storm of spawns does not touch fresh pages. So a spawn takes a
+// Credit and slot. Starting a task must fail at the spawner, not later when the task first runs;
+// but its stack is bound only then, so that a storm of spawns does not touch fresh pages. So a
+// spawn takes a
 // *credit* (the right to one slot), and the first run turns it into a *slot*.
 //
 // Invariant  free slots in the pool == credits in the pool + credits handed out and not yet turned
 //            into slots. So TakeSlot by the holder of a credit always finds one.
 //
-// A free slot is *warm* (its last task's memory is still there) or *cold*. Warm ones are taken first, the
-// last returned before all others; cold ones from the slab mapped first, so that the others become empty
-// again. An empty slab is mapped anew in place: that gives its page tables back, half a kilobyte a slot,
-// and whoever looks at an ended task's stack late still finds memory there.
+// A free slot is *warm* (its last task's memory is still there) or *cold*. Warm ones are taken
+// first, the last returned before all others; cold ones from the slab mapped first, so that the
+// others become empty again. An empty slab is mapped anew in place: that gives its page tables
+// back, half a kilobyte a slot, and whoever looks at an ended task's stack late still finds memory
+// there.
 #pragma once
 
 #include <array>
@@ -46,11 +48,12 @@ struct StackSlot {
 };
 
 struct StackPoolStats {
-  size_t slots = 0;      // in all slabs
-  size_t in_pool = 0;    // free, not in a cache
-  size_t resident = 0;   // of those in the pool, the ones that may still have memory
-  size_t unguarded = 0;  // in use or free, whose guard the kernel refused
-  bool guard_pages = false;  // guards are mappings (mprotect), as the kernel has no MADV_GUARD_INSTALL
+  size_t slots = 0;          // in all slabs
+  size_t in_pool = 0;        // free, not in a cache
+  size_t resident = 0;       // of those in the pool, the ones that may still have memory
+  size_t unguarded = 0;      // in use or free, whose guard the kernel refused
+  bool guard_pages = false;  // guards are mappings (mprotect), as the kernel has no
+                             // MADV_GUARD_INSTALL
 };
 
 // All slots of one size.
@@ -74,12 +77,13 @@ class StackPool {
   // Gives slots back with their credits. Their memory stays resident until TrimUnused.
   void ReturnSlots(const StackSlot* slots, size_t count);
 
-  // Gives memory back to the kernel: that of slots which were free all the time since the last call,
-  // except of `keep` of them. True: more than `keep` are left for the next call to look at.
+  // Gives memory back to the kernel: that of slots which were free all the time since the last
+  // call, except of `keep` of them. True: more than `keep` are left for the next call to look at.
   // Blocks: the thread, about a microsecond a slot; others wait for a few dozen of them at most.
   bool TrimUnused(size_t keep);
 
-  // Whether the number of slots has a limit: then caches keep none back, so that the limit is exact.
+  // Whether the number of slots has a limit: then caches keep none back, so that the limit is
+  // exact.
   bool limited() const { return slots_max_ != 0; }
 
   StackPoolStats stats();
@@ -125,12 +129,12 @@ class StackPool {
   // All below is guarded by lock_.
   // Bases of the warm slots, those from warm_begin_ on; used last is taken first.
   std::vector<char*, PageAllocator<char*>> warm_;
-  size_t warm_begin_ = 0;      // not 0 only while TrimUnused runs
-  size_t warm_low_ = 0;        // the least there were since the last TrimUnused
+  size_t warm_begin_ = 0;  // not 0 only while TrimUnused runs
+  size_t warm_low_ = 0;    // the least there were since the last TrimUnused
   std::vector<Slab> slabs_;
   std::vector<uint32_t> by_address_;  // indices of slabs_
-  size_t first_cold_ = 0;      // no slab before this one has a cold slot
-  size_t cold_ = 0;            // slots
+  size_t first_cold_ = 0;             // no slab before this one has a cold slot
+  size_t cold_ = 0;                   // slots
   size_t credits_ = 0;
   size_t slots_ = 0;
   size_t unguarded_ = 0;
@@ -144,7 +148,8 @@ class StackCache {
   explicit StackCache(StackPool& pool) : pool_(pool), batch_(pool.limited() ? 1 : kBatch) {}
   ~StackCache() { Flush(); }
 
-  // For a spawn: a credit, or at once a slot that is still warm from its last task (then *slot is set).
+  // For a spawn: a credit, or at once a slot that is still warm from its last task (then *slot is
+  // set).
   absl::Status Reserve(StackSlot* slot);
   // Undoes Reserve.
   void Unreserve(StackSlot slot);
@@ -157,8 +162,8 @@ class StackCache {
   void Flush();
 
  private:
-  static constexpr size_t kSlots = 64;   // 64 warm stacks are 256 KiB of touched memory a processor
-  static constexpr size_t kBatch = 32;   // one visit to the pool's lock pays for this many
+  static constexpr size_t kSlots = 64;  // 64 warm stacks are 256 KiB of touched memory a processor
+  static constexpr size_t kBatch = 32;  // one visit to the pool's lock pays for this many
 
   StackPool& pool_;
   const size_t batch_;  // credits taken at a time

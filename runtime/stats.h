@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// RuntimeStats: what a runtime is doing, in numbers, at any time. Always on; it costs the runtime some
-// plain stores a switch.
+// RuntimeStats: what a runtime is doing, in numbers, at any time. Always on; it costs the runtime
+// some plain stores a switch.
 //
 //   curg::RuntimeStats stats = curg::ReadStats();   // on a task; elsewhere Runtime::Stats()
-//   std::cout << stats.tasks_parked << " tasks wait; " << stats.run_latency.p99_ns() << " ns p99\n";
+//   std::cout << stats.tasks_parked << " tasks wait; " << stats.run_latency.p99_ns() << " ns
+//   p99\n";
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,10 @@
 
 namespace curg {
 
-// Counts since the runtime's start, and states at the time of reading. Everything is read one after the
-// other while the runtime goes on: each count is exact and never decreases; states are off by what happened
-// meanwhile (a task on its way from one worker to another may be missed or seen twice) and never negative.
-// Where nothing moves, they are exact.
+// Counts since the runtime's start, and states at the time of reading. Everything is read one after
+// the other while the runtime goes on: each count is exact and never decreases; states are off by
+// what happened meanwhile (a task on its way from one worker to another may be missed or seen
+// twice) and never negative. Where nothing moves, they are exact.
 struct RuntimeStats {
   // --- Tasks.
   uint64_t spawned = 0;
@@ -27,17 +28,18 @@ struct RuntimeStats {
   uint64_t tasks_blocking = 0;  // in Blocking, at most blocking_max
   uint64_t tasks_parked = 0;    // all others that have not ended
 
-  // --- Run queues. `run_queues` has one element for each processor: its ring and its run-next slot.
+  // --- Run queues. `run_queues` has one element for each processor: its ring and its run-next
+  // slot.
   std::vector<uint64_t> run_queues;
   uint64_t global_queue = 0;
 
   // --- Transitions.
   uint64_t parks = 0;
-  uint64_t wakeups = 0;         // tasks made runnable after a park or a yield
+  uint64_t wakeups = 0;  // tasks made runnable after a park or a yield
   uint64_t steals = 0;
   uint64_t tasks_stolen = 0;
-  uint64_t searches = 0;        // times a worker out of work began to look at others
-  uint64_t sleeps = 0;          // times one found nothing and went to sleep
+  uint64_t searches = 0;  // times a worker out of work began to look at others
+  uint64_t sleeps = 0;    // times one found nothing and went to sleep
 
   // --- Workers.
   uint64_t workers = 0;           // as configured

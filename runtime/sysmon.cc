@@ -50,7 +50,8 @@ void Sysmon::Look(int64_t now) {
   FollowCpus(now);
   const bool work_waits = scheduler_.AnyWork();
   const bool waited = work_waits || scheduler_.surplus_active_.load(std::memory_order_relaxed) > 0;
-  for (size_t i = 0; i < seen_.size(); ++i) slices_.Look(i, *scheduler_.processors_[i], waited, now);
+  for (size_t i = 0; i < seen_.size(); ++i)
+    slices_.Look(i, *scheduler_.processors_[i], waited, now);
   if (work_waits || scheduler_.PollIsDue()) {
     if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0) {
       scheduler_.WakeOne();
@@ -93,11 +94,12 @@ bool Sysmon::LookAtBlocked() {
   return true;
 }
 
-// A worker that leaves the poller to run a task does not wake another one in its place: mostly it is back in
-// microseconds. True: it is to look again soon.
+// A worker that leaves the poller to run a task does not wake another one in its place: mostly it
+// is back in microseconds. True: it is to look again soon.
 bool Sysmon::LookAtPoller() {
   if (scheduler_.poller() == nullptr || scheduler_.num_workers() == 1) return false;
-  if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0 && scheduler_.PollIsDue()) scheduler_.WakeOne();
+  if (scheduler_.idle_count_.load(std::memory_order_seq_cst) > 0 && scheduler_.PollIsDue())
+    scheduler_.WakeOne();
   poll_quiet_looks_ = AllAsleep() ? poll_quiet_looks_ + 1 : 0;
   return poll_quiet_looks_ < kPollQuietLooks;
 }
@@ -112,12 +114,13 @@ bool Sysmon::AllAsleep() const {
   return idle >= scheduler_.num_workers() + surplus;
 }
 
-// The workers' announcement that they sleep is sequentially consistent and comes after all they did.
+// The workers' announcement that they sleep is sequentially consistent and comes after all they
+// did.
 bool Sysmon::IsQuiet() const {
   return AllAsleep() && scheduler_.spinning_.load(std::memory_order_seq_cst) == 0 &&
          scheduler_.calls_.load(std::memory_order_seq_cst) == 0 &&
-         scheduler_.EarliestTimer() == TimerQueue::kNever && !scheduler_.AnyWork() && !IoMayWake() &&
-         AllAsleep();
+         scheduler_.EarliestTimer() == TimerQueue::kNever && !scheduler_.AnyWork() &&
+         !IoMayWake() && AllAsleep();
 }
 
 bool Sysmon::IoMayWake() const {
@@ -140,7 +143,8 @@ void Sysmon::WaitForNext(int64_t now, bool retake, bool polls) {
   int64_t deadline = next_look_;
   if (polls) deadline = std::min(deadline, now + kPollLookNs);
   if (retake) deadline = now + (retake_looks_ < kRetakeLooks ? kRetakeNs : kRetakeLateNs);
-  const bool until_awake = !rest && !polls && scheduler_.poller() != nullptr && scheduler_.num_workers() > 1;
+  const bool until_awake =
+      !rest && !polls && scheduler_.poller() != nullptr && scheduler_.num_workers() > 1;
   all_asleep_.store(until_awake, std::memory_order_seq_cst);
   if (rest) {
     resting_.store(true, std::memory_order_seq_cst);

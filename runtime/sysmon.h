@@ -4,21 +4,21 @@
 // worker that looks at the processors every 10 ms while any worker is awake.
 //
 //   A worker is *held* when its processor's tick has stood still for kHeldNs: one task, no switch.
-//   When all are held and work waits, one more worker is started (at most Scheduler::kSurplusMax); it takes
-//   what is queued on the held processors, run-next slots included. Held workers that come back make a
-//   surplus worker retire.
-//   A processor whose task is in Blocking goes to a spare worker if the same call was there at the last look. While
-//   work waits for it, looks come every 20 us, later every 100 (scheduler_blocking.cc).
-//   Timers of held processors that are overdue are fired from here.
-//   While some workers run and others sleep, none of them in the poller, it looks every millisecond whether that is due,
-//   and sends a sleeper.
+//   When all are held and work waits, one more worker is started (at most Scheduler::kSurplusMax);
+//   it takes what is queued on the held processors, run-next slots included. Held workers that come
+//   back make a surplus worker retire.
+//   A processor whose task is in Blocking goes to a spare worker if the same call was there at the
+//   last look. While work waits for it, looks come every 20 us, later every 100
+//   (scheduler_blocking.cc). Timers of held processors that are overdue are fired from here.
+//   While some workers run and others sleep, none of them in the poller, it looks every millisecond
+//   whether that is due, and sends a sleeper.
 //   Tasks that keep their worker for long are reported (slice_watch.h), and so are deadlocks
 //   (deadlock_watch.h).
 //   Memory of stacks and task records that nobody used for a second goes back to the kernel.
 //
 // When all workers sleep it sleeps too, with a distant deadline at most, after one last look at the
-// memory; the first worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but that the processor
-// of a task that runs cannot be taken: it is used without locks.
+// memory; the first worker that wakes up, or empties its caches, wakes it. As Go's sysmon, but that
+// the processor of a task that runs cannot be taken: it is used without locks.
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,8 @@
 #include "runtime/claim_waiter.h"
 #include "runtime/deadlock_watch.h"
 #include "runtime/join_handle.h"
-#include "runtime/scheduler.h"
 #include "runtime/report_options.h"
+#include "runtime/scheduler.h"
 #include "runtime/slice_watch.h"
 #include "runtime/spin_lock.h"
 
@@ -49,7 +49,8 @@ class Sysmon final : public AwakeListener, public QuietSource {
   // Thread-safe.
   void OnWorkerAwake() override {
     // seq_cst: the worker left the idle list before; WaitForNext() looks the other way round
-    if (resting_.load(std::memory_order_seq_cst) || all_asleep_.load(std::memory_order_seq_cst)) Wake();
+    if (resting_.load(std::memory_order_seq_cst) || all_asleep_.load(std::memory_order_seq_cst))
+      Wake();
   }
 
   // Thread-safe.
@@ -99,8 +100,9 @@ class Sysmon final : public AwakeListener, public QuietSource {
   Scheduler& scheduler_;
   JoinHandle<void> task_;
   std::atomic<bool> stopping_{false};
-  std::atomic<bool> resting_{false};  // asleep until a worker wakes up
-  std::atomic<bool> all_asleep_{false};  // as that, or until its next look; only where it is to look at the poller
+  std::atomic<bool> resting_{false};     // asleep until a worker wakes up
+  std::atomic<bool> all_asleep_{false};  // as that, or until its next look; only where it is to
+                                         // look at the poller
 
   SpinLock lock_;
   ClaimWaiter* waiter_ = nullptr;  // guarded by lock_

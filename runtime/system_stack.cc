@@ -9,8 +9,10 @@ namespace curg::internal {
 
 void RunOnSystemStack(TaskBody& body) {
   const ThreadState& thread = ThisThread();
-  Task* const task = thread.current.load(std::memory_order_relaxed);  // relaxed, both: see ThreadState
-  if (task == nullptr || thread.called.load(std::memory_order_relaxed) != nullptr) return body.run(body);
+  Task* const task = thread.current.load(std::memory_order_relaxed);  // relaxed, both: see
+                                                                      // ThreadState
+  if (task == nullptr || thread.called.load(std::memory_order_relaxed) != nullptr)
+    return body.run(body);
   thread.self->CallOnSystemStack(
       *task,
       [](void* arg) {

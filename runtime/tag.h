@@ -31,9 +31,10 @@ class Tag {
     if (refs_.fetch_sub(n, std::memory_order_acq_rel) == n) delete this;
   }
 
-  // The SIGPROF handler hands tags to another thread unseen by the thread sanitizer, because it is built
-  // without instrumentation. These show the sanitizer the order that the prof buffer makes: the first
-  // before a tag becomes a task's, the second where the buffer's reader gets it. Otherwise no code.
+  // The SIGPROF handler hands tags to another thread unseen by the thread sanitizer, because it is
+  // built without instrumentation. These show the sanitizer the order that the prof buffer makes:
+  // the first before a tag becomes a task's, the second where the buffer's reader gets it.
+  // Otherwise no code.
   void ShowRelease() const {
 #if defined(__SANITIZE_THREAD__) || defined(CURG_TSAN)
     refs_.fetch_add(0, std::memory_order_release);  // release: pairs with ShowAcquire()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TagCache: references on tags in bulk, so that spawning a million tasks under one labelled parent does
-// not make every core fight for one counter (25 ns an operation when four do).
+// TagCache: references on tags in bulk, so that spawning a million tasks under one labelled parent
+// does not make every core fight for one counter (25 ns an operation when four do).
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace curg::internal {
 
-// A processor's small store of spare references: it takes kBatch at a time from the tag's own counter,
-// hands them out, and takes them back from tasks that end here.
+// A processor's small store of spare references: it takes kBatch at a time from the tag's own
+// counter, hands them out, and takes them back from tasks that end here.
 //
 // Invariant  each spare is one reference on `tag` that the cache owns; so a cached tag is alive.
 // Not async-signal-safe: a handler takes its references from the tag itself.

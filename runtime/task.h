@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Task: the record of one task (Go's g). Records live in type-stable slabs (task_slab.h): one that was
-// freed may be used for another task, but stays a Task for ever.
+// Task: the record of one task (Go's g). Records live in type-stable slabs (task_slab.h): one that
+// was freed may be used for another task, but stays a Task for ever.
 #pragma once
 
 #include <atomic>
@@ -31,8 +31,8 @@ enum class TaskState : uint8_t {
 };
 
 // What the C++ runtime keeps per thread for exceptions in flight; it moves with the task.
-// Layout: __cxa_eh_globals of the Itanium C++ ABI, section 2.2.2; without its padding, so that a task's has
-// room for something else.
+// Layout: __cxa_eh_globals of the Itanium C++ ABI, section 2.2.2; without its padding, so that a
+// task's has room for something else.
 struct [[gnu::packed, gnu::aligned(4)]] ExceptionState {
   void* caught = nullptr;
   unsigned int uncaught = 0;
@@ -45,15 +45,16 @@ class alignas(64) Task {
   ExceptionState exceptions;
   uint32_t since = 0;  // when `state` last changed, by CoarseClock
   const void* wait_object = nullptr;
-  WaitReason wait_reason = WaitReason::kNone;
-  std::atomic<TaskState> state{TaskState::kFree};  // a hint for others, but for roll_call.h
-  uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured (processor_counters.h)
+  std::atomic<WaitReason> wait_reason{WaitReason::kNone};  // relaxed: others look ahead by it
+  std::atomic<TaskState> state{TaskState::kFree};          // a hint for others, but for roll_call.h
+  uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured
+                                // (processor_counters.h)
 
   // --- Written by whoever owns the task at the time: spawner, worker, waker.
-  Task* next = nullptr;             // in a free list, or in the global queue when memory is short
+  Task* next = nullptr;  // in a free list, or in the global queue when memory is short
   Scheduler* scheduler = nullptr;
-  StackSlot stack;                  // empty until first run, unless a warm one was at hand
-  size_t slot_size = 0;             // of the pool the stack belongs to
+  StackSlot stack;       // empty until first run, unless a warm one was at hand
+  size_t slot_size = 0;  // of the pool the stack belongs to
 
   // --- Read by its own thread at any instruction (handler), by others only while it does not run.
   std::atomic<const Tag*> tag{nullptr};
@@ -65,21 +66,22 @@ class alignas(64) Task {
   std::atomic<uint32_t> roll{0};
 
   // --- Set by the spawner, then immutable.
-  bool runtime_task = false;        // the runtime's own (the profile writer, say)
-  uint32_t spawn_stack = 0;         // number of the whole spawn stack, 0: none kept (spawn_stack.h)
+  bool runtime_task = false;  // the runtime's own (the profile writer, say)
+  uint32_t spawn_stack = 0;   // number of the whole spawn stack, 0: none kept (spawn_stack.h)
   uint64_t id = 0;
   uint64_t spawner_id = 0;
   uintptr_t spawn_pc = 0;
   std::string name;
 
-  // --- Written by its own thread in Blocking, for dumps. Odd while it is in Blocking; then `blocking_at` is where, on
-  // its stack: what was there then stays there. Look at the number before and after reading.
+  // --- Written by its own thread in Blocking, for dumps. Odd while it is in Blocking; then
+  // `blocking_at` is where, on its stack: what was there then stays there. Look at the number
+  // before and after reading.
   std::atomic<uint32_t> blocking_calls{0};
   const Registers* blocking_at = nullptr;
 
   // --- The task's own; rarely set.
-  TaskLocals* locals = nullptr;     // task_locals.h
-  const void* group = nullptr;      // the TaskGroup it is a child of
+  TaskLocals* locals = nullptr;  // task_locals.h
+  const void* group = nullptr;   // the TaskGroup it is a child of
 
   // --- How it ends. 0, kDone, kDetached, kEnding, or whoever joins (joiner.h).
   static constexpr uintptr_t kDone = 1;

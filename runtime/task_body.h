@@ -13,8 +13,8 @@
 
 namespace curg::internal {
 
-// Storage for a callable before it runs and for its value afterwards; in place when small, so that a
-// spawn allocates nothing.
+// Storage for a callable before it runs and for its value afterwards; in place when small, so that
+// a spawn allocates nothing.
 // Owner only: the spawner until the task starts, then the task, then whoever joins it.
 struct TaskBody {
   static constexpr size_t kInlineBytes = 64;
@@ -92,7 +92,8 @@ void EmplaceCallable(TaskBody& body, Fn&& fn) {
       if constexpr (std::is_void_v<Result>) {
         std::invoke(std::move(callable));
       } else if constexpr (std::is_reference_v<Result>) {
-        BodyCell<BodyValue<Result>>::Emplace(self, std::addressof(std::invoke(std::move(callable))));
+        BodyCell<BodyValue<Result>>::Emplace(self,
+                                             std::addressof(std::invoke(std::move(callable))));
       } else {
         BodyCell<Result>::Emplace(self, std::invoke(std::move(callable)));
       }

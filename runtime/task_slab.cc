@@ -83,7 +83,7 @@ void TaskSlab::AddArena() {
   arenas_.push_back(arena);
 }
 
-TaskSlab::Arena* TaskSlab::FindIn(ChunkSet Arena::* set, size_t* chunk) {
+TaskSlab::Arena* TaskSlab::FindIn(ChunkSet Arena::*set, size_t* chunk) {
   for (Arena* arena : arenas_) {
     *chunk = First(arena->*set);
     if (*chunk != 0) return arena;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TaskSlab: where task records come from. Type-stable: memory of a record is never anything else, so
-// whoever enumerates tasks walks slabs, and a late look at a freed record reads a record.
+// TaskSlab: where task records come from. Type-stable: memory of a record is never anything else,
+// so whoever enumerates tasks walks slabs, and a late look at a freed record reads a record.
 //
-// Records are cut from *chunks* of 64 KiB, those from *arenas* of 16 MiB, aligned to their size, so that
-// a record's address tells its chunk. The memory of chunks whose records are all free goes back to the
-// kernel, after which they read as zeros.
+// Records are cut from *chunks* of 64 KiB, those from *arenas* of 16 MiB, aligned to their size, so
+// that a record's address tells its chunk. The memory of chunks whose records are all free goes
+// back to the kernel, after which they read as zeros.
 //
-// Invariant  all zero bytes read as a free record: TaskState::kFree is 0. So a chunk may be zeroed under a late
-//            reader, who looks at nothing else of a record that says so. Before that its records are
-//            destroyed, and made again, one by one, when they are next taken.
-// Order      records of chunks that are in part used are taken first, of those the lowest: so the others
-//            become wholly free.
+// Invariant  all zero bytes read as a free record: TaskState::kFree is 0. So a chunk may be zeroed
+//            under a late reader, who looks at nothing else of a record that says so. Before that
+//            its records are destroyed, and made again, one by one, when they are next taken.
+// Order      records of chunks that are in part used are taken first, of those the lowest: so the
+//            others become wholly free.
 #pragma once
 
 #include <array>
@@ -25,9 +25,9 @@
 namespace curg::internal {
 
 struct TaskSlabStats {
-  size_t records = 0;         // ever made
-  size_t free = 0;            // of these, not taken (by a task or a TaskCache)
-  size_t resident_chunks = 0; // 64 KiB each
+  size_t records = 0;          // ever made
+  size_t free = 0;             // of these, not taken (by a task or a TaskCache)
+  size_t resident_chunks = 0;  // 64 KiB each
 };
 
 // The records of the process, shared by all its runtimes.
@@ -41,8 +41,8 @@ class TaskSlab {
   // Gives back records linked from `first` to `last`.
   void Return(Task* first, Task* last);
 
-  // Gives memory back to the kernel: that of chunks which were wholly free all the time since the last
-  // call, except of a few. True: there is more for the next call to look at.
+  // Gives memory back to the kernel: that of chunks which were wholly free all the time since the
+  // last call, except of a few. True: there is more for the next call to look at.
   // Under the thread sanitizer, which cannot see it, nothing is given back.
   // Blocks: the thread, some microseconds a chunk; nobody else.
   bool TrimUnused();
@@ -63,15 +63,16 @@ class TaskSlab {
 
   static constexpr size_t kChunkBytes = size_t{64} << 10;
   static constexpr size_t kArenaBytes = size_t{16} << 20;
-  static constexpr size_t kChunks = kArenaBytes / kChunkBytes;  // of an arena; the first is its header
+  static constexpr size_t kChunks = kArenaBytes / kChunkBytes;  // of an arena; the first is its
+                                                                // header
   static constexpr size_t kWords = kChunks / 64;
   static constexpr uint32_t kRecords = kChunkBytes / sizeof(Task);
   static constexpr size_t kChunksKept = 1;
 
   struct Chunk {
-    Task* returned;    // a list through next
-    uint32_t free;     // records: those returned, and those from `used` on
-    uint32_t used;     // the first so many were taken since the memory was zero
+    Task* returned;  // a list through next
+    uint32_t free;   // records: those returned, and those from `used` on
+    uint32_t used;   // the first so many were taken since the memory was zero
   };
 
   // A set of the chunks of an arena.
@@ -95,7 +96,7 @@ class TaskSlab {
   // All with lock_ held, but for ChunkAt.
   Records ChunkAt(size_t index);
   void AddArena();
-  Arena* FindIn(ChunkSet Arena::* set, size_t* chunk);
+  Arena* FindIn(ChunkSet Arena::*set, size_t* chunk);
   Arena& ChunkToTakeFrom(size_t* chunk);
   Task* TakeFrom(Arena& arena, size_t chunk);
   void ReturnOne(Task* task);

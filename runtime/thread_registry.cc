@@ -24,7 +24,8 @@ struct Registry {
 };
 
 Registry& TheRegistry() {
-  static Registry* const registry = new Registry;  // never destroyed: threads may outlive static objects
+  static Registry* const registry = new Registry;  // never destroyed: threads may outlive static
+                                                   // objects
   return *registry;
 }
 
@@ -40,7 +41,8 @@ StackBounds ThisThreadsStack() {
   pthread_attr_t attributes;
   void* low = nullptr;
   size_t size = 0;
-  CURG_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0, "free memory for thread attributes");
+  CURG_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0,
+             "free memory for thread attributes");
   pthread_attr_getstack(&attributes, &low, &size);
   pthread_attr_destroy(&attributes);
   const uintptr_t start = reinterpret_cast<uintptr_t>(low);

@@ -34,7 +34,8 @@ struct KnownThread {
 // Hears of every known thread's begin and end.
 class ThreadObserver {
  public:
-  // On the thread itself, SIGPROF blocked, its alternate signal stack in place, before it runs tasks.
+  // On the thread itself, SIGPROF blocked, its alternate signal stack in place, before it runs
+  // tasks.
   // Blocks: the thread.
   virtual void OnThreadBegin(KnownThread& thread) = 0;
   // On the thread itself, SIGPROF blocked until it is gone, after its last task.
@@ -54,8 +55,8 @@ void SetThreadObserver(ThreadObserver* observer);
 // Thread-safe. Blocks: the thread.
 void ForEachKnownThread(void (*visit)(KnownThread& thread, void* arg), void* arg);
 
-// Registers the calling thread while it lives, gives it an alternate signal stack, and keeps SIGPROF
-// blocked while it is being set up and torn down. Owner only: the thread.
+// Registers the calling thread while it lives, gives it an alternate signal stack, and keeps
+// SIGPROF blocked while it is being set up and torn down. Owner only: the thread.
 class ScopedKnownThread {
  public:
   explicit ScopedKnownThread(ThreadKind kind);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ThreadState: the runtime's thread-local variables, all of them, in one place that a signal handler
-// may read: initial-exec, so that no access allocates or locks, and constant-initialised.
+// ThreadState: the runtime's thread-local variables, all of them, in one place that a signal
+// handler may read: initial-exec, so that no access allocates or locks, and constant-initialised.
 #pragma once
 
 #include <atomic>
@@ -20,10 +20,12 @@ class Worker;
 // which program order, kept by signal fences, is enough).
 struct ThreadState {
   std::atomic<Task*> current{nullptr};
-  std::atomic<Task*> left{nullptr};            // whose stack this thread was on before the current one's
-  std::atomic<Worker*> worker{nullptr};        // null for a plain thread, and while its task is in Blocking
-  std::atomic<const Context*> called{nullptr}; // the flow on the system stack, in OnSystemStack
-  Worker* self = nullptr;                      // the worker this thread is, also while in Blocking
+  std::atomic<Task*> left{nullptr};             // whose stack this thread was on before the current
+                                                // one's
+  std::atomic<Worker*> worker{nullptr};         // null for a plain thread, and while its task is in
+                                                // Blocking
+  std::atomic<const Context*> called{nullptr};  // the flow on the system stack, in OnSystemStack
+  Worker* self = nullptr;                       // the worker this thread is, also while in Blocking
   uint64_t random = 0;                         // state of RandomBelow (caller.h); 0: not seeded yet
   CpuMeter* meter = nullptr;                   // of a worker; the thread's own alone
   std::atomic<const Tag*> plain_tag{nullptr};  // of a thread that runs no task
@@ -37,14 +39,15 @@ struct ThreadState {
 // Async-signal-safe.
 ThreadState& ThisThread();
 
-// The worker this thread is, and the task it runs; null for a plain thread. A worker whose task is in
-// Blocking has no processor to use, and counts as none. As ThisThread: asked anew after everything that
-// can park.
+// The worker this thread is, and the task it runs; null for a plain thread. A worker whose task is
+// in Blocking has no processor to use, and counts as none. As ThisThread: asked anew after
+// everything that can park.
 // Async-signal-safe.
 Worker* CurrentWorker();
 Task* CurrentTask();
 
-// The task that a wait here parks. Null where the thread itself waits: on a plain thread, and in Blocking.
+// The task that a wait here parks. Null where the thread itself waits: on a plain thread, and in
+// Blocking.
 Task* TaskToPark();
 
 }  // namespace curg::internal

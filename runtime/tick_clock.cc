@@ -20,7 +20,8 @@ struct Reading {
   int64_t ns;
 };
 
-// Both clocks at one instant: of some attempts the one with the least between the two reads of the counter.
+// Both clocks at one instant: of some attempts the one with the least between the two reads of the
+// counter.
 Reading ReadBoth() {
   Reading best = {};
   uint64_t least = UINT64_MAX;

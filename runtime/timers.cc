@@ -113,7 +113,8 @@ bool TimerQueue::Cancel(Timer* timer) {
   if (queue == nullptr) return false;
   std::unique_lock lock(queue->lock_);
   // It may have moved before the lock was taken, but not since.
-  for (TimerQueue* now; (now = timer->queue.load(std::memory_order_acquire)) != queue; queue = now) {
+  for (TimerQueue* now; (now = timer->queue.load(std::memory_order_acquire)) != queue;
+       queue = now) {
     lock = std::unique_lock(now->lock_);
   }
   const uint32_t id = timer->id;

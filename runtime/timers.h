@@ -22,8 +22,8 @@ class TimerQueue;
 
 // One future call of `fire`. Lives where its owner put it, until it has fired or was cancelled.
 struct Timer {
-  // Runs on a worker's system stack (never on a task), without locks held. May Unpark; must not park.
-  // The Timer may be reused or gone as soon as fire was entered.
+  // Runs on a worker's system stack (never on a task), without locks held. May Unpark; must not
+  // park. The Timer may be reused or gone as soon as fire was entered.
   void (*fire)(Timer* timer) = nullptr;
   int64_t when = 0;  // MonotonicNow() at which it is due
 
@@ -77,7 +77,8 @@ class TimerQueue {
   // When the earliest fires, or sooner if an earlier one was cancelled; or kNever. A hint for other
   // threads: read without the lock.
   int64_t Earliest() const {
-    return earliest_.load(std::memory_order_seq_cst);  // with Publish(); see Scheduler on going to sleep
+    return earliest_.load(std::memory_order_seq_cst);  // with Publish(); see Scheduler on going to
+                                                       // sleep
   }
 
  private:
@@ -89,12 +90,12 @@ class TimerQueue {
   struct Node {
     Timer* timer = nullptr;  // null: free
     uint64_t tick = 0;
-    uint32_t next = kNone;   // of the slot's, or of the free ones
+    uint32_t next = kNone;  // of the slot's, or of the free ones
     uint32_t previous = kNone;
-    uint16_t slot = 0;       // in slots_
+    uint16_t slot = 0;  // in slots_
   };
   struct Slot {
-    uint64_t first = 0;      // the first tick in it
+    uint64_t first = 0;  // the first tick in it
     uint32_t head = kNone;
   };
   using Nodes = std::vector<Node, PageAllocator<Node>>;

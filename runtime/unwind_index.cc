@@ -72,7 +72,8 @@ const UnwindIndex* UnwindIndexPublisher::current() const {
   return index_.load(std::memory_order_acquire);  // acquire: pairs with the exchange in Publish
 }
 
-[[gnu::hot]] UnwindReader::UnwindReader(UnwindIndexPublisher& publisher, const ModuleTable* guess) noexcept
+[[gnu::hot]] UnwindReader::UnwindReader(UnwindIndexPublisher& publisher,
+                                        const ModuleTable* guess) noexcept
     : slot_(publisher.slots_[SlotOf(this)]) {
   confirmed_[kConfirmedMax - 1] = guess;
   // seq_cst: counted before the index is loaded; pairs with Publish, see the protocol.
@@ -91,12 +92,13 @@ const UnwindIndex* UnwindIndexPublisher::current() const {
   const ModuleTable* table = FindTable(pc, &identity, &loaded);
   if (table == nullptr) return loaded ? Decode(identity, pc) : Found{};
   const UnwindWord word = table->Find(pc);
-  return {word, word.kind() == UnwindWord::Kind::kSide ? &table->Side(word) : nullptr, table->permanent()};
+  return {word, word.kind() == UnwindWord::Kind::kSide ? &table->Side(word) : nullptr,
+          table->permanent()};
 }
 
 // A table to be trusted, or what is loaded at `pc` instead.
 [[gnu::hot]] const ModuleTable* UnwindReader::FindTable(uintptr_t pc, ModuleIdentity* identity,
-                                           bool* loaded) noexcept {
+                                                        bool* loaded) noexcept {
   for (const ModuleTable* table : confirmed_) {
     if (table != nullptr && table->Contains(pc)) return table;
   }

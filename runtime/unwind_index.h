@@ -104,7 +104,8 @@ class UnwindIndexPublisher {
 class UnwindReader {
  public:
   // `guess`: the table of a permanent module, which the first look may well be for; or null.
-  explicit UnwindReader(UnwindIndexPublisher& publisher, const ModuleTable* guess = nullptr) noexcept;
+  explicit UnwindReader(UnwindIndexPublisher& publisher,
+                        const ModuleTable* guess = nullptr) noexcept;
   ~UnwindReader();
   UnwindReader(const UnwindReader&) = delete;
   UnwindReader& operator=(const UnwindReader&) = delete;

@@ -14,10 +14,12 @@ Traceback WalkCache::Walk(const Registers& start, StackBounds bounds, std::span<
     entries_.fill({});
     index_ = current;
   }
-  const auto observe = [observer](const UnwindReader::Found& found, const Registers& callee, const Registers& caller) {
+  const auto observe = [observer](const UnwindReader::Found& found, const Registers& callee,
+                                  const Registers& caller) {
     if (observer != nullptr) observer->OnStep(found, callee, caller);
   };
-  const Traceback walk = WalkBy([this](uintptr_t pc) { return Find(pc); }, start, bounds, pcs, observe);
+  const Traceback walk =
+      WalkBy([this](uintptr_t pc) { return Find(pc); }, start, bounds, pcs, observe);
   if (reader_ != nullptr) {
     std::destroy_at(reader_);
     reader_ = nullptr;
@@ -28,11 +30,13 @@ Traceback WalkCache::Walk(const Registers& start, StackBounds bounds, std::span<
 inline UnwindReader::Found WalkCache::Find(uintptr_t address) noexcept {
   constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
   Entry& entry = entries_[address * kGolden >> (64 - kBits)];
-  if (entry.address != address) [[unlikely]] return Learn(address, entry);
+  if (entry.address != address) [[unlikely]]
+    return Learn(address, entry);
   return {entry.word, entry.below_root ? &kBelowRoot : nullptr};
 }
 
-__attribute__((noinline)) UnwindReader::Found WalkCache::Learn(uintptr_t address, Entry& entry) noexcept {
+__attribute__((noinline)) UnwindReader::Found WalkCache::Learn(uintptr_t address,
+                                                               Entry& entry) noexcept {
   if (reader_ == nullptr) reader_ = ::new (reader_memory_) UnwindReader(ProcessUnwindIndex());
   const UnwindReader::Found found = reader_->Find(address);
   const bool below_root = found.rule != nullptr && found.rule->root_if_returned_to;

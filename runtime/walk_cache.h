@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// WalkCache: WalkStack for many stacks of the same few call sites, with the rules of program counters
-// remembered.
+// WalkCache: WalkStack for many stacks of the same few call sites, with the rules of program
+// counters remembered.
 //
-// A rule is remembered as long as the compiled tables are the same ones. So a walk may go by a rule of a module
-// that was unloaded, and replaced in place, since they were compiled; then it ends early or shows wrong frames, but reads
-// nothing outside of the stack. For dumps, not for the profiler, which asks the loader on every walk.
+// A rule is remembered as long as the compiled tables are the same ones. So a walk may go by a rule
+// of a module that was unloaded, and replaced in place, since they were compiled; then it ends
+// early or shows wrong frames, but reads nothing outside of the stack. For dumps, not for the
+// profiler, which asks the loader on every walk.
 #pragma once
 
 #include <array>
@@ -18,10 +19,12 @@
 
 namespace curg::internal {
 
-// Is told of each step of a walk, from a callee's registers to the caller's; equal ones: there was none.
+// Is told of each step of a walk, from a callee's registers to the caller's; equal ones: there was
+// none.
 class WalkObserver {
  public:
-  virtual void OnStep(const UnwindReader::Found& found, const Registers& callee, const Registers& caller) noexcept = 0;
+  virtual void OnStep(const UnwindReader::Found& found, const Registers& callee,
+                      const Registers& caller) noexcept = 0;
 
  protected:
   ~WalkObserver() = default;
@@ -31,7 +34,8 @@ class WalkObserver {
 class WalkCache {
  public:
   // As WalkStack. Not async-signal-safe, for the sake of its owner.
-  Traceback Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs, WalkObserver* observer) noexcept;
+  Traceback Walk(const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs,
+                 WalkObserver* observer) noexcept;
 
  private:
   static constexpr int kBits = 10;

@@ -47,7 +47,8 @@ inline uintptr_t RecordedPc(const UnwindReader::Found& found, const Frame& frame
   return frame.registers.pc + (first_byte ? 1 : 0);
 }
 
-inline FrameStep Step(const UnwindReader::Found& found, StackBounds bounds, const StackWindow& window, Frame* frame) {
+inline FrameStep Step(const UnwindReader::Found& found, StackBounds bounds,
+                      const StackWindow& window, Frame* frame) {
   const UnwindWord::Kind kind = found.word.kind();
   if (kind == UnwindWord::Kind::kNone) return FrameStep::kNoRow;
   if (kind == UnwindWord::Kind::kRoot) return FrameStep::kRoot;
@@ -76,8 +77,8 @@ struct IgnoreSteps {
   void operator()(const UnwindReader::Found&, const Registers&, const Registers&) const noexcept {}
 };
 
-// As WalkStack. `find(address)` gives the UnwindReader::Found for the instruction that has a byte at `address`;
-// `observe(found, callee, caller)` is told of each step to a caller.
+// As WalkStack. `find(address)` gives the UnwindReader::Found for the instruction that has a byte
+// at `address`; `observe(found, callee, caller)` is told of each step to a caller.
 // Async-signal-safe if both are.
 template <typename Find, typename Observe = IgnoreSteps>
 Traceback WalkBy(Find find, const Registers& start, StackBounds bounds, std::span<uintptr_t> pcs,

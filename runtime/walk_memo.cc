@@ -19,7 +19,8 @@ class WalkMemo::Trail final : public WalkObserver {
  public:
   explicit Trail(uintptr_t sp) : sp_(sp) {}
 
-  void OnStep(const UnwindReader::Found& found, const Registers& callee, const Registers& caller) noexcept override {
+  void OnStep(const UnwindReader::Found& found, const Registers& callee,
+              const Registers& caller) noexcept override {
     const UnwindWord::Kind kind = found.word.kind();
     if (found.rule == nullptr && kind == UnwindWord::Kind::kRoot) return;
     const bool plain = kind == UnwindWord::Kind::kRsp || kind == UnwindWord::Kind::kRbp;
@@ -27,9 +28,11 @@ class WalkMemo::Trail final : public WalkObserver {
       complete_ = false;
       return;
     }
-    if (kind == UnwindWord::Kind::kRbp) Add({.expected = callee.bp - sp_, .slot = frame_pointer_, .from_sp = true});
+    if (kind == UnwindWord::Kind::kRbp)
+      Add({.expected = callee.bp - sp_, .slot = frame_pointer_, .from_sp = true});
     Add({.expected = caller.pc, .slot = SlotOf(caller.sp - 8), .from_sp = false});
-    if (const uint32_t below = found.word.rbp_below(); below != 0) frame_pointer_ = SlotOf(caller.sp - below);
+    if (const uint32_t below = found.word.rbp_below(); below != 0)
+      frame_pointer_ = SlotOf(caller.sp - below);
   }
 
   bool complete() const { return complete_; }
@@ -52,7 +55,9 @@ class WalkMemo::Trail final : public WalkObserver {
 };
 
 WalkMemo::WalkMemo(size_t depth_max, size_t walks_max)
-    : depth_max_(std::min(depth_max, kDepthMax)), walks_max_(walks_max), branches_(std::bit_ceil(2 * walks_max)) {}
+    : depth_max_(std::min(depth_max, kDepthMax)),
+      walks_max_(walks_max),
+      branches_(std::bit_ceil(2 * walks_max)) {}
 
 WalkMemo::~WalkMemo() = default;
 
@@ -75,13 +80,15 @@ WalkMemo::Walk WalkMemo::Of(const Registers& start, StackBounds bounds) {
 }
 
 // Null: *missing is where it would have to be; or has no index worth keeping.
-inline WalkMemo::Kept* WalkMemo::Recognize(const Registers& start, StackBounds bounds, Branch* missing) const {
+inline WalkMemo::Kept* WalkMemo::Recognize(const Registers& start, StackBounds bounds,
+                                           Branch* missing) const {
   using StackWord [[gnu::may_alias]] = const uintptr_t;
   *missing = {.value = start.pc};
   if (!bounds.Contains(start.sp) || start.sp % 8 != 0) return nullptr;
   const uintptr_t room = bounds.high - start.sp;
   size_t index = 0;
-  for (Kept* kept = branches_[PlaceOf(*missing)].kept; kept != nullptr; kept = branches_[PlaceOf(*missing)].kept) {
+  for (Kept* kept = branches_[PlaceOf(*missing)].kept; kept != nullptr;
+       kept = branches_[PlaceOf(*missing)].kept) {
     const Check* const checks = kept->checks.data();
     const size_t size = kept->checks.size();
     uintptr_t value = 0;
@@ -89,7 +96,8 @@ inline WalkMemo::Kept* WalkMemo::Recognize(const Registers& start, StackBounds b
       const Check& check = checks[index];
       if (check.slot == kFramePointer) {
         value = start.bp;
-      } else if (const auto slot = static_cast<uintptr_t>(check.slot); slot + 8 > room || slot % 8 != 0) {
+      } else if (const auto slot = static_cast<uintptr_t>(check.slot);
+                 slot + 8 > room || slot % 8 != 0) {
         return nullptr;
       } else {
         value = *reinterpret_cast<StackWord*>(start.sp + slot);
@@ -104,7 +112,8 @@ inline WalkMemo::Kept* WalkMemo::Recognize(const Registers& start, StackBounds b
   return nullptr;
 }
 
-WalkMemo::Walk WalkMemo::MakeWalk(const Registers& start, StackBounds bounds, const Branch& missing) {
+WalkMemo::Walk WalkMemo::MakeWalk(const Registers& start, StackBounds bounds,
+                                  const Branch& missing) {
   Trail trail(start.sp);
   const Traceback walk = rules_.Walk(start, bounds, std::span(pcs_).first(depth_max_), &trail);
   const bool whole = walk.end == TracebackEnd::kRoot || walk.end == TracebackEnd::kTruncated;
@@ -114,7 +123,8 @@ WalkMemo::Walk WalkMemo::MakeWalk(const Registers& start, StackBounds bounds, co
   return {.pcs = std::span(pcs_).first(walk.depth), .end = walk.end};
 }
 
-// The stack may have changed since it was looked at: the walk is kept only if it is what was missing.
+// The stack may have changed since it was looked at: the walk is kept only if it is what was
+// missing.
 WalkMemo::Walk WalkMemo::Keep(const Trail& trail, const Traceback& walk, Branch branch) {
   const std::span<const Check> checks = trail.checks();
   const auto pcs = std::span<const uintptr_t>(pcs_).first(walk.depth);
@@ -127,11 +137,11 @@ WalkMemo::Walk WalkMemo::Keep(const Trail& trail, const Traceback& walk, Branch 
       return {.pcs = pcs, .end = walk.end};
     }
   }
-  auto kept = std::make_unique<Kept>(Kept{.checks = {checks.begin(), checks.end()},
-                                          .pcs = {pcs.begin(), pcs.end()},
-                                          .end = walk.end});
+  auto kept = std::make_unique<Kept>(Kept{
+      .checks = {checks.begin(), checks.end()}, .pcs = {pcs.begin(), pcs.end()}, .end = walk.end});
   for (const Check& check : checks) {
-    if (check.slot != kFramePointer) kept->reach = std::max(kept->reach, static_cast<size_t>(check.slot) + sizeof(uintptr_t));
+    if (check.slot != kFramePointer)
+      kept->reach = std::max(kept->reach, static_cast<size_t>(check.slot) + sizeof(uintptr_t));
   }
   branch.kept = kept.get();
   branches_[PlaceOf(branch)] = branch;
@@ -142,7 +152,8 @@ WalkMemo::Walk WalkMemo::Keep(const Trail& trail, const Traceback& walk, Branch 
 // Of an equal branch, or the empty place where it belongs.
 inline size_t WalkMemo::PlaceOf(const Branch& branch) const {
   constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
-  const uint64_t key = (reinterpret_cast<uintptr_t>(branch.parent) * kGolden + branch.index) ^ branch.value;
+  const uint64_t key =
+      (reinterpret_cast<uintptr_t>(branch.parent) * kGolden + branch.index) ^ branch.value;
   const uint64_t mixed = key * kGolden;
   for (size_t place = mixed >> 32;; ++place) {
     place &= branches_.size() - 1;

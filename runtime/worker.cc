@@ -34,14 +34,16 @@ bool CommitEnd(void* arg) {
   }
   Worker& worker = *CurrentWorker();
   RollCall::BeforeEnd(*task);
-  const bool wake = end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding;
+  const bool wake =
+      end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding;
   worker.scheduler.FinishTask(worker, task);
   if (wake) WakeJoiner(end);
   return true;
 }
 
 CURG_NO_TSAN void Leave(Task& task) {
-  if (InForkedChild()) [[unlikely]] FatalInForkedChild("returns from a task");
+  if (InForkedChild()) [[unlikely]]
+    FatalInForkedChild("returns from a task");
   CurrentWorker()->SwitchAway(task, &CommitEnd, &task, /*last=*/!HasLeftovers(task));
 }
 
@@ -68,8 +70,9 @@ CURG_NO_TSAN void TaskMain(void* word) {
   Leave(task);
 }
 
-// A stack's hot end is moved by up to 2 KiB from slot to slot: slots begin at pages, and without that
-// the hot ends of all stacks would share a few sets of the first-level cache. One page still holds it.
+// A stack's hot end is moved by up to 2 KiB from slot to slot: slots begin at pages, and without
+// that the hot ends of all stacks would share a few sets of the first-level cache. One page still
+// holds it.
 uintptr_t Colour(const StackSlot& slot) {
   const uintptr_t page = reinterpret_cast<uintptr_t>(slot.base) >> 12;
   return page % 16 * 128;
@@ -80,29 +83,33 @@ uintptr_t Colour(const StackSlot& slot) {
 // Makes `task` the one to switch to.
 void Worker::Prepare(Task& task) {
   task.since = CoarseClock::Now();
-  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with SliceWatch
+  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with
+                                                                     // SliceWatch
   RollCall::BeforeResume(task);
   if (task.context.stack().empty()) {
     scheduler.BindStack(*processor, &task);
     task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
-    task.state.store(TaskState::kRunning, std::memory_order_release);  // release: shows SliceWatch the stack
+    // release: shows SliceWatch the stack
+    task.state.store(TaskState::kRunning, std::memory_order_release);
   }
   processor->counters.OnRunning(task);
 }
 
-// The order of stores is for a handler on this thread, which takes the stack pointer for true: while it
-// is not on the current task's stack, there is a switch going on (WhereAmI).
+// The order of stores is for a handler on this thread, which takes the stack pointer for true:
+// while it is not on the current task's stack, there is a switch going on (WhereAmI).
 CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last) {
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
   Task* const next = scheduler.PickNext(*this);
   void* resumer;
   if (next == nullptr) {
-    if (CpuMeter::On()) [[unlikely]] thread->meter->Leave(task);
+    if (CpuMeter::On()) [[unlikely]]
+      thread->meter->Leave(task);
     *exceptions = {};
     resumer = Context::Switch(task.context, system, this, last);
   } else {
-    if (CpuMeter::On()) [[unlikely]] thread->meter->Switch(task, *next);
+    if (CpuMeter::On()) [[unlikely]]
+      thread->meter->Switch(task, *next);
     Prepare(*next);
     *exceptions = next->exceptions;
     thread->left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
@@ -117,7 +124,8 @@ CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void
 CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg) {
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   task.exceptions = *exceptions;
-  if (CpuMeter::On()) [[unlikely]] thread->meter->Leave(task);
+  if (CpuMeter::On()) [[unlikely]]
+    thread->meter->Leave(task);
   *exceptions = {};
   void* const resumer = Context::Switch(task.context, system, this);
   static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
@@ -154,7 +162,8 @@ CURG_NO_TSAN void Worker::CallOnSystemStack(Task& task, void (*call)(void* arg),
   // What the scheduler's loop keeps below its stack pointer, and some more, is left alone.
   constexpr uintptr_t kGap = 512;
   const uintptr_t used_from = reinterpret_cast<uintptr_t>(system.hot());
-  called.Start({system.stack().low, (used_from - kGap) & ~uintptr_t{63}}, /*colour=*/0, &SystemCallMain);
+  called.Start({system.stack().low, (used_from - kGap) & ~uintptr_t{63}}, /*colour=*/0,
+               &SystemCallMain);
   SystemCall message = {.call = call, .arg = arg, .worker = this, .task = &task};
   Context::Switch(task.context, called, &message);
   called.Finish();
@@ -178,7 +187,8 @@ void Worker::Execute(Task* task) {
   thread->current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);
   in_task.store(true, std::memory_order_relaxed);
-  if (CpuMeter::On()) [[unlikely]] thread->meter->Enter(*task);
+  if (CpuMeter::On()) [[unlikely]]
+    thread->meter->Enter(*task);
   Context::Switch(system, task->context, this);
   in_task.store(false, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);

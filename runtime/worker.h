@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Worker: a thread that runs tasks (Go's m). To run them it needs a processor; without one it is a *spare*, or its
-// task is in Blocking.
+// Worker: a thread that runs tasks (Go's m). To run them it needs a processor; without one it is a
+// *spare*, or its task is in Blocking.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,8 @@ class Worker {
   // Runs tasks until the scheduler stops.
   void Run();
 
-  // What a task that leaves its stack asks whoever runs next on this worker to do once its context is saved.
+  // What a task that leaves its stack asks whoever runs next on this worker to do once its context
+  // is saved.
   // False: the task goes on, soon.
   struct AfterSwitch {
     bool (*commit)(void* arg) = nullptr;
@@ -40,9 +41,9 @@ class Worker {
   // The task it runs, or null.
   Task* current() const { return thread->current.load(std::memory_order_relaxed); }
 
-  // Leaves the current task's stack: for the next task's, if one is at hand, else for the system stack. Returns
-  // when the task is resumed, perhaps on another worker. A null `commit`: the task goes behind all others of
-  // this worker. `last`: it will not be resumed.
+  // Leaves the current task's stack: for the next task's, if one is at hand, else for the system
+  // stack. Returns when the task is resumed, perhaps on another worker. A null `commit`: the task
+  // goes behind all others of this worker. `last`: it will not be resumed.
   void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last = false);
 
   // As SwitchAway, without a processor: to the system stack.
@@ -55,31 +56,33 @@ class Worker {
   void FinishSwitch();
 
   Scheduler& scheduler;
-  // Null for a spare. While it is in the idle list or among the spares, others may change it under the lock.
+  // Null for a spare. While it is in the idle list or among the spares, others may change it under
+  // the lock.
   Processor* processor;
   const ThreadKind kind;
-  Context system;                 // the scheduler loop, on the thread's own stack
+  Context system;  // the scheduler loop, on the thread's own stack
   AfterSwitch after_switch;
   // The thread's; asked for once, and never kept in a task.
   ExceptionState* exceptions = nullptr;
   ThreadState* thread = nullptr;
-  bool spinning = false;          // counted in Scheduler's number of spinning workers
-  bool summoned = false;          // woken to search, and has found nothing yet
-  uint32_t random = 0;            // state of the victim choice
-  Worker* idle_next = nullptr;    // guarded by the idle list's lock, or by the surplus list's
-  bool is_spare = false;          // guarded by the idle list's lock
-  Context called;                 // what OnSystemStack runs, below `system`
-  bool holds_signals = false;     // in Blocking, while a dump asks running threads (blocking.cc)
-  uint64_t blocking_call = 0;     // number of the call of Blocking its task is in
-  uint32_t blocking_tick = 0;     // the processor's tick at its beginning
-  uint64_t handed_over_at = 0;    // TickClock; 0: it did not give the processor away at once
+  bool spinning = false;        // counted in Scheduler's number of spinning workers
+  bool summoned = false;        // woken to search, and has found nothing yet
+  uint32_t random = 0;          // state of the victim choice
+  Worker* idle_next = nullptr;  // guarded by the idle list's lock, or by the surplus list's
+  bool is_spare = false;        // guarded by the idle list's lock
+  Context called;               // what OnSystemStack runs, below `system`
+  bool holds_signals = false;   // in Blocking, while a dump asks running threads (blocking.cc)
+  uint64_t blocking_call = 0;   // number of the call of Blocking its task is in
+  uint32_t blocking_tick = 0;   // the processor's tick at its beginning
+  uint64_t handed_over_at = 0;  // TickClock; 0: it did not give the processor away at once
 
   // Whether a task has the thread, and may never come back; Stop reads it. Relaxed: a flag alone.
   std::atomic<bool> in_task{false};
 
   CpuPlacement placement;
 
-  // A futex: 0 awake; 1 asleep, or about to be; 2 told to look at the timers again; kAsleepInPoller.
+  // A futex: 0 awake; 1 asleep, or about to be; 2 told to look at the timers again;
+  // kAsleepInPoller.
   static constexpr uint32_t kAsleepInPoller = 3;
   std::atomic<uint32_t> asleep{0};
 
@@ -87,7 +90,8 @@ class Worker {
   std::atomic<pid_t> tid{0};
   std::atomic<const ThreadState*> thread_state{nullptr};
 
-  std::thread os_thread;  // started and joined by sysmon, or before it starts and after it has stopped
+  std::thread os_thread;  // started and joined by sysmon, or before it starts and after it has
+                          // stopped
 
  private:
   void Execute(Task* task);

@@ -33,7 +33,8 @@ std::string ReadFile(const std::string& path) {
 
 std::optional<double> Ratio(absl::string_view quota, absl::string_view period) {
   double quota_us, period_us;
-  if (!absl::SimpleAtod(quota, &quota_us) || !absl::SimpleAtod(period, &period_us)) return std::nullopt;
+  if (!absl::SimpleAtod(quota, &quota_us) || !absl::SimpleAtod(period, &period_us))
+    return std::nullopt;
   if (!(quota_us > 0 && period_us > 0)) return std::nullopt;  // v1 says -1 for "no limit"
   return quota_us / period_us;
 }
@@ -63,7 +64,8 @@ int CpusInAffinityMask() {
   for (size_t cpus = 1024; cpus <= (size_t{1} << 20); cpus *= 2) {
     cpu_set_t* const set = CPU_ALLOC(cpus);
     if (set == nullptr) break;
-    const bool fits = sched_getaffinity(0, CPU_ALLOC_SIZE(cpus), set) == 0;  // EINVAL: set too small
+    // EINVAL: set too small
+    const bool fits = sched_getaffinity(0, CPU_ALLOC_SIZE(cpus), set) == 0;
     const int count = fits ? CPU_COUNT_S(CPU_ALLOC_SIZE(cpus), set) : 0;
     CPU_FREE(set);
     if (fits) return std::max(count, 1);
@@ -100,7 +102,9 @@ std::optional<double> CgroupCpuQuota(const std::string& proc_cgroup, const std::
   return least;
 }
 
-CgroupFiles ExchangeCgroupFilesForTesting(CgroupFiles files) { return std::exchange(Files(), std::move(files)); }
+CgroupFiles ExchangeCgroupFilesForTesting(CgroupFiles files) {
+  return std::exchange(Files(), std::move(files));
+}
 
 int AvailableCpus() {
   int workers = std::min(CpusInAffinityMask(), kWorkersMax);
@@ -120,8 +124,9 @@ absl::StatusOr<int> WorkerCount(std::optional<int> option) {
   if (const char* text = std::getenv("CURG_WORKERS"); text != nullptr && *text != '\0') {
     int64_t workers;
     if (!absl::SimpleAtoi(text, &workers)) {
-      return absl::InvalidArgumentError(absl::StrCat("the environment variable CURG_WORKERS is \"", text,
-                                                     "\"; set it to a number from 1 to ", kWorkersMax));
+      return absl::InvalidArgumentError(absl::StrCat("the environment variable CURG_WORKERS is \"",
+                                                     text, "\"; set it to a number from 1 to ",
+                                                     kWorkersMax));
     }
     return Checked(workers, "the environment variable CURG_WORKERS");
   }

@@ -12,15 +12,16 @@ namespace curg::internal {
 
 inline constexpr int kWorkersMax = 1024;
 
-// The option if given, else the environment variable CURG_WORKERS, else the CPUs of the affinity mask
-// or the cgroup's quota of CPUs, rounded up, whichever is less.
+// The option if given, else the environment variable CURG_WORKERS, else the CPUs of the affinity
+// mask or the cgroup's quota of CPUs, rounded up, whichever is less.
 // INVALID_ARGUMENT: option or variable are not 1 to kWorkersMax. Blocks: the thread (reads files).
 absl::StatusOr<int> WorkerCount(std::optional<int> option);
 
 // Whether option or environment variable say how many.
 bool IsWorkerCountFixed(std::optional<int> option);
 
-// The CPUs of the affinity mask or the cgroup's quota of CPUs, rounded up, whichever is less; at most kWorkersMax.
+// The CPUs of the affinity mask or the cgroup's quota of CPUs, rounded up, whichever is less; at
+// most kWorkersMax.
 // Blocks: the thread (reads files).
 int AvailableCpus();
 
@@ -33,7 +34,8 @@ struct CgroupFiles {
 CgroupFiles ExchangeCgroupFilesForTesting(CgroupFiles files);
 
 // The least CPU quota (in CPUs) of a process's cgroup and its ancestors, v2 or v1; nullopt: none.
-// `proc_cgroup` is the text of /proc/self/cgroup, `root` where the hierarchies are mounted ("/sys/fs/cgroup").
+// `proc_cgroup` is the text of /proc/self/cgroup, `root` where the hierarchies are mounted
+// ("/sys/fs/cgroup").
 std::optional<double> CgroupCpuQuota(const std::string& proc_cgroup, const std::string& root);
 
 }  // namespace curg::internal

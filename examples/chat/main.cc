@@ -5,8 +5,9 @@
 //   ./bazelw run -c opt //examples:chat -- --listen=127.0.0.1:7000
 //   nc 127.0.0.1 7000                                                    (in two other terminals)
 //
-// Each member has a channel of messages that wait for it, and a task that writes them. One that does not read is dropped
-// when --backlog messages wait: nobody waits for it. SIGTERM and SIGINT end the server. room.cc has the tasks.
+// Each member has a channel of messages that wait for it, and a task that writes them. One that
+// does not read is dropped when --backlog messages wait: nobody waits for it. SIGTERM and SIGINT
+// end the server. room.cc has the tasks.
 
 #include <boost/asio/signal_set.hpp>
 
@@ -21,7 +22,8 @@
 #include "runtime/io/serve.h"
 #include "runtime/io/use_task.h"
 
-ABSL_FLAG(std::string, listen, "127.0.0.1:7000", "where members connect to; port 0: any that is free");
+ABSL_FLAG(std::string, listen, "127.0.0.1:7000",
+          "where members connect to; port 0: any that is free");
 ABSL_FLAG(int, members_max, 10'000, "at a time; more wait until one leaves");
 ABSL_FLAG(int, backlog, 64, "messages that wait for one member before it is dropped");
 
@@ -42,8 +44,10 @@ int Main(const SocketAddress& listen) {
     ServeOptions options;
     options.connections_max = absl::GetFlag(FLAGS_members_max);
     options.task.name = "member";
-    return Serve(*listener, options, [&](TcpStream member) { room.Join(std::move(member), stop.get_token()); },
-                 stop.get_token());
+    return Serve(
+        *listener, options,
+        [&](TcpStream member) { room.Join(std::move(member), stop.get_token()); },
+        stop.get_token());
   });
   boost::asio::signal_set signals(IoExecutor(), SIGTERM, SIGINT);
   signals.async_wait(UseTask());
@@ -63,7 +67,8 @@ int main(int argc, char** argv) {
                          "  chat --listen=127.0.0.1:7000");
   const auto listen = curg::SocketAddress::Parse(absl::GetFlag(FLAGS_listen));
   if (!listen.ok() || absl::GetFlag(FLAGS_backlog) < 1) {
-    std::fprintf(stderr, "chat: %s\n", listen.ok() ? "--backlog is at least 1" : listen.status().ToString().c_str());
+    std::fprintf(stderr, "chat: %s\n",
+                 listen.ok() ? "--backlog is at least 1" : listen.status().ToString().c_str());
     return 2;
   }
   return curg::Run([&] { return curg::examples::Main(*listen); });

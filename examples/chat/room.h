@@ -17,10 +17,11 @@
 namespace curg::examples {
 
 struct RoomOptions {
-  // Messages that wait for one member. Who falls further behind is dropped: one slow reader must neither keep the
-  // others waiting nor fill the memory.
+  // Messages that wait for one member. Who falls further behind is dropped: one slow reader must
+  // neither keep the others waiting nor fill the memory.
   size_t backlog = 64;
-  std::chrono::nanoseconds write_timeout = std::chrono::seconds(10);  // for one message, to one who is leaving, say
+  std::chrono::nanoseconds write_timeout = std::chrono::seconds(10);  // for one message, to one who
+                                                                      // is leaving, say
   size_t line_max = 4096;  // bytes; who sends longer ones is dropped, too
 };
 
@@ -35,7 +36,8 @@ class Room {
  public:
   explicit Room(const RoomOptions& options) : options_(options) {}
 
-  // Lets the other side take part until it ends its writing, is too slow, or a stop is requested. Blocks: the task.
+  // Lets the other side take part until it ends its writing, is too slow, or a stop is requested.
+  // Blocks: the task.
   void Join(TcpStream stream, const std::stop_token& stop);
 
   RoomCounts counts();

@@ -24,7 +24,8 @@ TEST(Work, AddsUpInATask) {
 }
 
 // Only when asked for: what a test leaves that takes too long.
-//   bazel test --config=profile --test_timeout=3 --test_arg=--gtest_also_run_disabled_tests //:greet_test
+//   bazel test --config=profile --test_timeout=3 --test_arg=--gtest_also_run_disabled_tests
+//   //:greet_test
 TEST(Work, DISABLED_NeverEnds) {
   curg::Run([] {
     curg::TaskOptions options;

@@ -12,11 +12,14 @@ namespace {
 
 constexpr size_t kBufferSize = 16 << 10;
 
-int64_t Now() { return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+int64_t Now() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace
 
-// When something last moved, in either way: a long download is no idle connection although its client says nothing.
+// When something last moved, in either way: a long download is no idle connection although its
+// client says nothing.
 struct Proxy::Activity {
   std::atomic<int64_t> last{Now()};
 
@@ -57,7 +60,8 @@ void Proxy::Serve(TcpStream client, const std::stop_token& abort) {
     return client.Abort();
   }
   Activity activity;
-  // A way that fails ends the other one, too. Not by a shutdown: it would look like the end of the data.
+  // A way that fails ends the other one, too. Not by a shutdown: it would look like the end of the
+  // data.
   std::stop_source cut;
   const std::stop_callback on_abort(abort, [&cut] { cut.request_stop(); });
   const auto carry = [&](TcpStream& from, TcpStream& to, std::atomic<int64_t>& bytes) {

@@ -22,7 +22,7 @@ struct ProxyOptions {
 
 struct ProxyCounts {
   std::atomic<int64_t> connections{0};
-  std::atomic<int64_t> failed{0};  // upstream not reached, resets, time-outs
+  std::atomic<int64_t> failed{0};       // upstream not reached, resets, time-outs
   std::atomic<int64_t> to_upstream{0};  // bytes
   std::atomic<int64_t> to_client{0};
 };
@@ -32,9 +32,10 @@ class Proxy {
  public:
   explicit Proxy(const ProxyOptions& options) : options_(options) {}
 
-  // Connects to the upstream and carries bytes both ways until both sides have ended. A side that ends its writing still
-  // gets what the other has to say. Who does not read stops the other from writing: at most one buffer is kept for each
-  // way. `abort` cuts the connection. Blocks: the task.
+  // Connects to the upstream and carries bytes both ways until both sides have ended. A side that
+  // ends its writing still gets what the other has to say. Who does not read stops the other from
+  // writing: at most one buffer is kept for each way. `abort` cuts the connection. Blocks: the
+  // task.
   void Serve(TcpStream client, const std::stop_token& abort);
 
   const ProxyCounts& counts() const { return counts_; }

@@ -19,7 +19,8 @@ namespace internal {
 DebugRequest FromBeast(const BeastRequest& request, std::stop_token stop) {
   std::string_view target = View(request.target());
   // A proxy asks for "http://host/path".
-  if (const size_t scheme = target.find("://"); scheme != std::string_view::npos && target[0] != '/') {
+  if (const size_t scheme = target.find("://");
+      scheme != std::string_view::npos && target[0] != '/') {
     const size_t path = target.find('/', scheme + 3);
     target = path == std::string_view::npos ? "/" : target.substr(path);
   }

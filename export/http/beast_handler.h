@@ -18,8 +18,8 @@ namespace curg {
 using BeastRequest = boost::beast::http::request<boost::beast::http::string_body>;
 using BeastResponse = boost::beast::http::response<boost::beast::http::string_body>;
 
-// The pages' answer, complete with Content-Length; without its body for a HEAD request, and with the
-// body in one piece where a page makes it bit by bit. Request `stop` when the client leaves.
+// The pages' answer, complete with Content-Length; without its body for a HEAD request, and with
+// the body in one piece where a page makes it bit by bit. Request `stop` when the client leaves.
 // Thread-safe. Blocks: the task or thread, for as long as the page does: up to the whole of
 // "?seconds=", so call it where that holds up nobody.
 BeastResponse HandleBeast(const DebugPages& pages, const BeastRequest& request,

@@ -74,8 +74,7 @@ bool MakeChunks(const DebugResponse& response, Channel<std::string>& chunks,
 
 }  // namespace
 
-Connection::Connection(TcpStream stream, const DebugServerOptions& options,
-                       const DebugPages& pages)
+Connection::Connection(TcpStream stream, const DebugServerOptions& options, const DebugPages& pages)
     : stream_(std::move(stream)), options_(options), pages_(pages), waiting_since_(Now()) {}
 
 void Connection::Serve() {
@@ -123,8 +122,8 @@ bool Connection::ReadRequest(BeastRequest& request) {
       if (!error && taken > 0 && buffer_.size() > 0) continue;
     }
     const bool begun = !deadline.is_never();
-    const absl::Status status = Receive(
-        begun ? deadline : Deadline::After(options_.idle_timeout), stop_.get_token());
+    const absl::Status status =
+        Receive(begun ? deadline : Deadline::After(options_.idle_timeout), stop_.get_token());
     if (status.ok()) continue;
     if (begun && absl::IsDeadlineExceeded(status)) Fail(408, "the request took too long");
     if (begun && absl::IsOutOfRange(status)) Fail(400, "the request is incomplete");
@@ -192,8 +191,8 @@ bool Connection::Send(const DebugResponse& response, const BeastRequest& request
   return Write(text);
 }
 
-// The page makes the body in a task of its own, since it may do so on a thread that has no place in the
-// poller (OnLargeStack); what it makes comes here through a channel.
+// The page makes the body in a task of its own, since it may do so on a thread that has no place in
+// the poller (OnLargeStack); what it makes comes here through a channel.
 bool Connection::SendStream(const DebugResponse& response, BeastResponse header) {
   header.chunked(true);
   Channel<std::string> chunks(1);

@@ -22,9 +22,9 @@
 
 namespace curg::internal {
 
-// Its task reads a request, has a page answer it, and writes the answer. While a page is at work, a second
-// task reads ahead (AnswerWatched), which is how the end of the client is noticed; the buffer is that
-// task's then.
+// Its task reads a request, has a page answer it, and writes the answer. While a page is at work, a
+// second task reads ahead (AnswerWatched), which is how the end of the client is noticed; the
+// buffer is that task's then.
 class Connection {
  public:
   // `stream` belongs to the calling task's scheduler.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a page of the debug server is made of: a request comes in, a response goes out. Plain values, so
-// that a page needs neither a socket nor an HTTP library, and a test calls it as a function.
+// What a page of the debug server is made of: a request comes in, a response goes out. Plain
+// values, so that a page needs neither a socket nor an HTTP library, and a test calls it as a
+// function.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ struct DebugRequest {
   std::stop_token stop = {};
 };
 
-// A part of a body that is made piece by piece. False: the client is gone, make no more of it. May be called
-// from any task or thread, by one at a time.
+// A part of a body that is made piece by piece. False: the client is gone, make no more of it. May
+// be called from any task or thread, by one at a time.
 // Blocks: the task or thread, while the client reads slower than the page writes.
 using DebugSink = std::function<bool(std::string_view piece)>;
 
@@ -64,8 +65,9 @@ struct DebugResponse {
 };
 
 // Called in a task of the debug server, on the service worker: it may wait (Sleep, channels, Join),
-// but computes for more than a millisecond only in internal::OnLargeStack (export/large_stack.h), and
-// runs no code of the user's. Any number of calls at the same time. An exception becomes status 500.
+// but computes for more than a millisecond only in internal::OnLargeStack (export/large_stack.h),
+// and runs no code of the user's. Any number of calls at the same time. An exception becomes status
+// 500.
 using DebugHandler = std::function<DebugResponse(const DebugRequest&)>;
 
 }  // namespace curg

@@ -62,9 +62,8 @@ DebugPages::DebugPages() {
   Add({.path = path, .handler = [this, path](const DebugRequest& request) {
          return request.path == path ? Index() : NotFound(request.path);
        }});
-  Add({.path = path.substr(0, path.size() - 1), .handler = [path](const DebugRequest&) {
-         return DebugResponse::Redirect(path);
-       }});
+  Add({.path = path.substr(0, path.size() - 1),
+       .handler = [path](const DebugRequest&) { return DebugResponse::Redirect(path); }});
 }
 
 void DebugPages::Add(DebugPage page) {
@@ -129,12 +128,12 @@ DebugResponse DebugPages::Index() const {
     }
     const std::string count = profile.count ? absl::StrCat(profile.count()) : "";
     const absl::string_view mark = profile.link_query.empty() ? "" : "?";
-    profiles += Row(count, absl::StrCat(profile.name, mark, profile.link_query), profile.name,
-                    description);
+    profiles +=
+        Row(count, absl::StrCat(profile.name, mark, profile.link_query), profile.name, description);
   }
   std::string html = absl::StrCat(
-      kIndexHead, "<table>\n<tr><th>Count</th><th>Profile</th><th>Description</th></tr>\n", profiles,
-      "</table>\n");
+      kIndexHead, "<table>\n<tr><th>Count</th><th>Profile</th><th>Description</th></tr>\n",
+      profiles, "</table>\n");
   if (!pages.empty()) absl::StrAppend(&html, "<h2>Pages</h2>\n<table>\n", pages, "</table>\n");
   return DebugResponse::Html(absl::StrCat(html, "</body>\n</html>\n"));
 }

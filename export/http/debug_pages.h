@@ -24,7 +24,8 @@
 namespace curg {
 
 struct DebugPage {
-  // "/debug/flame", or with a "/" at its end for all paths that begin with it (longer ones go first).
+  // "/debug/flame", or with a "/" at its end for all paths that begin with it (longer ones go
+  // first).
   std::string path = {};
   // One line for the index page; empty: the page is not listed.
   std::string description = {};
@@ -58,13 +59,14 @@ class DebugPages {
   DebugPages(const DebugPages&) = delete;
   DebugPages& operator=(const DebugPages&) = delete;
 
-  // A page or profile of the same path or name replaces the former one. Blocks: the thread, briefly.
+  // A page or profile of the same path or name replaces the former one. Blocks: the thread,
+  // briefly.
   void Add(DebugPage page);
   void AddProfile(DebugProfile profile);
 
   // The answer. 404 for what is not there ("Unknown profile" below /debug/pprof/, as Go says), 405
-  // for other methods than the page takes, 500 when its handler throws. A HEAD request is handled as
-  // GET; it is for the transport to leave the body out.
+  // for other methods than the page takes, 500 when its handler throws. A HEAD request is handled
+  // as GET; it is for the transport to leave the body out.
   // Blocks: the task, for as long as the page's handler does.
   DebugResponse Handle(const DebugRequest& request) const;
 

@@ -71,9 +71,8 @@ class DebugServer::Running {
         internal::GoService("debug server start", [&] { return Listen(*address); }).Join();
     if (!listener.ok()) return listener.status();
     address_ = listener->local_address();
-    accepting_ = internal::GoService("debug server", [this, listener = *std::move(listener)]() mutable {
-      AcceptAll(listener);
-    });
+    accepting_ = internal::GoService(
+        "debug server", [this, listener = *std::move(listener)]() mutable { AcceptAll(listener); });
     return absl::OkStatus();
   } catch (const absl::BadStatusOrAccess& refused) {
     return refused.status();
@@ -139,7 +138,8 @@ class DebugServer::Running {
     // No memory or no task for it: the connection is closed, which tells its client.
   }
 
-  // Closes the connection that has waited for a request longest; false when there is none that waits.
+  // Closes the connection that has waited for a request longest; false when there is none that
+  // waits.
   bool MakeRoom() {
     internal::Connection* oldest = nullptr;
     for (internal::Connection& connection : connections_) {

@@ -9,8 +9,8 @@
 //   debug->pages().Add({...});       // pages of your own
 //
 // It answers while every worker of the program is held by an endless loop. What it shows (labels,
-// command line, function names) is for those who run the program: it listens on loopback unless told
-// otherwise, and can ask for a token.
+// command line, function names) is for those who run the program: it listens on loopback unless
+// told otherwise, and can ask for a token.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ class DebugServer {
  public:
   // Listens, and answers from then on, in tasks on the service worker; with all the pages of
   // AddPprofPages and AddFlamePages. Works from tasks and plain threads, with or without a runtime.
-  // Errors: INVALID_ARGUMENT: an option, and which. Others: the port is in use, or what else the system
-  // says.
+  // Errors: INVALID_ARGUMENT: an option, and which. Others: the port is in use, or what else the
+  // system says.
   // Blocks: the task, briefly.
   static absl::StatusOr<DebugServer> Start(const DebugServerOptions& options = {});
 

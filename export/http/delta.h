@@ -15,9 +15,10 @@ namespace curg {
 // The profile as it is now, its values cumulative. Called in a task of the debug server's.
 using ProfileSnapshot = std::function<absl::StatusOr<CpuProfile>()>;
 
-// A handler that answers requests with "seconds" itself, as Go does, and passes on others to `plain`: two
-// snapshots, the difference (export/profile_delta.h) as the file "NAME-delta". 400: no positive number;
-// together with "debug"; or `snapshot` is null: a profile without cumulative values.
+// A handler that answers requests with "seconds" itself, as Go does, and passes on others to
+// `plain`: two snapshots, the difference (export/profile_delta.h) as the file "NAME-delta". 400: no
+// positive number; together with "debug"; or `snapshot` is null: a profile without cumulative
+// values.
 //   pages.AddProfile({.name = "block", .handler = WithDelta("block", BlockPage, BlockSnapshot)});
 DebugHandler WithDelta(std::string name, DebugHandler plain, ProfileSnapshot snapshot);
 

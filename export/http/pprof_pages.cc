@@ -93,8 +93,8 @@ std::vector<uint64_t> ParseAddresses(std::string_view text) {
   return addresses;
 }
 
-// The symbolizer for this process, as long as no module comes or goes: what it has read of a large program
-// costs a second, and readers ask address by address.
+// The symbolizer for this process, as long as no module comes or goes: what it has read of a large
+// program costs a second, and readers ask address by address.
 class SymbolCache {
  public:
   // Calls use(symbolizer), one call at a time. Blocks: the thread.
@@ -174,10 +174,11 @@ DebugResponse SymbolPage(const DebugRequest& request) {
 void AddPprofPages(DebugPages& pages) {
   pages.AddProfile(
       {.name = "profile",
-       .description = "CPU profile. You can specify the duration in the seconds GET parameter, the "
-                      "rate in hz, label=key=value to see only what has that label, and task_ids=1 to "
-                      "tell tasks apart. After you "
-                      "get the profile file, use the go tool pprof command to investigate it.",
+       .description =
+           "CPU profile. You can specify the duration in the seconds GET parameter, the "
+           "rate in hz, label=key=value to see only what has that label, and task_ids=1 to "
+           "tell tasks apart. After you "
+           "get the profile file, use the go tool pprof command to investigate it.",
        .handler = internal::CpuProfilePage,
        .link_query = ""});
   pages.AddProfile({.name = "cmdline",

@@ -2,7 +2,8 @@
 //
 // The pages below /debug/pprof/, as Go serves them: paths, parameters, headers and status codes.
 //
-//   profile   ?seconds=30   CPU profile. Beyond Go: &hz=, &label=key=value (repeatable), &task_ids=1,
+//   profile   ?seconds=30   CPU profile. Beyond Go: &hz=, &label=key=value (repeatable),
+//             &task_ids=1,
 //                           &format=folded for flame graph tools
 //   cmdline                 the command line, its arguments separated by NUL
 //   symbol    ?0x1+0x2      names of program counters

@@ -15,8 +15,8 @@ struct DebugServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 6060;  // 0: a free one
 
-  // Not empty: requests need "Authorization: Bearer TOKEN". (Also taken as a password with any user name,
-  // as in http://any:TOKEN@host:port/, which `go tool pprof` can send.)
+  // Not empty: requests need "Authorization: Bearer TOKEN". (Also taken as a password with any user
+  // name, as in http://any:TOKEN@host:port/, which `go tool pprof` can send.)
   std::string bearer_token = {};
 
   // More connections than these take the place of the one that has been waiting for a request
@@ -24,8 +24,8 @@ struct DebugServerOptions {
   int connections_max = 256;
   size_t header_bytes_max = 64 << 10;  // more: status 431
   size_t body_bytes_max = 1 << 20;     // more: status 413
-  // From a request's first byte to its last; later: status 408. Also how long a client may take to read
-  // the next 64 KiB of an answer.
+  // From a request's first byte to its last; later: status 408. Also how long a client may take to
+  // read the next 64 KiB of an answer.
   std::chrono::nanoseconds request_timeout = std::chrono::seconds(10);
   // Without a request, a connection is closed after this.
   std::chrono::nanoseconds idle_timeout = std::chrono::seconds(60);

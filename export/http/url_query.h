@@ -17,7 +17,8 @@ class UrlQuery {
  public:
   UrlQuery() = default;
 
-  // Never fails: a pair that cannot be read (a broken "%" escape, a ";") is left out, the others stay.
+  // Never fails: a pair that cannot be read (a broken "%" escape, a ";") is left out, the others
+  // stay.
   static UrlQuery Parse(std::string_view raw);
 
   // The first value of `key`; empty when it has none. Valid while the query is.
@@ -26,8 +27,8 @@ class UrlQuery {
   // All values of `key`, in order. Valid while the query is.
   std::vector<std::string_view> All(std::string_view key) const;
 
-  // The first value as a decimal number, "-5" and "+5" included; none when it is none, is not there, or
-  // does not fit.
+  // The first value as a decimal number, "-5" and "+5" included; none when it is none, is not
+  // there, or does not fit.
   std::optional<int64_t> GetInt(std::string_view key) const;
 
   const std::vector<std::pair<std::string, std::string>>& pairs() const { return pairs_; }

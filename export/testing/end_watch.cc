@@ -46,7 +46,8 @@ int64_t Now() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-// The faulting thread stays here meanwhile; so does any other that has a fault, or it would end the process.
+// The faulting thread stays here meanwhile; so does any other that has a fault, or it would end the
+// process.
 void WaitForBefore() {
   const int64_t deadline = Now() + g_patience_ns;
   // acquire: pairs with Watch()
@@ -82,10 +83,12 @@ void Watch(const std::function<void(int)>& before) {
   // Known, so that a runtime that waits for ever is still seen to be the only one that could wake
   // itself.
   const ScopedKnownThread known(ThreadKind::kService);
-  watcher.store(gettid(), std::memory_order_relaxed);  // relaxed: read by this thread alone, in effect
+  watcher.store(gettid(), std::memory_order_relaxed);  // relaxed: read by this thread alone, in
+                                                       // effect
   // acquire: pairs with OnEnd()
   while (came.load(std::memory_order_acquire) == 0) FutexWait(came, 0);
-  const int signal = static_cast<int>(came.load(std::memory_order_relaxed));  // relaxed: read already
+  // relaxed: read already
+  const int signal = static_cast<int>(came.load(std::memory_order_relaxed));
   before(signal);
   done.store(1, std::memory_order_release);  // release: pairs with WaitForBefore()
   FutexWake(done, INT32_MAX);

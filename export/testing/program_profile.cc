@@ -45,8 +45,8 @@ void Complain(const char* what, const absl::Status& status) {
   if (!status.ok()) std::fprintf(stderr, "curg: no %s: %s\n", what, status.ToString().c_str());
 }
 
-// Writes what there is to be written, the first time; later calls do nothing. `signal`: what ends the
-// program, or 0.
+// Writes what there is to be written, the first time; later calls do nothing. `signal`: what ends
+// the program, or 0.
 void Finish(int signal) {
   Running& running = TheRunning();
   if (running.process != getpid()) return;  // a forked child that calls exit

@@ -12,9 +12,9 @@ namespace curg::internal {
 //                       when it is terminated for taking too long, also all tasks as text, there
 //                       (tasks.txt) and in its log
 // Neither: nothing at all. A path that cannot be written ends the program with status 1 and a
-// message; a test goes on without a profile. Programs that end by SIGTERM, by a fault or an abort leave
-// their CPU profile, too, as far as that is possible then (end_watch.h); those that end by SIGKILL or
-// _exit do not. Called once, from the main thread, before main.
+// message; a test goes on without a profile. Programs that end by SIGTERM, by a fault or an abort
+// leave their CPU profile, too, as far as that is possible then (end_watch.h); those that end by
+// SIGKILL or _exit do not. Called once, from the main thread, before main.
 void StartProgramProfile(int* argc, char** argv);
 
 }  // namespace curg::internal

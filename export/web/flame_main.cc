@@ -55,11 +55,11 @@ absl::Status Main(const std::vector<std::string>& paths) {
 }  // namespace curg
 
 int main(int argc, char** argv) {
-  const std::vector<char*> arguments = curg::ParseCommandLine(
-      argc, argv,
-      "pprof files as one page for the browser, or as one file.\n\n"
-      "  flame --html=cpu.html cpu.pb.gz\n"
-      "  flame --merged=all.pb.gz --html=all.html a.pb.gz b.pb.gz");
+  const std::vector<char*> arguments =
+      curg::ParseCommandLine(argc, argv,
+                             "pprof files as one page for the browser, or as one file.\n\n"
+                             "  flame --html=cpu.html cpu.pb.gz\n"
+                             "  flame --merged=all.pb.gz --html=all.html a.pb.gz b.pb.gz");
   const absl::Status status = curg::Main({arguments.begin() + 1, arguments.end()});
   if (status.ok()) return 0;
   std::fprintf(stderr, "flame: %s\n", std::string(status.message()).c_str());

@@ -12,11 +12,13 @@ namespace curg {
 namespace internal {
 namespace {
 
-// Asio counts the operations, handlers and executors that keep a context running, but tells the number to nobody. The
-// standard lets an explicit instantiation name what is private.
+// Asio counts the operations, handlers and executors that keep a context running, but tells the
+// number to nobody. The standard lets an explicit instantiation name what is private.
 template <auto kMember>
 struct WorkCount {
-  friend long WorkCountOf(const boost::asio::detail::scheduler& scheduler) { return scheduler.*kMember; }
+  friend long WorkCountOf(const boost::asio::detail::scheduler& scheduler) {
+    return scheduler.*kMember;
+  }
 };
 long WorkCountOf(const boost::asio::detail::scheduler& scheduler);
 template struct WorkCount<&boost::asio::detail::scheduler::outstanding_work_>;
@@ -38,10 +40,11 @@ AsioContext::~AsioContext() { own_.release(); }
 void AsioContext::RunOne(bool block) noexcept {
   if (context_.stopped()) context_.restart();  // somebody called stop(), which is not theirs to do
   if (!waits_for_own_.load(std::memory_order_relaxed)) {
-    own_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code) {
-      waits_for_own_.store(false, std::memory_order_relaxed);
-      netpoll_.OwnIsReady();
-    });
+    own_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                    [this](boost::system::error_code) {
+                      waits_for_own_.store(false, std::memory_order_relaxed);
+                      netpoll_.OwnIsReady();
+                    });
     waits_for_own_.store(true, std::memory_order_relaxed);  // when it is counted: see HasWork()
   }
   if (block) {

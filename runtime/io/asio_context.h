@@ -30,7 +30,8 @@ class AsioContext final : public AsioEngine {
   boost::asio::io_context& context() { return context_; }
 
  private:
-  static constexpr int kHandlersMax = 256;  // at a time: what handlers post must not keep the worker for ever
+  static constexpr int kHandlersMax = 256;  // at a time: what handlers post must not keep the
+                                            // worker for ever
 
   Netpoll& netpoll_;
   boost::asio::io_context context_{1};

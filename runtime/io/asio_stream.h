@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// AsioStream: a TcpStream as the synchronous functions of Boost.Asio and Beast take it (SyncReadStream,
-// SyncWriteStream). They block the task only, and compile and run faster than asynchronous ones.
+// AsioStream: a TcpStream as the synchronous functions of Boost.Asio and Beast take it
+// (SyncReadStream, SyncWriteStream). They block the task only, and compile and run faster than
+// asynchronous ones.
 //
 //   curg::AsioStream stream(tcp_stream);
 //   boost::beast::http::read(stream, buffer, request);
@@ -43,8 +44,10 @@ class AsioStream {
 
   template <typename MutableBuffers>
   size_t read_some(const MutableBuffers& buffers, boost::system::error_code& error) {
-    for (auto i = boost::asio::buffer_sequence_begin(buffers); i != boost::asio::buffer_sequence_end(buffers); ++i) {
-      if (const boost::asio::mutable_buffer buffer = *i; buffer.size() > 0) return ReadInto(buffer, error);
+    for (auto i = boost::asio::buffer_sequence_begin(buffers);
+         i != boost::asio::buffer_sequence_end(buffers); ++i) {
+      if (const boost::asio::mutable_buffer buffer = *i; buffer.size() > 0)
+        return ReadInto(buffer, error);
     }
     error = {};
     return 0;

@@ -18,24 +18,27 @@
 
 namespace curg::internal {
 
-// Edge-triggered: the kernel tells of each change once, and it is kept here until somebody has used it.
+// Edge-triggered: the kernel tells of each change once, and it is kept here until somebody has used
+// it.
 //
 //   reader   try the call ; EAGAIN, or less than asked: Wait ; try again
 //   poller   event: OnEvents -> `ready`, or whoever waits is woken
 //
-// Invariant  `ready` and `waiter` are never both set. A change that comes after the reader's call finds the waiter, or
-//            leaves `ready` for its Wait: none is lost, and at worst one call is made in vain.
-// Memory     is never anything else (DescriptorPool): an event that comes late, for a descriptor closed meanwhile,
-//            is a call in vain for the next owner.
+// Invariant  `ready` and `waiter` are never both set. A change that comes after the reader's call
+//            finds the waiter, or leaves `ready` for its Wait: none is lost, and at worst one call
+//            is made in vain.
+// Memory     is never anything else (DescriptorPool): an event that comes late, for a descriptor
+//            closed meanwhile, is a call in vain for the next owner.
 class alignas(64) Descriptor {
  public:
   enum class Way : uint8_t { kRead, kWrite };
 
-  // Waits until something may have changed in this way since the last Wait. One task at a time for each way; a
-  // second one is a bug, and aborts. Blocks: the task or the plain thread.
+  // Waits until something may have changed in this way since the last Wait. One task at a time for
+  // each way; a second one is a bug, and aborts. Blocks: the task or the plain thread.
   WaitStatus Wait(Way way, const WaitLimits& limits);
 
-  // Takes a claimed waiter for each way that `events` (EPOLLIN, ...) are about: call Wake on those not null.
+  // Takes a claimed waiter for each way that `events` (EPOLLIN, ...) are about: call Wake on those
+  // not null.
   struct Woken {
     ClaimWaiter* reader = nullptr;
     ClaimWaiter* writer = nullptr;
@@ -43,9 +46,10 @@ class alignas(64) Descriptor {
   // Thread-safe. Blocks: nothing.
   Woken OnEvents(uint32_t events);
 
-  // The other side has ended, or the connection has failed: nothing more will change, so a read that gives less than
-  // asked does not mean that the next one has to wait.
-  bool ended() const { return ended_.load(std::memory_order_relaxed); }  // relaxed: `ready` is set with it
+  // The other side has ended, or the connection has failed: nothing more will change, so a read
+  // that gives less than asked does not mean that the next one has to wait.
+  // relaxed: `ready` is set with it
+  bool ended() const { return ended_.load(std::memory_order_relaxed); }
 
   // Whether anybody waits. Thread-safe; true while in doubt.
   bool HasWaiter();
@@ -84,8 +88,8 @@ class DescriptorPool {
   static constexpr size_t kBlock = 64;
 
   SpinLock lock_;
-  std::vector<Descriptor*> blocks_;   // guarded by lock_
-  Descriptor* free_ = nullptr;        // guarded by lock_
+  std::vector<Descriptor*> blocks_;  // guarded by lock_
+  Descriptor* free_ = nullptr;       // guarded by lock_
 };
 
 }  // namespace curg::internal

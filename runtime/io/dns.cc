@@ -58,27 +58,31 @@ struct Question {
 
 void Answer(Question& question) {
   auto joined = Blocking(question.given_up.get_token(), [&question] {
-    return OnSystemStack([&question] { return LookUp(question.host, question.service, AI_ADDRCONFIG); });
+    return OnSystemStack(
+        [&question] { return LookUp(question.host, question.service, AI_ADDRCONFIG); });
   });
   if (joined.value) (void)question.answer.TrySend(*std::move(joined.value));
 }
 
 }  // namespace
 
-Addresses Resolve(const std::string& host, const std::string& service, Deadline deadline, const std::stop_token& stop) {
+Addresses Resolve(const std::string& host, const std::string& service, Deadline deadline,
+                  const std::stop_token& stop) {
   Addresses numbers = LookUp(host, service, AI_NUMERICHOST | AI_NUMERICSERV);
   if (numbers.ok()) return numbers;
   if (CurrentTaskId() == 0) return LookUp(host, service, AI_ADDRCONFIG);
   const auto question = std::make_shared<Question>();
   question->host = host;
   question->service = service;
-  const auto task = TryGo({.name = "look up"}, [question] { Answer(*question); });  // the handle's end detaches it
+  // the handle's end detaches it
+  const auto task = TryGo({.name = "look up"}, [question] { Answer(*question); });
   if (!task.ok()) return task.status();
   auto answer = question->answer.ReceiveUntil(deadline, stop);
   if (answer.value) return *std::move(answer.value);
   question->given_up.request_stop();  // it does not begin, if it stands in line
   const std::string what = absl::StrCat("looking up ", host, ":", service);
-  if (answer.status == WaitStatus::kTimeout) return absl::DeadlineExceededError(absl::StrCat(what, ": too late"));
+  if (answer.status == WaitStatus::kTimeout)
+    return absl::DeadlineExceededError(absl::StrCat(what, ": too late"));
   return absl::CancelledError(absl::StrCat(what, ": a stop was requested"));
 }
 

@@ -12,7 +12,8 @@ namespace {
 
 internal::Scheduler& SchedulerOfTask() {
   const internal::Task* const task = internal::CurrentTask();
-  CURG_CHECK(task != nullptr, "make a GoExecutor on a task; a plain thread says which runtime it means");
+  CURG_CHECK(task != nullptr,
+             "make a GoExecutor on a task; a plain thread says which runtime it means");
   return *task->scheduler;
 }
 

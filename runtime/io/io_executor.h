@@ -4,11 +4,13 @@
 //
 //   boost::asio::ip::tcp::socket socket(curg::IoExecutor());
 //
-// There is one io_context a runtime, made when it is first asked for. Workers run it: an idle one waits in it, busy
-// ones look at it now and then. Handlers given to Asio as plain callables run on a worker, but on no task: they must not
-// block, and an exception that leaves one ends the process. UseTask (use_task.h) needs none.
+// There is one io_context a runtime, made when it is first asked for. Workers run it: an idle one
+// waits in it, busy ones look at it now and then. Handlers given to Asio as plain callables run on
+// a worker, but on no task: they must not block, and an exception that leaves one ends the process.
+// UseTask (use_task.h) needs none.
 //
-// What was made with it must be gone before the runtime is. What is still under way when the runtime ends is dropped.
+// What was made with it must be gone before the runtime is. What is still under way when the
+// runtime ends is dropped.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -25,8 +25,8 @@ constexpr uint32_t kEdges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 }  // namespace
 
 Netpoll& Netpoll::Of(Scheduler& scheduler) {
-  Poller& poller = scheduler.UsePoller(
-      []() -> std::unique_ptr<Poller> { return std::make_unique<Netpoll>(); });
+  Poller& poller =
+      scheduler.UsePoller([]() -> std::unique_ptr<Poller> { return std::make_unique<Netpoll>(); });
   return static_cast<Netpoll&>(poller);  // the only one there is
 }
 
@@ -40,7 +40,8 @@ Netpoll::Netpoll()
     : epoll_(epoll_create1(EPOLL_CLOEXEC)),
       break_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
-  CURG_CHECK(epoll_ >= 0 && break_ >= 0 && timer_ >= 0, "the first I/O needs three file descriptors");
+  CURG_CHECK(epoll_ >= 0 && break_ >= 0 && timer_ >= 0,
+             "the first I/O needs three file descriptors");
   // Neither is ever read: each write, and each expiry, is an edge.
   for (const int fd : {break_, timer_}) {
     epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.ptr = nullptr}};
@@ -64,14 +65,16 @@ absl::Status Netpoll::Add(int fd, Descriptor** descriptor) {
   const int error = errno;
   descriptors_.Return(added);
   if (error == ENOSPC || error == ENOMEM) {
-    return absl::ResourceExhaustedError(absl::StrCat("the kernel watches no more file descriptors (fs.epoll.",
-                                                     "max_user_watches): errno ", error));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the kernel watches no more file descriptors (fs.epoll.",
+                     "max_user_watches): errno ", error));
   }
   return absl::ErrnoToStatus(error, absl::StrCat("watching file descriptor ", fd));
 }
 
 AsioEngine& Netpoll::UseAsio(std::unique_ptr<AsioEngine> (*make)(Netpoll& netpoll)) {
-  if (AsioEngine* const asio = asio_.load(std::memory_order_acquire)) return *asio;  // acquire: with the store below
+  // acquire: with the store below
+  if (AsioEngine* const asio = asio_.load(std::memory_order_acquire)) return *asio;
   std::lock_guard lock(asio_lock_);
   if (asio_.load(std::memory_order_relaxed) == nullptr) {
     // seq_cst: before the Break; a Wait that begins later than that sees it.
@@ -81,13 +84,14 @@ AsioEngine& Netpoll::UseAsio(std::unique_ptr<AsioEngine> (*make)(Netpoll& netpol
   return *asio_.load(std::memory_order_relaxed);
 }
 
-// Sets the timerfd, unless it comes early enough anyway: deadlines that move on cost a wake-up now and then,
-// not a system call each.
+// Sets the timerfd, unless it comes early enough anyway: deadlines that move on cost a wake-up now
+// and then, not a system call each.
 void Netpoll::Arm(int64_t deadline) {
   if (deadline == TimerQueue::kNever) return;
   if (armed_ != 0 && armed_ <= deadline && armed_ > MonotonicNow()) return;
-  const itimerspec when = {.it_interval = {}, .it_value = {.tv_sec = deadline / 1'000'000'000,
-                                                           .tv_nsec = deadline % 1'000'000'000}};
+  const itimerspec when = {
+      .it_interval = {},
+      .it_value = {.tv_sec = deadline / 1'000'000'000, .tv_nsec = deadline % 1'000'000'000}};
   timerfd_settime(timer_, TFD_TIMER_ABSTIME, &when, nullptr);
   armed_ = deadline;
 }
@@ -124,14 +128,16 @@ bool Netpoll::Wait(int64_t deadline) {
     return event_count_ > 0;
   }
   if (block) Arm(deadline);
-  collector_.store(CurrentWorker(), std::memory_order_relaxed);  // relaxed, both: of interest to this thread only
+  collector_.store(CurrentWorker(), std::memory_order_relaxed);  // relaxed, both: of interest to
+                                                                 // this thread only
   asio->RunOne(block);
   collector_.store(nullptr, std::memory_order_relaxed);
   return true;
 }
 
-// Each event leads to a descriptor, a waiter and a task, most of them in nobody's cache. So it goes through all events three
-// times, and fetches ahead what the next time needs: for them all together that takes as long as for one.
+// Each event leads to a descriptor, a waiter and a task, most of them in nobody's cache. So it goes
+// through all events three times, and fetches ahead what the next time needs: for them all together
+// that takes as long as for one.
 void Netpoll::WakeWaiters() {
   for (int i = 0; i < event_count_; ++i) __builtin_prefetch(events_[i].data.ptr, /*rw=*/1);
   std::array<ClaimWaiter*, size_t{2} * kEventsMax> waiters;
@@ -157,7 +163,8 @@ void Netpoll::Dispatch() {
   woken_.clear();
   WakeWaiters();
   event_count_ = 0;
-  AsioEngine* const asio = asio_.load(std::memory_order_acquire);  // acquire: it may be newer than Wait
+  AsioEngine* const asio = asio_.load(std::memory_order_acquire);  // acquire: it may be newer than
+                                                                   // Wait
   if (asio == nullptr) return;
   asio->RunReady();
   while (std::exchange(own_is_ready_, false)) {
@@ -184,7 +191,8 @@ void Netpoll::Wake(ClaimWaiter* waiter) {
 
 bool Netpoll::MayWake() const {
   const AsioEngine* const asio = asio_.load(std::memory_order_acquire);  // acquire: with UseAsio()
-  return (asio != nullptr && asio->HasWork()) || const_cast<DescriptorPool&>(descriptors_).AnyWaiter();
+  return (asio != nullptr && asio->HasWork()) ||
+         const_cast<DescriptorPool&>(descriptors_).AnyWaiter();
 }
 
 }  // namespace curg::internal

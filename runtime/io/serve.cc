@@ -38,7 +38,8 @@ class Server {
   Server(const ServeOptions& options, const std::function<void(TcpStream)>& handler)
       : options_(options),
         handler_(handler),
-        places_(options.connections_max > 0 ? options.connections_max : std::numeric_limits<int32_t>::max()) {}
+        places_(options.connections_max > 0 ? options.connections_max
+                                            : std::numeric_limits<int32_t>::max()) {}
 
   ~Server() { connections_.Wait(); }
 
@@ -63,7 +64,8 @@ class Server {
   }
 
  private:
-  absl::Status AcceptOne(TcpListener& listener, const std::stop_token& stop, std::optional<TcpStream>* stream) {
+  absl::Status AcceptOne(TcpListener& listener, const std::stop_token& stop,
+                         std::optional<TcpStream>* stream) {
     if (!*stream) {
       absl::StatusOr<TcpStream> accepted = listener.Accept(Deadline::Never(), stop);
       if (!accepted.ok()) return accepted.status();
@@ -72,7 +74,8 @@ class Server {
     connections_.Add();
     // The callable holds nothing yet: a refused task must not take the stream along.
     auto* const passed = new TcpStream(std::move(**stream));
-    absl::StatusOr<JoinHandle<void>> task = TryGo(options_.task, [this, passed] { Handle(passed); });
+    absl::StatusOr<JoinHandle<void>> task =
+        TryGo(options_.task, [this, passed] { Handle(passed); });
     if (!task.ok()) {
       *stream = std::move(*passed);
       delete passed;
@@ -114,8 +117,8 @@ class Server {
 
 }  // namespace
 
-absl::Status Serve(TcpListener& listener, const ServeOptions& options, const std::function<void(TcpStream)>& handler,
-                   const std::stop_token& stop) {
+absl::Status Serve(TcpListener& listener, const ServeOptions& options,
+                   const std::function<void(TcpStream)>& handler, const std::stop_token& stop) {
   return Server(options, handler).Accept(listener, stop);
 }
 

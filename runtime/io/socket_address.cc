@@ -17,8 +17,9 @@ namespace curg {
 namespace {
 
 absl::Status Refused(std::string_view text) {
-  return absl::InvalidArgumentError(absl::StrCat("not an address: \"", std::string(text),
-                                                 "\" (want 127.0.0.1:80, [::1]:80, :80 or unix:/path)"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("not an address: \"", std::string(text),
+                   "\" (want 127.0.0.1:80, [::1]:80, :80 or unix:/path)"));
 }
 
 template <typename Address>
@@ -71,13 +72,15 @@ absl::StatusOr<SocketAddress> SocketAddress::Parse(std::string_view text) {
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  if (!host.empty() && inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1) return Refused(text);
+  if (!host.empty() && inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1)
+    return Refused(text);
   return AddressOf(address);
 }
 
 uint16_t SocketAddress::port() const {
   if (family() == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage_)->sin_port);
-  if (family() == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
+  if (family() == AF_INET6)
+    return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_port);
   return 0;
 }
 
@@ -85,10 +88,12 @@ std::string SocketAddress::ToString() const {
   char host[INET6_ADDRSTRLEN] = "";
   switch (family()) {
     case AF_INET:
-      inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, host, sizeof(host));
+      inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, host,
+                sizeof(host));
       return absl::StrCat(host, ":", port());
     case AF_INET6:
-      inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, host, sizeof(host));
+      inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, host,
+                sizeof(host));
       return absl::StrCat("[", host, "]:", port());
     case AF_UNIX: {
       const auto* local = reinterpret_cast<const sockaddr_un*>(&storage_);

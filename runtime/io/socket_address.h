@@ -13,8 +13,8 @@
 
 namespace curg {
 
-// An IPv4 or IPv6 address with a port, or the path of a local (Unix) socket. No names: dns.h looks those up.
-// Thread-compatible, a value.
+// An IPv4 or IPv6 address with a port, or the path of a local (Unix) socket. No names: dns.h looks
+// those up. Thread-compatible, a value.
 class SocketAddress {
  public:
   SocketAddress() = default;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TaskOperation: one asynchronous operation of Boost.Asio's that a task (or a plain thread) waits for.
+// TaskOperation: one asynchronous operation of Boost.Asio's that a task (or a plain thread) waits
+// for.
 //
-// The handler's associated executor is the waiting task itself: what an operation has to do between its first step
-// and its last (continue a composed read, compute a TLS handshake) is queued here and runs on the task's own stack,
-// with its labels, while the worker in the reactor only makes the task runnable. So the steps of one operation never
-// run in parallel, and cancelling it, which the task does as well, needs no strand.
+// The handler's associated executor is the waiting task itself: what an operation has to do between
+// its first step and its last (continue a composed read, compute a TLS handshake) is queued here
+// and runs on the task's own stack, with its labels, while the worker in the reactor only makes the
+// task runnable. So the steps of one operation never run in parallel, and cancelling it, which the
+// task does as well, needs no strand.
 #pragma once
 
 #include <boost/asio/associated_allocator.hpp>
@@ -29,7 +31,8 @@ namespace curg::internal {
 
 class Netpoll;
 
-// On the waiter's stack. Post, Finish, Abandon, Allocate and Free are thread-safe, the rest is the waiter's.
+// On the waiter's stack. Post, Finish, Abandon, Allocate and Free are thread-safe, the rest is the
+// waiter's.
 class TaskOperation {
  public:
   // A function that waits to be run by the task.
@@ -43,8 +46,9 @@ class TaskOperation {
   TaskOperation(const TaskOperation&) = delete;
   TaskOperation& operator=(const TaskOperation&) = delete;
 
-  // Runs the operation's steps until it has finished. If a limit comes first, asks it to end (which it may decline) and
-  // goes on waiting; then says which limit. Blocks: the task or the plain thread.
+  // Runs the operation's steps until it has finished. If a limit comes first, asks it to end (which
+  // it may decline) and goes on waiting; then says which limit. Blocks: the task or the plain
+  // thread.
   WaitStatus Wait();
 
   void Post(Step* step);
@@ -109,7 +113,9 @@ class TaskExecutor {
  private:
   template <typename Fn>
   struct StepOf : TaskOperation::Step {
-    StepOf(TaskOperation* operation, Fn&& fn) : operation(operation), fn(std::move(fn)) { run = &Run; }
+    StepOf(TaskOperation* operation, Fn&& fn) : operation(operation), fn(std::move(fn)) {
+      run = &Run;
+    }
     StepOf(TaskOperation* operation, const Fn& fn) : operation(operation), fn(fn) { run = &Run; }
 
     static void Run(TaskOperation::Step* step, bool call) {
@@ -136,7 +142,8 @@ class TaskAllocator {
 
   explicit TaskAllocator(TaskOperation& operation) : operation_(&operation) {}
   template <typename U>
-  TaskAllocator(const TaskAllocator<U>& other) : operation_(other.operation_) {}  // NOLINT: as allocators do
+  TaskAllocator(const TaskAllocator<U>& other)
+      : operation_(other.operation_) {}  // NOLINT: as allocators do
 
   T* allocate(size_t count) {
     static_assert(alignof(T) <= alignof(std::max_align_t));
@@ -165,7 +172,8 @@ class TaskHandler {
   using allocator_type = TaskAllocator<void>;
   using cancellation_slot_type = boost::asio::cancellation_slot;
 
-  TaskHandler(TaskOperation& operation, Result& result) : operation_(&operation), result_(&result) {}
+  TaskHandler(TaskOperation& operation, Result& result)
+      : operation_(&operation), result_(&result) {}
   TaskHandler(TaskHandler&& other) noexcept
       : operation_(std::exchange(other.operation_, nullptr)), result_(other.result_) {}
   ~TaskHandler() {

@@ -25,7 +25,8 @@ using internal::WaitLimits;
 absl::Status Failed(int error, const char* call) { return absl::ErrnoToStatus(error, call); }
 
 absl::Status GivenUp(WaitStatus status, const char* call) {
-  if (status == WaitStatus::kTimeout) return absl::DeadlineExceededError(absl::StrCat(call, ": the deadline has passed"));
+  if (status == WaitStatus::kTimeout)
+    return absl::DeadlineExceededError(absl::StrCat(call, ": the deadline has passed"));
   return absl::CancelledError(absl::StrCat(call, ": a stop was requested"));
 }
 
@@ -46,7 +47,8 @@ ssize_t SendPieces(int fd, std::span<const iovec> pieces) {
 
 void SendAtOnce(int fd) {
   const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // refused by local sockets, which do anyway
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // refused by local sockets, which do
+                                                              // anyway
 }
 
 SocketAddress AddressBy(int (*name)(int, sockaddr*, socklen_t*), int fd) {
@@ -199,20 +201,23 @@ IoResult TcpStream::WriteSome(std::span<const iovec> pieces, const WaitLimits& l
   }
 }
 
-absl::StatusOr<size_t> TcpStream::Read(std::span<char> into, Deadline deadline, const std::stop_token& stop) {
+absl::StatusOr<size_t> TcpStream::Read(std::span<char> into, Deadline deadline,
+                                       const std::stop_token& stop) {
   const IoResult result = ReadSome(into, {deadline, &stop});
   if (!result.ok()) return Failed(result, "read");
   return result.count;
 }
 
-absl::StatusOr<size_t> TcpStream::WriteSome(std::string_view data, Deadline deadline, const std::stop_token& stop) {
+absl::StatusOr<size_t> TcpStream::WriteSome(std::string_view data, Deadline deadline,
+                                            const std::stop_token& stop) {
   const iovec piece = {.iov_base = const_cast<char*>(data.data()), .iov_len = data.size()};
   const IoResult result = WriteSome(std::span(&piece, 1), {deadline, &stop});
   if (!result.ok()) return Failed(result, "write");
   return result.count;
 }
 
-absl::Status TcpStream::Write(std::string_view data, Deadline deadline, const std::stop_token& stop) {
+absl::Status TcpStream::Write(std::string_view data, Deadline deadline,
+                              const std::stop_token& stop) {
   while (!data.empty()) {
     const absl::StatusOr<size_t> sent = WriteSome(data, deadline, stop);
     if (!sent.ok()) return sent.status();
@@ -240,7 +245,8 @@ SocketAddress TcpStream::remote_address() const { return AddressBy(&getpeername,
 
 // ---- TcpListener
 
-absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address, const ListenOptions& options) {
+absl::StatusOr<TcpListener> TcpListener::Listen(const SocketAddress& address,
+                                                const ListenOptions& options) {
   const absl::StatusOr<int> fd = NewSocket(address.family());
   if (!fd.ok()) return fd.status();
   TcpListener listener;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// TcpStream and TcpListener: stream sockets in blocking style, without Boost.Asio. Local (Unix) sockets are served by
-// them as well.
+// TcpStream and TcpListener: stream sockets in blocking style, without Boost.Asio. Local (Unix)
+// sockets are served by them as well.
 //
-//   curg::TcpListener listener = curg::TcpListener::Listen(curg::SocketAddress::Loopback(8080)).value();
-//   while (true) {
+//   curg::TcpListener listener =
+//   curg::TcpListener::Listen(curg::SocketAddress::Loopback(8080)).value(); while (true) {
 //     auto stream = listener.Accept();
 //     if (!stream.ok()) { curg::SleepFor(10ms); continue; }            // EMFILE, say
 //     curg::Go([stream = *std::move(stream)]() mutable {
@@ -15,11 +15,13 @@
 //     });
 //   }
 //
-// A call that can be done at once is: one system call and no switch. One that cannot parks the task; a socket that gave
-// less than asked for is known to be empty, and the next read waits without trying. serve.h has the loop above.
+// A call that can be done at once is: one system call and no switch. One that cannot parks the
+// task; a socket that gave less than asked for is known to be empty, and the next read waits
+// without trying. serve.h has the loop above.
 //
-// Errors, of all calls: DEADLINE_EXCEEDED, CANCELLED: a limit came first, and the stream can be used on; others as
-// absl::ErrnoToStatus has it (UNAVAILABLE: the connection was reset; RESOURCE_EXHAUSTED: no more file descriptors or memory).
+// Errors, of all calls: DEADLINE_EXCEEDED, CANCELLED: a limit came first, and the stream can be
+// used on; others as absl::ErrnoToStatus has it (UNAVAILABLE: the connection was reset;
+// RESOURCE_EXHAUSTED: no more file descriptors or memory).
 #pragma once
 
 #include <sys/uio.h>
@@ -81,10 +83,11 @@ class TcpStream {
 
   TcpStream() = default;  // closed
 
-  static absl::StatusOr<TcpStream> Connect(const SocketAddress& address, Deadline deadline = Deadline::Never(),
+  static absl::StatusOr<TcpStream> Connect(const SocketAddress& address,
+                                           Deadline deadline = Deadline::Never(),
                                            const std::stop_token& stop = {});
-  // A connected socket from elsewhere (socketpair, an inherited one), which it makes non-blocking and owns, also when it
-  // fails.
+  // A connected socket from elsewhere (socketpair, an inherited one), which it makes non-blocking
+  // and owns, also when it fails.
   static absl::StatusOr<TcpStream> Adopt(int fd);
 
   // Waits for data and reads what is there, up to the size of `into`; 0: the other side has ended.
@@ -92,14 +95,16 @@ class TcpStream {
                               const std::stop_token& stop = {});
 
   // Writes all of `data`. If it fails, some may have been written.
-  absl::Status Write(std::string_view data, Deadline deadline = Deadline::Never(), const std::stop_token& stop = {});
+  absl::Status Write(std::string_view data, Deadline deadline = Deadline::Never(),
+                     const std::stop_token& stop = {});
   // Writes what there is room for, at least one byte.
   absl::StatusOr<size_t> WriteSome(std::string_view data, Deadline deadline = Deadline::Never(),
                                    const std::stop_token& stop = {});
 
   // Tells the other side that no more will come; reading goes on.
   absl::Status ShutdownWrite();
-  // Ends both ways: who reads or writes now comes back. Thread-safe, while the stream is not closed or moved.
+  // Ends both ways: who reads or writes now comes back. Thread-safe, while the stream is not closed
+  // or moved.
   // Blocks: nothing.
   void Shutdown();
   // Not while a task reads or writes. Blocks: nothing.
@@ -138,11 +143,13 @@ class TcpListener {
   TcpListener() = default;
 
   // Port 0: one that is free, see local_address(). A local socket's path must not exist.
-  static absl::StatusOr<TcpListener> Listen(const SocketAddress& address, const ListenOptions& options = {});
+  static absl::StatusOr<TcpListener> Listen(const SocketAddress& address,
+                                            const ListenOptions& options = {});
 
-  // The next connection, without delays for small writes (TCP_NODELAY). RESOURCE_EXHAUSTED: no file descriptors or
-  // memory; the connection waits, and so should the caller before trying again.
-  absl::StatusOr<TcpStream> Accept(Deadline deadline = Deadline::Never(), const std::stop_token& stop = {});
+  // The next connection, without delays for small writes (TCP_NODELAY). RESOURCE_EXHAUSTED: no file
+  // descriptors or memory; the connection waits, and so should the caller before trying again.
+  absl::StatusOr<TcpStream> Accept(Deadline deadline = Deadline::Never(),
+                                   const std::stop_token& stop = {});
 
   void Close() { socket_.Close(); }
   bool is_open() const { return socket_.fd >= 0; }

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// UseTask: the completion token with which every asynchronous operation of Boost.Asio's (sockets, timers, resolver,
-// signals, TLS, Beast, ...) becomes a call that blocks the task.
+// UseTask: the completion token with which every asynchronous operation of Boost.Asio's (sockets,
+// timers, resolver, signals, TLS, Beast, ...) becomes a call that blocks the task.
 //
 //   using boost::asio::ip::tcp;
 //   tcp::socket socket(curg::IoExecutor());
-//   socket.async_connect(endpoint, curg::UseTask());                              // throws boost::system::system_error
+//   // These throw boost::system::system_error.
+//   socket.async_connect(endpoint, curg::UseTask());
 //   size_t n = socket.async_read_some(boost::asio::buffer(data), curg::UseTask());
 //
-//   boost::system::error_code error;                                              // does not throw
+//   boost::system::error_code error;  // with one it does not throw
 //   n = socket.async_read_some(boost::asio::buffer(data), curg::UseTask(error));
-//   n = socket.async_read_some(boost::asio::buffer(data), curg::UseTask(error).Until(curg::Deadline::After(5s)));
+//   n = socket.async_read_some(boost::asio::buffer(data),
+//   curg::UseTask(error).Until(curg::Deadline::After(5s)));
 //
-// All of an operation runs on the task that called it, with its labels: also the steps in between of composed ones.
-// From a plain thread it blocks the thread.
+// All of an operation runs on the task that called it, with its labels: also the steps in between
+// of composed ones. From a plain thread it blocks the thread.
 #pragma once
 
 #include <boost/asio/async_result.hpp>
@@ -40,8 +42,8 @@ namespace internal {
 struct UseTaskParts;
 }  // namespace internal
 
-// What the call returns: what the handler would be given, without a leading error_code or std::exception_ptr: nothing, the
-// one value, or a std::tuple of several.
+// What the call returns: what the handler would be given, without a leading error_code or
+// std::exception_ptr: nothing, the one value, or a std::tuple of several.
 class UseTask {
  public:
   // Errors are thrown, as boost::system::system_error.
@@ -49,9 +51,10 @@ class UseTask {
   // `error` is set, to success if there is none. It must live as long as the call.
   explicit UseTask(boost::system::error_code& error) : error_(&error) {}
 
-  // Cancels the operation at `deadline`, or when a stop is requested: the error then is boost::asio::error::timed_out,
-  // or operation_aborted. The object can be used on. An operation that knows no cancellation, such as a look-up of a name
-  // that is under way, is waited for in any case.
+  // Cancels the operation at `deadline`, or when a stop is requested: the error then is
+  // boost::asio::error::timed_out, or operation_aborted. The object can be used on. An operation
+  // that knows no cancellation, such as a look-up of a name that is under way, is waited for in any
+  // case.
   UseTask Until(Deadline deadline) const {
     UseTask token = *this;
     token.limits_.deadline = deadline;
@@ -100,7 +103,8 @@ struct SplitResults<std::exception_ptr, Rest...> {
 
 // The error of an operation that a limit has ended tells which.
 inline boost::system::error_code WithLimit(boost::system::error_code error, WaitStatus limit) {
-  const bool timed_out = limit == WaitStatus::kTimeout && error == boost::asio::error::operation_aborted;
+  const bool timed_out =
+      limit == WaitStatus::kTimeout && error == boost::asio::error::operation_aborted;
   return timed_out ? boost::system::error_code(boost::asio::error::timed_out) : error;
 }
 
@@ -113,7 +117,8 @@ decltype(auto) ReturnValues(std::tuple<Results...>&& results) {
   } else if constexpr (kValues > 1) {
     return [&]<size_t... kIndex>(std::index_sequence<kIndex...>) {
       return std::tuple(std::get<kSkip + kIndex>(std::move(results))...);
-    }(std::make_index_sequence<kValues>());
+    }
+    (std::make_index_sequence<kValues>());
   }
 }
 
@@ -140,7 +145,8 @@ class boost::asio::async_result<curg::UseTask, Return(Args...)> {
     }
     if (!results) results.emplace(Abandoned());
     if constexpr (std::is_same_v<typename Split::Error, boost::system::error_code>) {
-      const boost::system::error_code error = curg::internal::WithLimit(std::get<0>(*results), limit);
+      const boost::system::error_code error =
+          curg::internal::WithLimit(std::get<0>(*results), limit);
       if (parts.error != nullptr) *parts.error = error;
       if (error && parts.error == nullptr) throw boost::system::system_error(error);
       return curg::internal::ReturnValues<1>(*std::move(results));

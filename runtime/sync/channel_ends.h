@@ -3,12 +3,14 @@
 // SoleSender, SoleReceiver: say to dumps on whom the other side of a channel waits.
 //
 //   void Produce(Channel<Item>& items) {
-//     const SoleSender end(items);   // nobody else sends to it or closes it while this task is in here
+//     const SoleSender end(items);   // nobody else sends to it or closes it while this task is in
+//                                    here
 //     while (...) items.Send(...);
 //   }
 //
-// A channel does not know who may still use it, so a dump cannot, either. Where a program says so, whoever waits to
-// receive waits for that task, and a circle of such waits, of mutexes and of joins is found (profiler/wait_graph.h).
+// A channel does not know who may still use it, so a dump cannot, either. Where a program says so,
+// whoever waits to receive waits for that task, and a circle of such waits, of mutexes and of joins
+// is found (profiler/wait_graph.h).
 #pragma once
 
 #include <cstdint>
@@ -43,14 +45,14 @@ struct KnownChannelEnd {
   uint64_t task = 0;
 };
 
-// All declarations there are now, by number. Not async-signal-safe. Thread-safe. Blocks: the thread for some milliseconds at
-// most; then there are none.
+// All declarations there are now, by number. Not async-signal-safe. Thread-safe. Blocks: the thread
+// for some milliseconds at most; then there are none.
 std::vector<KnownChannelEnd> KnownChannelEnds();
 
 }  // namespace internal
 
-// While it lives only the calling task, which made it, sends to the channel or closes it. A claim of the program's: nothing
-// else depends on it. When two tasks claim the same, neither is believed.
+// While it lives only the calling task, which made it, sends to the channel or closes it. A claim
+// of the program's: nothing else depends on it. When two tasks claim the same, neither is believed.
 // Thread-safe. Blocks: the thread, for a moment.
 class SoleSender : internal::ChannelEnd {
  public:

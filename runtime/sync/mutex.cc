@@ -159,7 +159,9 @@ void Mutex::ReleaseToNext(uint32_t state) {
 
 constinit std::atomic<bool> internal::g_keep_mutex_owners{false};
 
-void KeepMutexOwners(bool on) { internal::g_keep_mutex_owners.store(on, std::memory_order_relaxed); }
+void KeepMutexOwners(bool on) {
+  internal::g_keep_mutex_owners.store(on, std::memory_order_relaxed);
+}
 
 void Mutex::StoreOwner() { owner_.store(internal::CallerToken(), std::memory_order_relaxed); }
 

@@ -26,9 +26,9 @@
 //            queue's lock is a bit of the same word, and why unlock() is a compare-and-swap: an
 //            unlock that subtracts first and looks for waiters then would touch a mutex that the
 //            next holder may have destroyed.
-// Speed      Lock and unlock are one exchange each also while others wait, as long as none of them has
-//            to be woken; and who spins looks rarely. Under contention the mutex then stays with one
-//            worker for many turns, which costs no transfers of its cache line.
+// Speed      Lock and unlock are one exchange each also while others wait, as long as none of them
+//            has to be woken; and who spins looks rarely. Under contention the mutex then stays
+//            with one worker for many turns, which costs no transfers of its cache line.
 // Rejected   A spin lock beside the word (see Lifetime). Always handing off: each unlock under
 //            contention then costs a switch. A futex (blocks the worker).
 #pragma once
@@ -49,14 +49,16 @@ namespace internal {
 
 extern std::atomic<bool> g_keep_mutex_owners;
 
-// The CallerToken of whoever holds the mutex at `mutex`, which may be gone: null when that is not known. The mutex must
-// have been locked while owners were kept. Thread-safe. Blocks: nothing (a system call).
+// The CallerToken of whoever holds the mutex at `mutex`, which may be gone: null when that is not
+// known. The mutex must have been locked while owners were kept. Thread-safe. Blocks: nothing (a
+// system call).
 const void* OwnerOfMutex(const void* mutex);
 
 }  // namespace internal
 
-// Whether mutexes remember from now on who locked them, for dumps to say who holds what others wait for, and to find
-// those that wait in circles: about two nanoseconds a lock. Debug builds always do. Thread-safe.
+// Whether mutexes remember from now on who locked them, for dumps to say who holds what others wait
+// for, and to find those that wait in circles: a store for each lock, too little to measure
+// (BM_MutexOneTaskOwnersKept). Debug builds always do. Thread-safe.
 void KeepMutexOwners(bool on);
 
 // Lockable and TimedLockable as the standard says: std::lock_guard, std::unique_lock and
@@ -125,7 +127,8 @@ class Mutex {
   static constexpr uint32_t kHandOff = 16;
 
   static constexpr int64_t kHandOffAfter = 1'000'000;  // nanoseconds
-  static constexpr int kLooks = 4;  // while spinning: about what parking and being woken again costs
+  static constexpr int kLooks = 4;  // while spinning: about what parking and being woken again
+                                    // costs
 
   // The look before saves an exchange that would fail, while there are waiters. The exchange does
   // not wait for it, as what it expects is a constant (and is kept one): only the branch depends on
@@ -163,7 +166,8 @@ class Mutex {
 
 #ifdef NDEBUG
   void SetOwner() {
-    if (internal::g_keep_mutex_owners.load(std::memory_order_relaxed)) [[unlikely]] StoreOwner();
+    if (internal::g_keep_mutex_owners.load(std::memory_order_relaxed)) [[unlikely]]
+      StoreOwner();
   }
   void CheckOwner() {}
   void CheckNotOwner() {}
@@ -175,9 +179,9 @@ class Mutex {
 
   internal::Atomic<uint32_t> state_{0};
   internal::WaitQueue queue_;  // guarded by kQueueLocked
-  internal::Atomic<const void*> owner_{
-      nullptr};  // debug builds, and while owners are kept: CallerToken() of who locked it last; relaxed: only
-                 // compared with the reader's own, and shown
+  // debug builds, and while owners are kept: CallerToken() of who locked it last; relaxed: only
+  // compared with the reader's own, and shown
+  internal::Atomic<const void*> owner_{nullptr};
 };
 
 }  // namespace curg

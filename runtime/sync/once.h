@@ -6,8 +6,8 @@
 //   once.Do([&] { table = LoadTable(); });
 //
 // State  kNew -> kRunning -> kDone, or back to kNew when the function throws; then one of those who
-//        wait runs its own. kDone is published with release and read with acquire: that is all that a
-//        later call does.
+//        wait runs its own. kDone is published with release and read with acquire: that is all that
+//        a later call does.
 #pragma once
 
 #include <concepts>

@@ -73,8 +73,8 @@ void MeasureCacheLine(const Arguments& arguments) {
   Report("", "ns/op", static_cast<double>(least_ns) / kStretch, all);
 }
 
-// Blocking calls on a plain thread pool: each of `tasks` threads posts a call, and waits until one of as many pool
-// threads has made it.
+// Blocking calls on a plain thread pool: each of `tasks` threads posts a call, and waits until one
+// of as many pool threads has made it.
 class ThreadPool {
  public:
   explicit ThreadPool(int64_t threads) {

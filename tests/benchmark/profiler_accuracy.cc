@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether the profile's CPU time is the threads' own: for each engine, by rate and number of threads; for
-// threads that live shortly; for work in step with the kernel's tick.
+// Whether the profile's CPU time is the threads' own: for each engine, by rate and number of
+// threads; for threads that live shortly; for work in step with the kernel's tick.
 #include <time.h>
 
 #include <algorithm>
@@ -90,8 +90,10 @@ double AccountedInBursts(const CpuProfileOptions& options, int bursts) {
   return Credited(session.Stop()) / static_cast<double>(sum.count());
 }
 
-// The label's total over the thread's clock, of a task that wakes `phase` ms after each multiple of 8 ms.
-double AccountedInPhase(CpuEngine engine, int phase, int busy, milliseconds duration, double& a_share) {
+// The label's total over the thread's clock, of a task that wakes `phase` ms after each multiple of
+// 8 ms.
+double AccountedInPhase(CpuEngine engine, int phase, int busy, milliseconds duration,
+                        double& a_share) {
   return Run({.workers = 1 + busy}, [&] {
     std::vector<JoinHandle<void>> others;
     const Clock::time_point end = Clock::now() + duration;
@@ -100,7 +102,8 @@ double AccountedInPhase(CpuEngine engine, int phase, int busy, milliseconds dura
         while (Clock::now() < end) internal::HogA();
       }));
     }
-    // Perf events at 1 kHz: a share of 0.6 in N independent samples is uncertain by 50 / sqrt(N) points.
+    // Perf events at 1 kHz: a share of 0.6 in N independent samples is uncertain by 50 / sqrt(N)
+    // points.
     const int rate_hz = engine == CpuEngine::kPerf ? 1000 : 100;
     CpuProfileSession session = StartCpuProfile({.rate_hz = rate_hz, .engine = engine}).value();
     nanoseconds used{0};
@@ -166,7 +169,8 @@ void MeasurePhaseLocked(const ProfilerBenchmarkOptions& options, ProfilerReport&
   const int busy = 2 * static_cast<int>(std::thread::hardware_concurrency());
   for (const CpuEngine engine : {CpuEngine::kTimer, CpuEngine::kPerf}) {
     if (!Available(engine)) continue;
-    const milliseconds duration((engine == CpuEngine::kPerf ? 4000 : 1000) / (options.quick ? 5 : 1));
+    const milliseconds duration((engine == CpuEngine::kPerf ? 4000 : 1000) /
+                                (options.quick ? 5 : 1));
     for (const int others : {0, busy}) {
       double least = 2;
       double most = 0;
@@ -178,14 +182,15 @@ void MeasurePhaseLocked(const ProfilerBenchmarkOptions& options, ProfilerReport&
         most = std::max(most, ratio);
         furthest = std::max(furthest, std::abs(a_share - 0.6));
       }
-      const std::string where = absl::StrCat(others == 0 ? "" : ", busy cores", ", ", EngineName(engine));
+      const std::string where =
+          absl::StrCat(others == 0 ? "" : ", busy cores", ", ", EngineName(engine));
       report.Add(absl::StrCat("phase-locked load, label total, least", where), least, "",
                  Bound::AtLeast(0.99));
       report.Add(absl::StrCat("phase-locked load, label total, most", where), most, "",
                  Bound::AtMost(1.01));
       if (engine == CpuEngine::kPerf) {
-        report.Add(absl::StrCat("phase-locked load, split by function off by", where), 100 * furthest,
-                   "points", Bound::AtMost(5));
+        report.Add(absl::StrCat("phase-locked load, split by function off by", where),
+                   100 * furthest, "points", Bound::AtMost(5));
       }
     }
   }

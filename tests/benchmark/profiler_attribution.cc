@@ -25,15 +25,15 @@ void MeasureAttribution(const ProfilerBenchmarkOptions& options, ProfilerReport&
              Bound::AtLeast(99.99));
   report.Add("  lost", static_cast<double>(labels.lost), "", Bound::Between(0, 0));
   if (labels.wrong != 0) report.Note(absl::StrCat("The first wrong label: ", labels.first_wrong));
-  report.Note(absl::StrCat("Meanwhile ", labels.tasks, " tasks began, labels changed ", labels.phases,
-                           " times, ", labels.switches, " samples fell into a switch and ",
-                           labels.runtime, " on the scheduler."));
+  report.Note(absl::StrCat(
+      "Meanwhile ", labels.tasks, " tasks began, labels changed ", labels.phases, " times, ",
+      labels.switches, " samples fell into a switch and ", labels.runtime, " on the scheduler."));
 
   const internal::PluginStormCounts plugins = internal::RunPluginStorm(
       {"tests/runtime/unwind_plugin_a.so", "tests/runtime/unwind_plugin_b.so"},
       options.quick ? 10'000 : 100'000);
-  report.Add("samples in plug-ins that replace each other", static_cast<double>(plugins.samples), "",
-             Bound::None());
+  report.Add("samples in plug-ins that replace each other", static_cast<double>(plugins.samples),
+             "", Bound::None());
   report.Add("  loads into the place of the other", static_cast<double>(plugins.same_place), "",
              Bound::AtLeast(1000));
   report.Add("  stacks walked by stale rows", static_cast<double>(plugins.stale), "",

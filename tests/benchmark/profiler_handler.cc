@@ -74,11 +74,11 @@ HandlerCost MeasureAtRate(int rate_hz, std::chrono::seconds duration) {
   int64_t frames = 0;
   int64_t samples = 0;
   curg::Run({.workers = 1, .long_slice = std::chrono::milliseconds(0)}, [&] {
-    internal::SignalStorm storm({.rate_hz = rate_hz}, [&](const internal::ProfHeader&,
-                                                          std::span<const uintptr_t> pcs) {
-      frames += static_cast<int64_t>(pcs.size());
-      ++samples;
-    });
+    internal::SignalStorm storm({.rate_hz = rate_hz},
+                                [&](const internal::ProfHeader&, std::span<const uintptr_t> pcs) {
+                                  frames += static_cast<int64_t>(pcs.size());
+                                  ++samples;
+                                });
     struct sigaction timed {};
     struct sigaction before {};
     timed.sa_sigaction = &TimedHandler;

@@ -11,7 +11,8 @@
 
 namespace curg {
 
-// Values to another task, which has `labels`, and back, over channels without a buffer: all switches.
+// Values to another task, which has `labels`, and back, over channels without a buffer: all
+// switches.
 inline void ChannelRoundTrips(int64_t count, const Labels& labels = CurrentLabels()) {
   Channel<int64_t> ping;
   Channel<int64_t> pong;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the program pays. Each round runs the load several times, in random order: twice without a profile, at
-// 100 Hz, and at 1 kHz by timers and by perf events. What the two without differ by is what this machine cannot resolve.
+// What the program pays. Each round runs the load several times, in random order: twice without a
+// profile, at 100 Hz, and at 1 kHz by timers and by perf events. What the two without differ by is
+// what this machine cannot resolve.
 #include <time.h>
 
 #include <algorithm>
@@ -102,7 +103,8 @@ Overhead MeasureLoad(int rounds, const std::function<void()>& load) {
 }
 
 std::string RangeOf(const Spread& spread) {
-  return absl::StrCat("95 %: ", std::round(spread.low * 100) / 100, " to ", std::round(spread.high * 100) / 100);
+  return absl::StrCat("95 %: ", std::round(spread.low * 100) / 100, " to ",
+                      std::round(spread.high * 100) / 100);
 }
 
 void Report(const char* load, const Overhead& overhead, ProfilerReport& report) {
@@ -120,12 +122,12 @@ void Report(const char* load, const Overhead& overhead, ProfilerReport& report) 
   if (timers.high < kTarget) holds = true;
   if (timers.low > kTarget && timers.median - noise > kTarget) holds = false;
   const char* const verdict = !holds ? "not resolvable" : *holds ? "yes" : "NO";
-  report.AddWithVerdict(absl::StrCat(load, ": overhead at 1 kHz, timers"), timers.median, "%", "< 0.5", holds,
-                        absl::StrCat(verdict, " (", RangeOf(timers), ")"));
+  report.AddWithVerdict(absl::StrCat(load, ": overhead at 1 kHz, timers"), timers.median, "%",
+                        "< 0.5", holds, absl::StrCat(verdict, " (", RangeOf(timers), ")"));
   const Spread& perf = overhead[kPerf1000Hz];
   if (std::isnan(perf.median)) return;
-  report.AddWithVerdict(absl::StrCat(load, ": overhead at 1 kHz, perf events"), perf.median, "%", "", {},
-                        RangeOf(perf));
+  report.AddWithVerdict(absl::StrCat(load, ": overhead at 1 kHz, perf events"), perf.median, "%",
+                        "", {}, RangeOf(perf));
 }
 
 constexpr int64_t kRoundTrips = 150'000;
@@ -149,10 +151,11 @@ void MeasureOff(bool quick, ProfilerReport& report) {
   const bool none = with.low <= without.high;
   report.AddWithVerdict(
       "channels: overhead while off again", with.median - without.median, "%", "none measurable",
-      none, absl::StrCat(none ? "yes" : "NO", " (95 %: ", std::round(with.low * 100) / 100, " to ",
-                         std::round(with.high * 100) / 100, "; never on: ",
-                         std::round(without.low * 100) / 100, " to ",
-                         std::round(without.high * 100) / 100, ")"));
+      none,
+      absl::StrCat(none ? "yes" : "NO", " (95 %: ", std::round(with.low * 100) / 100, " to ",
+                   std::round(with.high * 100) / 100,
+                   "; never on: ", std::round(without.low * 100) / 100, " to ",
+                   std::round(without.high * 100) / 100, ")"));
 }
 
 }  // namespace

@@ -89,9 +89,9 @@ constexpr int kRates[] = {100, 1000};
 void MeasureGperftools(const std::string& directory, const std::string& pairs,
                        ProfilerReport& report) {
   const std::string binary = directory + "/gperftools";
-  const ProgramResult built = RunProgram(
-      {"/usr/bin/g++", "-std=c++20", "-O2", "-I.", "-o", binary,
-       "tests/benchmark/peers/profilers/gperftools.cc", "-lprofiler", "-lpthread"});
+  const ProgramResult built =
+      RunProgram({"/usr/bin/g++", "-std=c++20", "-O2", "-I.", "-o", binary,
+                  "tests/benchmark/peers/profilers/gperftools.cc", "-lprofiler", "-lpthread"});
   if (built.status != 0) {
     return report.AddMissing("gperftools", "", Bound::None(),
                              "needs g++ and libgoogle-perftools-dev");
@@ -108,11 +108,12 @@ void MeasureGo(const std::string& directory, const std::string& pairs, ProfilerR
   const char* const go = FindGo();
   const std::string binary = directory + "/go";
   const ProgramResult built =
-      go == nullptr ? ProgramResult()
-                    : RunProgram({go, "build", "-o", binary, "."},
-                                 {.environment = {"GOCACHE=" + directory + "/cache", "GOFLAGS=",
-                                                  "HOME=" + directory, "GOTOOLCHAIN=local"},
-                                  .directory = "tests/benchmark/peers/profilers/go"});
+      go == nullptr
+          ? ProgramResult()
+          : RunProgram({go, "build", "-o", binary, "."},
+                       {.environment = {"GOCACHE=" + directory + "/cache",
+                                        "GOFLAGS=", "HOME=" + directory, "GOTOOLCHAIN=local"},
+                        .directory = "tests/benchmark/peers/profilers/go"});
   if (built.status != 0) return report.AddMissing("Go", "", Bound::None(), "needs Go");
   for (const int rate : kRates) {
     const ProgramResult run =

@@ -22,11 +22,10 @@ std::string Figure(double value) {
 }
 
 std::string Quoted(std::string_view text) {
-  return absl::StrCat(
-      "\"",
-      absl::StrReplaceAll(absl::string_view(text.data(), text.size()),
-                          {{"\\", "\\\\"}, {"\"", "\\\""}}),
-      "\"");
+  return absl::StrCat("\"",
+                      absl::StrReplaceAll(absl::string_view(text.data(), text.size()),
+                                          {{"\\", "\\\\"}, {"\"", "\\\""}}),
+                      "\"");
 }
 
 }  // namespace
@@ -52,7 +51,9 @@ void ProfilerReport::Add(std::string_view name, double value, std::string_view u
           .unit = std::string(unit),
           .target = bound,
           .holds = bound.empty() ? std::optional<bool>() : holds,
-          .verdict = bound.empty() ? "" : holds ? "yes" : "NO"});
+          .verdict = bound.empty() ? ""
+                     : holds       ? "yes"
+                                   : "NO"});
 }
 
 void ProfilerReport::AddWithVerdict(std::string_view name, double value, std::string_view unit,
@@ -91,7 +92,8 @@ std::string ProfilerReport::Table() const {
   internal::Table table(
       {{"what"}, {.header = "value", .right = true}, {"unit"}, {"target"}, {"holds"}});
   for (const Row& row : rows_) {
-    table.AddRow({row.name, row.value ? Figure(*row.value) : "-", row.unit, row.target, row.verdict});
+    table.AddRow(
+        {row.name, row.value ? Figure(*row.value) : "-", row.unit, row.target, row.verdict});
   }
   std::string text = table.Render();
   for (const std::string& note : notes_) absl::StrAppend(&text, "\n", note, "\n");

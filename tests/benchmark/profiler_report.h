@@ -33,8 +33,7 @@ class ProfilerReport {
 
   // A row that more than the value decides: whether it holds (unknown: empty), and why.
   void AddWithVerdict(std::string_view name, double value, std::string_view unit,
-                      std::string_view target, std::optional<bool> holds,
-                      std::string_view verdict);
+                      std::string_view target, std::optional<bool> holds, std::string_view verdict);
 
   // A row that could not be measured here.
   void AddMissing(std::string_view name, std::string_view unit, const Bound& target,

@@ -172,8 +172,8 @@ void MeasureDistinctStacks(bool quick, ProfilerReport& report) {
   const double added = (static_cast<double>(peers::ResidentBytes()) - before) / kMiB;
   report.Add(absl::StrCat(stacks, " distinct stacks in a map of 8 MiB: memory"), added, "MiB",
              Bound::AtMost(8 * 1.25));
-  report.Add("  in the overflow bucket, and told so", static_cast<double>(map.overflow_samples()), "",
-             Bound::AtLeast(1));
+  report.Add("  in the overflow bucket, and told so", static_cast<double>(map.overflow_samples()),
+             "", Bound::AtLeast(1));
 }
 
 }  // namespace
@@ -206,8 +206,7 @@ void MeasureStart(const ProfilerBenchmarkOptions& options, ProfilerReport& repor
 void MeasureLosses(const ProfilerBenchmarkOptions& options, ProfilerReport& report) {
   const auto seconds = std::chrono::seconds(options.quick ? 3 : 60);
   const CpuProfile profile = curg::Run({.long_slice = milliseconds(0)}, [&] {
-    CpuProfileSession session =
-        StartCpuProfile({.rate_hz = CpuProfileOptions::kRateHzMax}).value();
+    CpuProfileSession session = StartCpuProfile({.rate_hz = CpuProfileOptions::kRateHzMax}).value();
     const Clock::time_point end = Clock::now() + seconds;
     std::vector<JoinHandle<void>> tasks;
     for (unsigned i = 0; i < 2 * std::thread::hardware_concurrency(); ++i) {

@@ -65,10 +65,9 @@ void MeasureSteps(bool quick, ProfilerReport& report) {
       outside.steps += tally.steps;
       outside.exact += tally.exact;
     }
-    absl::StrAppend(&parts, i == 0 ? "" : ", ", std::string(CodeRegions::Name(i)), " ", tally.steps,
-                    tally.exact == tally.steps
-                        ? ""
-                        : absl::StrCat(" (", tally.steps - tally.exact, " wrong)"));
+    absl::StrAppend(
+        &parts, i == 0 ? "" : ", ", std::string(CodeRegions::Name(i)), " ", tally.steps,
+        tally.exact == tally.steps ? "" : absl::StrCat(" (", tally.steps - tally.exact, " wrong)"));
   }
   report.Add("single-stepped instructions", static_cast<double>(sum.steps), "",
              Bound::AtLeast(quick ? 1e5 : 1e6));
@@ -115,15 +114,15 @@ Reach SampleTasks(int64_t samples) {
   Reach reach;
   std::atomic<int64_t> seen{0};
   curg::Run({.workers = 2, .long_slice = std::chrono::milliseconds(0)}, [&] {
-    internal::SignalStorm storm({.rate_hz = 4000}, [&](const internal::ProfHeader& header,
-                                                       std::span<const uintptr_t> pcs) {
-      if (header.kind != SampleKind::kTask) return;
-      ++reach.samples;
-      reach.whole += header.shape == internal::StackShape::kWhole ? 1 : 0;
-      reach.switches += header.shape == internal::StackShape::kSwitch ? 1 : 0;
-      reach.frames += static_cast<int64_t>(pcs.size());
-      seen.store(reach.samples, std::memory_order_relaxed);
-    });
+    internal::SignalStorm storm(
+        {.rate_hz = 4000}, [&](const internal::ProfHeader& header, std::span<const uintptr_t> pcs) {
+          if (header.kind != SampleKind::kTask) return;
+          ++reach.samples;
+          reach.whole += header.shape == internal::StackShape::kWhole ? 1 : 0;
+          reach.switches += header.shape == internal::StackShape::kSwitch ? 1 : 0;
+          reach.frames += static_cast<int64_t>(pcs.size());
+          seen.store(reach.samples, std::memory_order_relaxed);
+        });
     std::vector<JoinHandle<void>> tasks;
     for (int i = 0; i < 4; ++i) {
       tasks.push_back(Go([&] {
@@ -146,7 +145,8 @@ void MeasureUnwinding(const ProfilerBenchmarkOptions& options, ProfilerReport& r
   const int64_t samples = options.quick ? 10'000 : 100'000;
   const Reach reach = SampleTasks(samples);
   const auto all = static_cast<double>(reach.samples);
-  report.Add("asynchronous samples of tasks", all, "", Bound::AtLeast(static_cast<double>(samples)));
+  report.Add("asynchronous samples of tasks", all, "",
+             Bound::AtLeast(static_cast<double>(samples)));
   // A sample within a switch is its one well-known frame, and needs no more.
   report.Add("  that reach the task's root",
              100 * static_cast<double>(reach.whole + reach.switches) / all, "%",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// symbolize_addresses FILE: reads addresses of an ELF file from standard input, one a line, and prints
-// their frames as llvm-symbolizer does; how long that took goes to standard error, in seconds.
+// symbolize_addresses FILE: reads addresses of an ELF file from standard input, one a line, and
+// prints their frames as llvm-symbolizer does; how long that took goes to standard error, in
+// seconds.
 
 #include <chrono>
 #include <cstdint>

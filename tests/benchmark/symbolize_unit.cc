@@ -44,12 +44,13 @@ class Store {
     std::vector<int> numbers;
     for (const auto& [name, record] : records_) {
       for (const auto& [key, rows] : record.rows) {
-        numbers.push_back(std::accumulate(rows.begin(), rows.end(), key, [](int sum, const auto& row) {
-          return sum + static_cast<int>(row.size());
-        }));
+        numbers.push_back(std::accumulate(
+            rows.begin(), rows.end(), key,
+            [](int sum, const auto& row) { return sum + static_cast<int>(row.size()); }));
       }
     }
-    std::sort(numbers.begin(), numbers.end(), [seed](int a, int b) { return (a ^ seed) < (b ^ seed); });
+    std::sort(numbers.begin(), numbers.end(),
+              [seed](int a, int b) { return (a ^ seed) < (b ^ seed); });
     std::stable_sort(numbers.begin(), numbers.end());
     for (const auto& handler : handlers_) seed += handler(seed);
     return numbers.empty() ? seed : numbers.front();
@@ -58,7 +59,8 @@ class Store {
   std::string Print() const {
     std::ostringstream out;
     for (const Record<N>& record : sorted_) {
-      std::visit([&out](const auto& value) { out << value; }, std::variant<int, std::string>(record.name));
+      std::visit([&out](const auto& value) { out << value; },
+                 std::variant<int, std::string>(record.name));
     }
     return out.str();
   }

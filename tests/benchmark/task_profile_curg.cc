@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Task profiles of many parked tasks, ten frames deep; peers/go_task_profile does the same. Prints one line of
-// JSON a number; task_profile.py shows them.
+// Task profiles of many parked tasks, ten frames deep; peers/go_task_profile does the same. Prints
+// one line of JSON a number; task_profile.py shows them.
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,7 +37,7 @@ int g_tasks = 100'000;
 int g_rounds = 3;
 
 // Ten frames with the task's own two, each a function of its own.
-#define CURG_FRAME(name, callee)                    \
+#define CURG_FRAME(name, callee)                     \
   [[gnu::noinline]] void name(Channel<int>& never) { \
     callee(never);                                   \
     asm volatile("");                                \
@@ -69,7 +69,8 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// For how long in all the calling thread could have run, and the kernel gave the CPU to others. Nanoseconds.
+// For how long in all the calling thread could have run, and the kernel gave the CPU to others.
+// Nanoseconds.
 [[gnu::noinline]] int64_t WaitedForCpu() {
   thread_local const int file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
   char text[96] = {};
@@ -77,8 +78,8 @@ double Median(std::vector<double> values) {
   return std::strtoll(std::strchr(text, ' '), nullptr, 10);
 }
 
-// Runs a task that looks at the clock all the time, for the longest time between two looks: as it was, and less what the
-// kernel kept the task's thread waiting for a CPU.
+// Runs a task that looks at the clock all the time, for the longest time between two looks: as it
+// was, and less what the kernel kept the task's thread waiting for a CPU.
 class Ticker {
  public:
   struct Stalls {
@@ -186,9 +187,10 @@ void MeasureSpawns() {
 int Run() {
   using curg::internal::Task;
   Show("bytes",
-       sizeof(Task::id) + sizeof(Task::spawner_id) + sizeof(Task::spawn_pc) + sizeof(Task::spawn_stack) +
-           sizeof(Task::wait_reason) + sizeof(Task::wait_object) + sizeof(Task::since) + sizeof(Task::roll) +
-           sizeof(Task::blocking_calls) + sizeof(Task::blocking_at),
+       sizeof(Task::id) + sizeof(Task::spawner_id) + sizeof(Task::spawn_pc) +
+           sizeof(Task::spawn_stack) + sizeof(Task::wait_reason) + sizeof(Task::wait_object) +
+           sizeof(Task::since) + sizeof(Task::roll) + sizeof(Task::blocking_calls) +
+           sizeof(Task::blocking_at),
        "");
   MeasureSpawns();
   Channel<int> never;
@@ -205,7 +207,8 @@ int Run() {
     if (profile.total < g_tasks) std::abort();
   });
   Show("frames", frames, "");
-  // The same time with a thread that computes instead of a dump: what the system alone does to the ticker.
+  // The same time with a thread that computes instead of a dump: what the system alone does to the
+  // ticker.
   Measure("no dump", g_rounds, [&] {
     curg::Blocking([&] {
       std::thread([until = Now() + static_cast<int64_t>(collect_ns)] {
@@ -232,8 +235,9 @@ int Run() {
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     absl::string_view argument = argv[i];
-    const bool known = (absl::ConsumePrefix(&argument, "--tasks=") && absl::SimpleAtoi(argument, &g_tasks)) ||
-                       (absl::ConsumePrefix(&argument, "--rounds=") && absl::SimpleAtoi(argument, &g_rounds));
+    const bool known =
+        (absl::ConsumePrefix(&argument, "--tasks=") && absl::SimpleAtoi(argument, &g_tasks)) ||
+        (absl::ConsumePrefix(&argument, "--rounds=") && absl::SimpleAtoi(argument, &g_rounds));
     if (!known) {
       std::fprintf(stderr, "usage: task_profile_curg [--tasks=N] [--rounds=N]\n");
       return 2;

@@ -32,8 +32,10 @@ class Server {
       : room_(options),
         listener_(TcpListener::Listen(SocketAddress::Loopback(0)).value()),
         serving_(Go([this] {
-          return Serve(listener_, {}, [this](TcpStream member) { room_.Join(std::move(member), stop_.get_token()); },
-                       stop_.get_token());
+          return Serve(
+              listener_, {},
+              [this](TcpStream member) { room_.Join(std::move(member), stop_.get_token()); },
+              stop_.get_token());
         })) {}
   ~Server() {
     stop_.request_stop();
@@ -86,7 +88,8 @@ TEST(Chat, EveryMemberGetsEveryLineOnceAndInTheSameOrder) {
   curg::Run({.workers = 3}, [&] {
     Server server({.backlog = kSpeakers * kLines});
     std::vector<TcpStream> members;
-    for (int i = 0; i < kMembers; ++i) members.push_back(TcpStream::Connect(server.address()).value());
+    for (int i = 0; i < kMembers; ++i)
+      members.push_back(TcpStream::Connect(server.address()).value());
     server.AwaitMembers(kMembers);
     std::vector<JoinHandle<std::vector<std::string>>> readers;
     for (TcpStream& member : members) {

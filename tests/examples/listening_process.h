@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ListeningProcess: a program that runs beside the test, says where it listens, and ends when told to.
+// ListeningProcess: a program that runs beside the test, says where it listens, and ends when told
+// to.
 #pragma once
 
 #include <sys/types.h>

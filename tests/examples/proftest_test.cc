@@ -37,7 +37,8 @@ TEST(Proftest, SaysWhatItCannotDo) {
 }
 
 TEST(Proftest, Help) {
-  EXPECT_THAT(RunProgram({ProgramPath("PROFTEST"), "--help"}).out, HasSubstr("how well this kernel"));
+  EXPECT_THAT(RunProgram({ProgramPath("PROFTEST"), "--help"}).out,
+              HasSubstr("how well this kernel"));
 }
 
 }  // namespace

@@ -61,9 +61,10 @@ class Pipeline {
         proxy_(WithUpstream(options, upstream_.local_address())),
         echoing_(Go([this] { return Serve(upstream_, {}, &Echo, stop_.get_token()); })),
         proxying_(Go([this] {
-          return Serve(front_, {.connections_max = 1000},
-                       [this](TcpStream client) { proxy_.Serve(std::move(client), abort_.get_token()); },
-                       stop_.get_token());
+          return Serve(
+              front_, {.connections_max = 1000},
+              [this](TcpStream client) { proxy_.Serve(std::move(client), abort_.get_token()); },
+              stop_.get_token());
         })) {}
 
   ~Pipeline() {
@@ -94,7 +95,8 @@ class Pipeline {
 enum class Manner { kPlain, kStalls, kResets };
 
 // Sends `size` bytes in pieces, and checks that exactly they come back.
-void RunClient(const SocketAddress& address, uint64_t id, Manner manner, std::atomic<int64_t>& returned) {
+void RunClient(const SocketAddress& address, uint64_t id, Manner manner,
+               std::atomic<int64_t>& returned) {
   std::minstd_rand random(static_cast<unsigned>(id));
   const uint64_t size = 1 + random() % 60'000;
   const uint64_t reset_at = manner == Manner::kResets ? random() % size : size;
@@ -118,7 +120,8 @@ void RunClient(const SocketAddress& address, uint64_t id, Manner manner, std::at
     const auto n = stream.Read(data, Deadline::After(100s));
     ASSERT_TRUE(n.ok()) << n.status();
     if (*n == 0) break;
-    for (size_t i = 0; i < *n; ++i) ASSERT_EQ(data[i], ByteAt(id, got + i)) << id << " at " << got + i;
+    for (size_t i = 0; i < *n; ++i)
+      ASSERT_EQ(data[i], ByteAt(id, got + i)) << id << " at " << got + i;
     got += *n;
     if (manner == Manner::kResets && got > reset_at / 2) break;
   }
@@ -166,7 +169,8 @@ int64_t ResidentKib() {
   return 0;
 }
 
-// Six rounds of 300 connections; with CURG_SOAK_SECONDS as many as that takes, the last third against the second one.
+// Six rounds of 300 connections; with CURG_SOAK_SECONDS as many as that takes, the last third
+// against the second one.
 TEST(Proxy, ItsMemoryStaysFlat) {
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "the sanitizer keeps memory of its own";
@@ -174,7 +178,8 @@ TEST(Proxy, ItsMemoryStaysFlat) {
   internal::Watchdog watchdog(std::chrono::seconds(60));
   curg::Run({.workers = 2}, [&] {
     const char* const seconds = std::getenv("CURG_SOAK_SECONDS");
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 0);
+    const auto end = std::chrono::steady_clock::now() +
+                     std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 0);
     Pipeline pipeline;
     std::vector<int64_t> kib;
     for (uint64_t round = 0; round < 6 || std::chrono::steady_clock::now() < end; ++round) {
@@ -185,9 +190,12 @@ TEST(Proxy, ItsMemoryStaysFlat) {
     const int64_t before = *std::max_element(kib.begin() + third, kib.begin() + 2 * third);
     const int64_t after = *std::max_element(kib.begin() + 2 * third, kib.end());
     const ProxyCounts& counts = pipeline.proxy().counts();
-    std::printf("%lld connections, %lld bytes back; resident KiB after the first round %lld, at most %lld, then %lld\n",
-                static_cast<long long>(counts.connections), static_cast<long long>(counts.to_client),
-                static_cast<long long>(kib[0]), static_cast<long long>(before), static_cast<long long>(after));
+    std::printf(
+        "%lld connections, %lld bytes back; resident KiB after the first round %lld, at most %lld, "
+        "then %lld\n",
+        static_cast<long long>(counts.connections), static_cast<long long>(counts.to_client),
+        static_cast<long long>(kib[0]), static_cast<long long>(before),
+        static_cast<long long>(after));
     EXPECT_LT(after, before + before / 10) << testing::PrintToString(kib);
   });
 }
@@ -227,7 +235,8 @@ TEST(Proxy, EndsWellOnSigterm) {
     TcpListener upstream = TcpListener::Listen(SocketAddress::Loopback(0)).value();
     std::stop_source stop;
     auto echoing = Go([&] { return Serve(upstream, {}, &Echo, stop.get_token()); });
-    ServerProcess proxy("PROXY", {"--listen=127.0.0.1:0", "--upstream=" + upstream.local_address().ToString()});
+    ServerProcess proxy(
+        "PROXY", {"--listen=127.0.0.1:0", "--upstream=" + upstream.local_address().ToString()});
     TcpStream open = TcpStream::Connect(proxy.address()).value();
     ASSERT_TRUE(open.Write("before, ").ok());
     char data[64];

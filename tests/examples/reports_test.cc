@@ -20,7 +20,8 @@ TEST(Reports, AnOverflowTellsTheTaskAndTheRecursion) {
 #if !defined(CURG_ASAN) && !defined(CURG_TSAN)  // which end the process in their way
   EXPECT_EQ(result.status, 128 + 11);
 #endif
-  EXPECT_THAT(result.err, ContainsRegex("stack overflow in task 2 \"parser\", which has a stack of 256 KiB"));
+  EXPECT_THAT(result.err,
+              ContainsRegex("stack overflow in task 2 \"parser\", which has a stack of 256 KiB"));
   EXPECT_THAT(result.err, ContainsRegex("\\{\"document\":\"readme\"\\}"));
   EXPECT_THAT(result.err, ::testing::Not(::testing::HasSubstr("kept its worker")));
   EXPECT_THAT(result.err, ContainsRegex("Parse.* examples/reports.cc:[0-9]+ \\([0-9]+ times\\)"));
@@ -31,8 +32,9 @@ TEST(Reports, AnOverflowTellsTheTaskAndTheRecursion) {
 TEST(Reports, ALongSliceTellsTheLoop) {
   const ProgramResult result = Reports("long_slice");
   EXPECT_EQ(result.status, 0);
-  EXPECT_THAT(result.err, ContainsRegex("task 2 \"parser\" \\{\"document\":\"readme\"\\} has kept its worker "
-                                        "for [0-9]+ ms\n"));
+  EXPECT_THAT(result.err,
+              ContainsRegex("task 2 \"parser\" \\{\"document\":\"readme\"\\} has kept its worker "
+                            "for [0-9]+ ms\n"));
   EXPECT_THAT(result.err, ContainsRegex("Index.* examples/reports.cc:[0-9]+"));
   EXPECT_THAT(result.err,
               ContainsRegex("spawned by task 1 at .*StartParser.* examples/reports.cc:[0-9]+"));
@@ -42,11 +44,13 @@ TEST(Reports, ALongSliceTellsTheLoop) {
 TEST(Reports, ADeadlockTellsWhoWaitsWhere) {
   const ProgramResult result = Reports("deadlock");
   EXPECT_EQ(result.status, 2);
-  EXPECT_THAT(result.err,
-              ContainsRegex("curg: deadlock: all tasks are asleep \\(2\\), and nothing can wake them\n"));
+  EXPECT_THAT(
+      result.err,
+      ContainsRegex("curg: deadlock: all tasks are asleep \\(2\\), and nothing can wake them\n"));
   EXPECT_THAT(result.err, ContainsRegex("task 1 \"main\" \\[channel receive\\]:\n"));
-  EXPECT_THAT(result.err,
-              ContainsRegex("task 2 \"parser\" \\{\"document\":\"readme\"\\} \\[channel receive\\]:\n"));
+  EXPECT_THAT(
+      result.err,
+      ContainsRegex("task 2 \"parser\" \\{\"document\":\"readme\"\\} \\[channel receive\\]:\n"));
   EXPECT_THAT(result.err, ContainsRegex("Exchange.* examples/reports.cc:[0-9]+"));
 }
 #endif

@@ -21,7 +21,8 @@ namespace curg {
 
 class ServerProcess {
  public:
-  // Starts the program that the environment variable names; waits until it says "listening at ADDRESS".
+  // Starts the program that the environment variable names; waits until it says "listening at
+  // ADDRESS".
   ServerProcess(const char* variable, std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), ProgramPath(variable));
     std::vector<char*> argv;

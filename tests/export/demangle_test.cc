@@ -80,7 +80,8 @@ TEST(Demangle, ReadableName) {
       "std::map<...>::operator[]");
   EXPECT_EQ(ReadableName("qsort"), "qsort");
   // A coroutine's body, which gcc makes a function of its own.
-  EXPECT_EQ(ReadableName("_ZN3app5FetchEPZNS_5FetchEiE21_ZN3app5FetchEi.Frame.actor"), "app::Fetch");
+  EXPECT_EQ(ReadableName("_ZN3app5FetchEPZNS_5FetchEiE21_ZN3app5FetchEi.Frame.actor"),
+            "app::Fetch");
 }
 
 TEST(Demangle, ShortenName) {

@@ -37,22 +37,24 @@ std::string Describe(const CpuProfile& profile) {
 }
 
 TEST(ProfileDeltaTest, WhatCameSince) {
-  const CpuProfile delta = ProfileDelta(At(100, {Entry({1, 2}, 5), Entry({3, 2}, 7)}),
-                                        At(130, {Entry({1, 2}, 9), Entry({3, 2}, 7), Entry({4}, 1)}));
+  const CpuProfile delta =
+      ProfileDelta(At(100, {Entry({1, 2}, 5), Entry({3, 2}, 7)}),
+                   At(130, {Entry({1, 2}, 9), Entry({3, 2}, 7), Entry({4}, 1)}));
   EXPECT_EQ(Describe(delta), "1 4 40, 4 1 10");
   EXPECT_EQ(delta.duration, absl::Seconds(30));
   EXPECT_EQ(delta.start, absl::FromUnixSeconds(100));
 }
 
 TEST(ProfileDeltaTest, LabelsAndWholeStacksTellEntriesApart) {
-  const CpuProfile delta =
-      ProfileDelta(At(0, {Entry({1, 2}, 5, "acme")}),
-                   At(1, {Entry({1, 2}, 6, "acme"), Entry({1, 2}, 5, "initech"), Entry({1, 3}, 5)}));
+  const CpuProfile delta = ProfileDelta(
+      At(0, {Entry({1, 2}, 5, "acme")}),
+      At(1, {Entry({1, 2}, 6, "acme"), Entry({1, 2}, 5, "initech"), Entry({1, 3}, 5)}));
   EXPECT_EQ(Describe(delta), "1 1 10, 1 5 50, 1 5 50");
 }
 
 TEST(ProfileDeltaTest, IsNeverNegative) {
-  const CpuProfile delta = ProfileDelta(At(0, {Entry({1}, 5), Entry({2}, 5)}), At(1, {Entry({1}, 3)}));
+  const CpuProfile delta =
+      ProfileDelta(At(0, {Entry({1}, 5), Entry({2}, 5)}), At(1, {Entry({1}, 3)}));
   EXPECT_EQ(Describe(delta), "1 3 30");
 }
 

@@ -5,10 +5,10 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "google/protobuf/stubs/logging.h"
 #include "export/profile.pb.h"
 #include "export/profile_view.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/stubs/logging.h"
 #include "gtest/gtest.h"
 
 namespace curg {
@@ -121,7 +121,8 @@ TEST(ProfileTextTest, TheTreeGoesFromTheRoots) {
 }
 
 TEST(ProfileTextTest, FoldedStacksAreOneLineEach) {
-  Profile profile = ProfileMaker().Add({"a;b", "main"}, 20).Add({"c\nd"}, 10).Add({"a;b", "main"}, 5).profile();
+  Profile profile =
+      ProfileMaker().Add({"a;b", "main"}, 20).Add({"c\nd"}, 10).Add({"a;b", "main"}, 5).profile();
   const ProfileView view = ProfileView::Of(profile).value();
   EXPECT_EQ(ProfileFolded(view, 1), "main;a:b 25000000\nc d 10000000\n");
 }
@@ -136,7 +137,8 @@ TEST(ProfileTextTest, KeepsOnlyWhatHasTheLabel) {
 
 TEST(ProfileTextTest, ADifferenceHasBothSigns) {
   const Profile base = ProfileMaker().Add({"same"}, 50).Add({"less"}, 90).profile();
-  const Profile now = ProfileMaker().Add({"same"}, 50).Add({"less"}, 30).Add({"more"}, 40).profile();
+  const Profile now =
+      ProfileMaker().Add({"same"}, 50).Add({"less"}, 30).Add({"more"}, 40).profile();
   const ProfileView view = ProfileView::Of(DiffProfiles(base, now).value()).value();
   EXPECT_EQ(ProfileTop(view, {.type = 1}),
             "Top functions (cpu: -20ms)\n"

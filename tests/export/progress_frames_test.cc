@@ -26,7 +26,8 @@ std::vector<std::string> Said(std::chrono::nanoseconds patience) {
   std::vector<std::string> said;
   Empty empty;
   {
-    ProgressFrames frames(empty, 3, [&](const std::string& line) { said.push_back(line); }, patience);
+    ProgressFrames frames(
+        empty, 3, [&](const std::string& line) { said.push_back(line); }, patience);
     for (uintptr_t address = 0; address < 3; ++address) frames.FramesAt(address);
   }
   return said;

@@ -234,8 +234,8 @@ TEST(Symbolize, ADebugFileOfAnotherBuildIsNotTaken) {
 bool CanOpenMapped(const Library& library) {
   for (const CpuProfileMapping& mapping : library.mappings) {
     if (mapping.start > library.at.c || library.at.c >= mapping.limit) continue;
-    return internal::ElfFile::Open(absl::StrCat("/proc/self/map_files/", absl::Hex(mapping.start), "-",
-                                                absl::Hex(mapping.limit))) != nullptr;
+    return internal::ElfFile::Open(absl::StrCat("/proc/self/map_files/", absl::Hex(mapping.start),
+                                                "-", absl::Hex(mapping.limit))) != nullptr;
   }
   return false;
 }
@@ -274,7 +274,8 @@ TEST(Symbolize, ALibraryThatWasUnloadedIsReadFromItsFile) {
   }
   recorder.Capture();
   fs::create_directories(directory);  // its file was removed with it
-  fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwarf5.so"), directory / "libinlined_dwarf5.so");
+  fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwarf5.so"),
+                directory / "libinlined_dwarf5.so");
   Symbolizer symbolizer(recorder.Take());
   EXPECT_THAT(symbolizer.FramesAt(at.innermost), SizeIs(3));
   fs::remove_all(directory);
@@ -287,13 +288,14 @@ TEST(Symbolize, DebugInformationInDwoFiles) {
     ASSERT_FALSE(symbolizer.FramesAt(library.at.c).empty());
     EXPECT_EQ(symbolizer.FramesAt(library.at.c).back().function, "testdata_addresses");
   }
-  fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwo.dwo"), library.directory() / "libinlined_dwo.dwo");
+  fs::copy_file(absl::StrCat(kTestdata, "libinlined_dwo.dwo"),
+                library.directory() / "libinlined_dwo.dwo");
   Symbolizer symbolizer(library.mappings);
   ExpectAllThereIs(library, symbolizer);
 }
 
-// What two libraries have in common is in a third file, which .gnu_debugaltlink names, as in Fedora's and
-// Debian's debug packages.
+// What two libraries have in common is in a third file, which .gnu_debugaltlink names, as in
+// Fedora's and Debian's debug packages.
 TEST(Symbolize, DebugInformationSharedByDwz) {
   const fs::path source = fs::path(::testing::TempDir()) / "symbolize_dwz";
   fs::remove_all(source);
@@ -303,8 +305,8 @@ TEST(Symbolize, DebugInformationSharedByDwz) {
     fs::permissions(source / name, fs::perms::owner_all);
   }
   const std::string common = (source / "common.debug").string();
-  const std::string dwz = absl::StrCat("cd ", source.string(), " && dwz -m ", common, " -M ", common,
-                                       " libinlined_dwarf4.so other.so");
+  const std::string dwz = absl::StrCat("cd ", source.string(), " && dwz -m ", common, " -M ",
+                                       common, " libinlined_dwarf4.so other.so");
   if (std::system("dwz --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "there is no dwz here";
   ASSERT_EQ(std::system(dwz.c_str()), 0);  // NOLINT: a test's own command
   ASSERT_TRUE(fs::exists(common)) << "dwz found nothing in common";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// As Go's TestGoroutineCounts: tasks parked in three places, with a label and without, as text and for pprof.
+// As Go's TestGoroutineCounts: tasks parked in three places, with a label and without, as text and
+// for pprof.
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -71,10 +72,12 @@ TEST(TaskCounts, AreTheSameAsTextAndForPprof) {
     for (const std::string& paragraph : paragraphs) {
       heads.push_back(paragraph.substr(0, paragraph.find(" [")));
     }
-    EXPECT_THAT(heads, ElementsAre("50 tasks", R"(44 tasks {"key":"value"})", "40 tasks", R"(36 tasks {"key":"value"})",
-                                   "10 tasks", R"(9 tasks {"key":"value"})", R"(1 task {"self":"caller"})"));
-    const std::vector<std::string> places = {"WaitHere", "WaitHere", "WaitThere", "WaitThere", "WaitElsewhere",
-                                             "WaitElsewhere", "CollectTaskProfile"};
+    EXPECT_THAT(heads, ElementsAre("50 tasks", R"(44 tasks {"key":"value"})", "40 tasks",
+                                   R"(36 tasks {"key":"value"})", "10 tasks",
+                                   R"(9 tasks {"key":"value"})", R"(1 task {"self":"caller"})"));
+    const std::vector<std::string> places = {"WaitHere",          "WaitHere",      "WaitThere",
+                                             "WaitThere",         "WaitElsewhere", "WaitElsewhere",
+                                             "CollectTaskProfile"};
     ASSERT_EQ(paragraphs.size(), places.size());
     for (size_t i = 0; i < places.size(); ++i) EXPECT_THAT(paragraphs[i], HasSubstr(places[i]));
 
@@ -90,7 +93,8 @@ TEST(TaskCounts, AreTheSameAsTextAndForPprof) {
       }
       samples.push_back(text);
     }
-    EXPECT_THAT(samples, ElementsAre("50", "44 key=value", "40", "36 key=value", "10", "9 key=value", "1 self=caller"));
+    EXPECT_THAT(samples, ElementsAre("50", "44 key=value", "40", "36 key=value", "10",
+                                     "9 key=value", "1 self=caller"));
 
     g_never.Close();
     for (auto& task : tasks) task.Join();

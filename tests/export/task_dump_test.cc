@@ -51,7 +51,8 @@ TEST_F(TaskDumpTest, ASignalMakesOneAndTheProgramGoesOn) {
         });
       },
       ExitedWithCode(7),
-      "task profile of .*: 2 tasks\n(.|\n)*task 2 \"reader\" \\[channel receive on 0x[0-9a-f]+, .*\\]:\n"
+      "task profile of .*: 2 tasks\n(.|\n)*task 2 \"reader\" \\[channel receive on 0x[0-9a-f]+, "
+      ".*\\]:\n"
       "(.|\n)*spawned by task 1 at .*RunWithAReader");
 }
 
@@ -75,8 +76,8 @@ TEST_F(TaskDumpTest, AnAbortShowsItsTaskThenTheOthers) {
 
 TEST_F(TaskDumpTest, LeakedTasksAreTold) {
   EXPECT_EQ(ReportLeakedTasks(), 0);
-  EXPECT_EXIT(RunWithAReader([] { std::_Exit(static_cast<int>(ReportLeakedTasks())); }), ExitedWithCode(2),
-              "2 tasks are still alive(.|\n)*\"reader\" \\[channel receive on");
+  EXPECT_EXIT(RunWithAReader([] { std::_Exit(static_cast<int>(ReportLeakedTasks())); }),
+              ExitedWithCode(2), "2 tasks are still alive(.|\n)*\"reader\" \\[channel receive on");
 }
 
 TEST_F(TaskDumpTest, OfTasksThatHaveBeenParkedForLong) {
@@ -88,7 +89,8 @@ TEST_F(TaskDumpTest, OfTasksThatHaveBeenParkedForLong) {
                 SleepFor(10ms);
                 std::_Exit(10 + static_cast<int>(DumpTasksParkedFor(80ms)));
               }),
-              ExitedWithCode(11), "3 tasks, 1 of them match\n\ntask 2 \"reader\" (.|\n)*spawned by task 1 at ");
+              ExitedWithCode(11),
+              "3 tasks, 1 of them match\n\ntask 2 \"reader\" (.|\n)*spawned by task 1 at ");
 }
 
 TEST_F(TaskDumpTest, LeakedTasksAreToldWithNamesWhenTheRuntimeEnds) {

@@ -30,7 +30,9 @@ class Words final : public internal::ReportWords {
   void AppendStack(internal::ReportSink& sink, const ReportedTask& task) override {
     for (const uintptr_t pc : task.stack) sink.Append(absl::StrCat("    f", pc, "\n"));
   }
-  void AppendSite(internal::ReportSink& sink, uintptr_t pc) override { sink.Append(absl::StrCat("site ", pc)); }
+  void AppendSite(internal::ReportSink& sink, uintptr_t pc) override {
+    sink.Append(absl::StrCat("site ", pc));
+  }
   void AppendLabels(internal::ReportSink& sink, const Tag* tag) override {
     sink.Append(absl::StrCat(" ", LabelSet::FromTag(tag)->ToString()));
   }
@@ -46,18 +48,35 @@ TaskProfile Example() {
   const std::vector<uintptr_t> locks = {3, 2};
   const std::vector<uintptr_t> runs = {4};
   profile.groups = {
-      {.stack = profile.stacks.Add(reads), .tag = 1, .status = TaskStatus::kParked,
-       .wait = WaitReason::kChannelReceive, .count = 2, .age_min = 1500ms, .age_max = 75s},
-      {.stack = profile.stacks.Add(locks), .status = TaskStatus::kParked, .wait = WaitReason::kMutexLock, .count = 1},
+      {.stack = profile.stacks.Add(reads),
+       .tag = 1,
+       .status = TaskStatus::kParked,
+       .wait = WaitReason::kChannelReceive,
+       .count = 2,
+       .age_min = 1500ms,
+       .age_max = 75s},
+      {.stack = profile.stacks.Add(locks),
+       .status = TaskStatus::kParked,
+       .wait = WaitReason::kMutexLock,
+       .count = 1},
       {.stack = profile.stacks.Add(runs), .status = TaskStatus::kRunning, .count = 1},
   };
   profile.total = profile.matching = 4;
   profile.tasks = {
       {.id = 1, .spawn_pc = 9, .group = 2},
-      {.id = 2, .spawner_id = 1, .spawn_pc = 8, .group = 0, .name = 1, .age = 1500ms,
+      {.id = 2,
+       .spawner_id = 1,
+       .spawn_pc = 8,
+       .group = 0,
+       .name = 1,
+       .age = 1500ms,
        .wait_object = reinterpret_cast<void*>(0xabc)},
       {.id = 3, .spawner_id = 1, .spawn_pc = 8, .group = 0, .age = 75s},
-      {.id = 4, .spawner_id = 2, .spawn_pc = 8, .group = 1, .wait_object = reinterpret_cast<void*>(0xdef),
+      {.id = 4,
+       .spawner_id = 2,
+       .spawn_pc = 8,
+       .group = 1,
+       .wait_object = reinterpret_cast<void*>(0xdef),
        .wait_task = 2},
   };
   return profile;
@@ -69,10 +88,13 @@ template <typename Write>
 std::string Whole(Write write, const TaskProfile& profile, const TaskTextOptions& options = {}) {
   Words words;
   std::string text;
-  write(profile, words, [&](std::string_view piece) {
-    text.append(piece);
-    return true;
-  }, options);
+  write(
+      profile, words,
+      [&](std::string_view piece) {
+        text.append(piece);
+        return true;
+      },
+      options);
   return WithoutHead(text);
 }
 
@@ -111,7 +133,8 @@ TEST(TaskText, SaysWhoHasTheOtherEndOfAChannel) {
 
 TEST(TaskText, Groups) {
   EXPECT_EQ(Whole([](auto&&... a) { return internal::WriteGroupedTaskText(a...); }, Example(),
-                  {.paragraphs_max = 2}), R"(
+                  {.paragraphs_max = 2}),
+            R"(
 2 tasks {"job":"a \"b\""} [channel receive, 1.5s to 1m15s]:
     f1
     f2
@@ -129,19 +152,23 @@ TEST(TaskText, StopsWhenNoMoreIsWanted) {
   while (profile.tasks.size() < 10'000) profile.tasks.push_back(profile.tasks.back());
   Words words;
   int pieces = 0;
-  EXPECT_FALSE(internal::WriteTaskText(profile, words, [&](std::string_view piece) {
-    EXPECT_EQ(piece.back(), '\n');
-    return ++pieces < 3;
-  }, {}));
+  EXPECT_FALSE(internal::WriteTaskText(profile, words,
+                                       [&](std::string_view piece) {
+                                         EXPECT_EQ(piece.back(), '\n');
+                                         return ++pieces < 3;
+                                       },
+                                       {}));
   EXPECT_EQ(pieces, 3);
 }
 
 TEST(TaskText, Json) {
   const std::vector<std::string> lines = absl::StrSplit(TaskJson(Example()), '\n');
   ASSERT_EQ(lines.size(), 5u);
-  EXPECT_EQ(lines[1],
-            R"({"id":2,"name":"reader","status":"parked","wait":"channel receive","object":"0xabc","age_ms":1500,)"
-            R"("labels":{"job":"a \"b\""},"spawner":1,"spawn_site":"0x7","stack":["0x1","0x1"]})");
+  EXPECT_EQ(
+      lines[1],
+      R"({"id":2,"name":"reader","status":"parked","wait":"channel receive","object":"0xabc",)"
+      R"("age_ms":1500,)"
+      R"("labels":{"job":"a \"b\""},"spawner":1,"spawn_site":"0x7","stack":["0x1","0x1"]})");
   EXPECT_THAT(lines[3], HasSubstr(R"("holder":2)"));
 }
 
@@ -166,7 +193,8 @@ TEST(TaskText, Pprof) {
     labels.push_back(absl::StrCat(message.string_table(static_cast<int>(label.key())), "=",
                                   message.string_table(static_cast<int>(label.str()))));
   }
-  EXPECT_EQ(labels, (std::vector<std::string>{"job=a \"b\"", "curg.status=parked", "curg.wait=channel receive"}));
+  EXPECT_EQ(labels, (std::vector<std::string>{"job=a \"b\"", "curg.status=parked",
+                                              "curg.wait=channel receive"}));
 }
 
 }  // namespace

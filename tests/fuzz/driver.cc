@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs a fuzz target as a test: on each seed file as it is, and on a fixed number of changed ones, the
-// same in every run. (libFuzzer, with its own main, looks for new ones: see fuzz.bzl.)
+// Runs a fuzz target as a test: on each seed file as it is, and on a fixed number of changed ones,
+// the same in every run. (libFuzzer, with its own main, looks for new ones: see fuzz.bzl.)
 //
 //   driver ROUNDS SEED...
 
@@ -29,8 +29,8 @@ std::string Read(const char* path) {
   return content.str();
 }
 
-// One change: bytes set, taken from another seed, inserted, removed or repeated. The first three are in place,
-// so that what is behind them stays where offsets say it is.
+// One change: bytes set, taken from another seed, inserted, removed or repeated. The first three
+// are in place, so that what is behind them stays where offsets say it is.
 void Change(std::string& text, const std::string& other, bool in_place, std::mt19937& random) {
   if (text.empty()) text = other;
   if (text.empty()) return;

@@ -15,9 +15,10 @@ namespace {
 curg::DebugPages& Pages() {
   static curg::DebugPages& pages = *[] {
     auto* made = new curg::DebugPages;
-    made->AddProfile({.name = "profile", .description = "A profile", .handler = [](const auto& request) {
-                        return curg::DebugResponse::Text(request.path + request.raw_query + request.body);
-                      }});
+    made->AddProfile(
+        {.name = "profile", .description = "A profile", .handler = [](const auto& request) {
+           return curg::DebugResponse::Text(request.path + request.raw_query + request.body);
+         }});
     return made;
   }();
   return pages;

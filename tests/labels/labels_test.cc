@@ -60,7 +60,8 @@ TEST_F(LabelsTest, SetLabelsIsSeenByTheTaskAndItsChildren) {
   });
 }
 
-// A timer's task: the labels of who set it, as they were then; or others; or none. Blocking is the task itself.
+// A timer's task: the labels of who set it, as they were then; or others; or none. Blocking is the
+// task itself.
 TEST_F(LabelsTest, TimersAndBlockingInheritUnlessTold) {
   curg::Run([] {
     Channel<Labels> seen(1);

@@ -71,7 +71,7 @@ std::string_view LabelOf(const CpuProfileEntry& entry, std::string_view key) {
 }
 
 int64_t WeightOf(const CpuProfile& profile,
-                  const std::function<bool(const CpuProfileEntry&)>& which) {
+                 const std::function<bool(const CpuProfileEntry&)>& which) {
   int64_t weight = 0;
   for (const CpuProfileEntry& entry : profile.entries) {
     if (which(entry)) weight += entry.weight;
@@ -244,8 +244,7 @@ TEST(CpuAttribution, AHeldWorkerIsProfiledLikeAnyOther) {
       holder.Join();
     });
     ExpectNoMixture(profile);
-    share = static_cast<double>(WeightOf(profile, HasHogA)) /
-            static_cast<double>(held_cpu.count());
+    share = static_cast<double>(WeightOf(profile, HasHogA)) / static_cast<double>(held_cpu.count());
     return share > 0.93 && share < 1.05;
   })) << share;
 }
@@ -266,10 +265,12 @@ std::vector<std::vector<uintptr_t>> PartsOf(const CpuProfileEntry& entry) {
 }
 
 // These spawn what they are given and wait for it; each is alone in its section.
-[[gnu::noinline, gnu::section("curg_asked_one")]] void AskedByOne(const std::function<void()>& work) {
+[[gnu::noinline, gnu::section("curg_asked_one")]] void AskedByOne(
+    const std::function<void()>& work) {
   Go(work).Join();
 }
-[[gnu::noinline, gnu::section("curg_asked_two")]] void AskedByTwo(const std::function<void()>& work) {
+[[gnu::noinline, gnu::section("curg_asked_two")]] void AskedByTwo(
+    const std::function<void()>& work) {
   Go(work).Join();
 }
 
@@ -278,17 +279,27 @@ bool Within(std::span<const uintptr_t> pcs, const char* start, const char* stop)
     return reinterpret_cast<uintptr_t>(start) < pc && pc <= reinterpret_cast<uintptr_t>(stop);
   });
 }
-bool HasOne(std::span<const uintptr_t> pcs) { return Within(pcs, __start_curg_asked_one, __stop_curg_asked_one); }
-bool HasTwo(std::span<const uintptr_t> pcs) { return Within(pcs, __start_curg_asked_two, __stop_curg_asked_two); }
+bool HasOne(std::span<const uintptr_t> pcs) {
+  return Within(pcs, __start_curg_asked_one, __stop_curg_asked_one);
+}
+bool HasTwo(std::span<const uintptr_t> pcs) {
+  return Within(pcs, __start_curg_asked_two, __stop_curg_asked_two);
+}
 
 // The same work, in a task that a task has spawned, is told apart by who asked for it.
 TEST(CpuAttribution, SamplesShowTheirSpawners) {
   const auto profile_with = [](int spawners, milliseconds duration) {
-    return ProfileTasks(2, 2, duration, [](int i) {
-      const auto indirectly = [] { Go([] { for (int n = 0; n < 100; ++n) HogA(); }).Join(); };
-      const ScopedLabels labels({{"job", "a"}});
-      i == 0 ? AskedByOne(indirectly) : AskedByTwo(indirectly);
-    }, {.rate_hz = 1000, .spawners = spawners});
+    return ProfileTasks(2, 2, duration,
+                        [](int i) {
+                          const auto indirectly = [] {
+                            Go([] {
+                              for (int n = 0; n < 100; ++n) HogA();
+                            }).Join();
+                          };
+                          const ScopedLabels labels({{"job", "a"}});
+                          i == 0 ? AskedByOne(indirectly) : AskedByTwo(indirectly);
+                        },
+                        {.rate_hz = 1000, .spawners = spawners});
   };
   EXPECT_TRUE(RetryLonger([&](milliseconds duration) {
     const CpuProfile profile = profile_with(2, duration);
@@ -319,7 +330,8 @@ TEST(CpuAttribution, SamplesShowTheirSpawners) {
 
 // ---- Exact label totals, and what they cost.
 
-// One slice without end, in which the scheduler is met as well: its time stays the tasks' and the scheduler's.
+// One slice without end, in which the scheduler is met as well: its time stays the tasks' and the
+// scheduler's.
 TEST(CpuAttribution, TasksWithoutLabelsKeepTheirTime) {
   for (int round = 0; round < 10; ++round) {
     const CpuProfile profile = ProfileTasks(2, 8, milliseconds(50), [](int) {
@@ -330,7 +342,8 @@ TEST(CpuAttribution, TasksWithoutLabelsKeepTheirTime) {
     int64_t not_sampled = 0;
     int64_t all = 0;
     for (const CpuProfileEntry& entry : profile.entries) {
-      if (entry.kind != SampleKind::kTask && entry.kind != SampleKind::kRuntime && entry.kind != SampleKind::kNotSampled) {
+      if (entry.kind != SampleKind::kTask && entry.kind != SampleKind::kRuntime &&
+          entry.kind != SampleKind::kNotSampled) {
         continue;
       }
       all += entry.weight;
@@ -344,11 +357,13 @@ TEST(CpuAttribution, TasksWithoutLabelsKeepTheirTime) {
 
 TEST(CpuAttribution, LabelTotalsAreCountedOrSampledAsAsked) {
   const auto profile_with = [](LabelTotals totals, int switches) {
-    return ProfileTasks(2, 4, milliseconds(300), [switches](int i) {
-      const ScopedLabels labels({{"job", i % 2 == 0 ? "a" : "b"}});
-      for (int n = 0; n < switches; ++n) Yield();
-      i % 2 == 0 ? HogA() : HogB();
-    }, {.rate_hz = 1000, .label_totals = totals});
+    return ProfileTasks(2, 4, milliseconds(300),
+                        [switches](int i) {
+                          const ScopedLabels labels({{"job", i % 2 == 0 ? "a" : "b"}});
+                          for (int n = 0; n < switches; ++n) Yield();
+                          i % 2 == 0 ? HogA() : HogB();
+                        },
+                        {.rate_hz = 1000, .label_totals = totals});
   };
   const auto notes = [](const CpuProfile& profile) {
     return std::count_if(profile.quality.notes.begin(), profile.quality.notes.end(),
@@ -361,7 +376,9 @@ TEST(CpuAttribution, LabelTotalsAreCountedOrSampledAsAsked) {
   EXPECT_GE(cheap.quality.exact_tags, 2);
   EXPECT_EQ(notes(cheap), 0);
   const CpuProfile dear = profile_with(LabelTotals::kExactIfCheap, 10'000);
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // these make switches so slow that it is cheap
+#if !defined(__SANITIZE_THREAD__) && \
+    !defined(__SANITIZE_ADDRESS__)  // these make switches so slow \
+                                    // that it is cheap
   EXPECT_EQ(dear.quality.exact_tags, 0);
   EXPECT_EQ(notes(dear), 1);
 #endif

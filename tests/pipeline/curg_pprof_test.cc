@@ -43,7 +43,8 @@ class CurgPprofTest : public ::testing::Test {
     EXPECT_EQ(result.status, 0) << result.err;
     int64_t total = 0;
     const std::regex value("\nsample \\[([-0-9]+) ");
-    for (std::sregex_iterator it(result.out.begin(), result.out.end(), value), end; it != end; ++it) {
+    for (std::sregex_iterator it(result.out.begin(), result.out.end(), value), end; it != end;
+         ++it) {
       total += std::stoll((*it)[1]);
     }
     return total;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Code that is not the tasks' own, under real signals: Boost.Asio's handlers, which run on a worker without a task;
-// system calls that a signal may interrupt (Go's TestEINTR); programs that are executed, which must not inherit
-// blocked signals or timers (TestCgoExecSignalMask).
+// Code that is not the tasks' own, under real signals: Boost.Asio's handlers, which run on a worker
+// without a task; system calls that a signal may interrupt (Go's TestEINTR); programs that are
+// executed, which must not inherit blocked signals or timers (TestCgoExecSignalMask).
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -60,13 +60,15 @@ void UseHogA(nanoseconds cpu) {
 constexpr int64_t kEnough = 50'000'000;  // nanoseconds
 
 // Runs `body` on a task with a label until there is enough of HogA in the profile.
-OfHogA Profile(const std::function<void()>& body, const std::function<bool(const OfHogA&)>& enough) {
+OfHogA Profile(const std::function<void()>& body,
+               const std::function<bool(const OfHogA&)>& enough) {
   OfHogA sum;
   for (milliseconds duration(200); duration <= milliseconds(6400); duration *= 2) {
     const CpuProfile profile = curg::Run({.workers = 2}, [&] {
       CpuProfileSession session = StartCpuProfile({.rate_hz = 1000}).value();
       const ScopedLabels labels({{"job", "a"}});
-      for (const auto end = std::chrono::steady_clock::now() + duration; std::chrono::steady_clock::now() < end;) {
+      for (const auto end = std::chrono::steady_clock::now() + duration;
+           std::chrono::steady_clock::now() < end;) {
         body();
       }
       return session.Stop();
@@ -77,8 +79,8 @@ OfHogA Profile(const std::function<void()>& body, const std::function<bool(const
   return sum;
 }
 
-// A handler that Asio was given as a plain function belongs to no task, whoever posted it: the worker that runs it
-// is the runtime's.
+// A handler that Asio was given as a plain function belongs to no task, whoever posted it: the
+// worker that runs it is the runtime's.
 TEST(ForeignCode, AsiosHandlersAreTheRuntimes) {
   const OfHogA sum = Profile(
       [] {
@@ -138,8 +140,8 @@ TEST(ForeignCode, SignalsDoNotInterruptReads) {
   close(ends[1]);
 }
 
-// A program that is executed begins with the signal mask of the task that forked, which is empty, and gets no SIGPROF,
-// which would kill it.
+// A program that is executed begins with the signal mask of the task that forked, which is empty,
+// and gets no SIGPROF, which would kill it.
 TEST(ForeignCode, ExecutedProgramsAreLeftAlone) {
   CpuProfileSession session = StartCpuProfile({.rate_hz = 10'000}).value();
   curg::Run({.workers = 2}, [] {
@@ -164,8 +166,8 @@ TEST(ForeignCode, ExecutedProgramsAreLeftAlone) {
   EXPECT_GT(session.Stop().quality.samples, 0);
 }
 
-// SIGPROF that nobody armed for, on threads that the runtime knows or does not, change nothing (Go's
-// TestCgoExternalThreadSIGPROF).
+// SIGPROF that nobody armed for, on threads that the runtime knows or does not, change nothing
+// (Go's TestCgoExternalThreadSIGPROF).
 TEST(ForeignCode, StraySigprofsAreHarmless) {
   const auto stray = [] {
     for (int i = 0; i < 100; ++i) ASSERT_EQ(raise(SIGPROF), 0);

@@ -160,13 +160,14 @@ TEST_F(CpuProfileFile, TagRootPutsLabelsAtTheRoot) {
 }
 
 TEST_F(CpuProfileFile, ListShowsTheSource) {
-  const std::string list = Pprof({"-list=^SumOfDivisors$", "-source_path=" + SourceRoot()}, profile_);
+  const std::string list =
+      Pprof({"-list=^SumOfDivisors$", "-source_path=" + SourceRoot()}, profile_);
   EXPECT_THAT(list, AllOf(HasSubstr("ROUTINE ======================== SumOfDivisors in "),
                           ContainsRegex("[0-9]+m?s +[0-9.]+m?s +[0-9]+: +(for|if) [(]")));
 }
 
-// (Go's disassembler knows lines of Go programs only, so it has no listing of a C++ function to show;
-// pprof with binutils has.)
+// (Go's disassembler knows lines of Go programs only, so it has no listing of a C++ function to
+// show; pprof with binutils has.)
 TEST_F(CpuProfileFile, WeblistWritesItsPage) {
   const std::string html = NewDirectory() + "/weblist.html";
   Pprof({"-weblist=SumOfDivisors", "-source_path=" + SourceRoot(), "-output=" + html}, profile_);
@@ -179,10 +180,12 @@ TEST_F(CpuProfileFile, TheWebPagesOpen) {
   std::string pages;
   for (int attempt = 0; attempt < 5 && pages.empty(); ++attempt) {
     const std::string address = "127.0.0.1:" + std::to_string(FreePort());
-    ListeningProcess server({ProgramPath("CURG_PPROF"), "-http=" + address, "-no_browser", profile_}, 0);
+    ListeningProcess server(
+        {ProgramPath("CURG_PPROF"), "-http=" + address, "-no_browser", profile_}, 0);
     for (const char* page : {"top", "flamegraph", "peek?f=SumOfDivisors"}) {
-      pages += RunProgram({"/usr/bin/curl", "-s", "--max-time", "30", "--retry", "20", "--retry-connrefused",
-                           "--retry-delay", "1", "http://" + address + "/ui/" + page})
+      pages += RunProgram({"/usr/bin/curl", "-s", "--max-time", "30", "--retry", "20",
+                           "--retry-connrefused", "--retry-delay", "1",
+                           "http://" + address + "/ui/" + page})
                    .out;
     }
   }

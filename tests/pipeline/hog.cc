@@ -19,8 +19,8 @@ namespace {
   for (int i = 0; i < 8000; ++i) sink = sink * 3 + 1;
 }
 
-// The end is not within: one section's end is the other's beginning. No function here ends in a call, whose
-// return address would be there.
+// The end is not within: one section's end is the other's beginning. No function here ends in a
+// call, whose return address would be there.
 bool Within(uintptr_t pc, const char* start, const char* stop) {
   return reinterpret_cast<uintptr_t>(start) <= pc && pc < reinterpret_cast<uintptr_t>(stop);
 }

@@ -65,7 +65,8 @@ class StormTask {
   void Run() {
     storm_.kinds.Set(CurrentTaskId(), kind_);
     storm_.tasks.fetch_add(1, std::memory_order_relaxed);
-    CallAsKind(kind_, [](void* self) { static_cast<StormTask*>(self)->Steps(); }, this);
+    CallAsKind(
+        kind_, [](void* self) { static_cast<StormTask*>(self)->Steps(); }, this);
   }
 
   // A task that inherits its labels from the caller. The last of its generation starts the next.
@@ -222,10 +223,10 @@ class Checker {
 
   void Wrong(const ProfHeader& header, const char* what) {
     if (counts_.wrong++ != 0) return;
-    counts_.first_wrong = absl::StrCat(
-        what, ": task ", header.task_id, " of kind ", storm_.kinds.Get(header.task_id), " has ",
-        Labels::FromTag(TagRef::Share(header.tag)).ToString(), ", shape ",
-        static_cast<int>(header.shape));
+    counts_.first_wrong =
+        absl::StrCat(what, ": task ", header.task_id, " of kind ", storm_.kinds.Get(header.task_id),
+                     " has ", Labels::FromTag(TagRef::Share(header.tag)).ToString(), ", shape ",
+                     static_cast<int>(header.shape));
   }
 
   const Storm& storm_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No sample has a wrong label, however tasks and samples fall: see label_storm.h. The benchmark does
-// the same with a million samples.
+// No sample has a wrong label, however tasks and samples fall: see label_storm.h. The benchmark
+// does the same with a million samples.
 #include "tests/pipeline/label_storm.h"
 
 #include <cstdint>
@@ -22,9 +22,9 @@ constexpr int64_t kSamples = 20'000;
 TEST(LabelStorm, EverySampleHasTheRightLabel) {
   ASSERT_TRUE(RefreshUnwindTables().ok());
   const LabelStormCounts counts = RunLabelStorm(/*workers=*/4, kSamples);
-  std::printf("%ld samples (%ld whole, %ld in a switch), %ld of the runtime, %ld tasks, %ld phases\n",
-              counts.samples, counts.whole, counts.switches, counts.runtime, counts.tasks,
-              counts.phases);
+  std::printf(
+      "%ld samples (%ld whole, %ld in a switch), %ld of the runtime, %ld tasks, %ld phases\n",
+      counts.samples, counts.whole, counts.switches, counts.runtime, counts.tasks, counts.phases);
   EXPECT_GE(counts.samples, kSamples);
   EXPECT_EQ(counts.wrong, 0) << counts.first_wrong;
   EXPECT_EQ(counts.mixed, 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Code that the runtime does not expect on a thread: on a stack of its own making (Go's
-// TestStackSwitchCallback), in a signal handler of the program's, on an alternate stack that somebody
-// put in place of the runtime's (TestSigStackSwapping)).
+// TestStackSwitchCallback), in a signal handler of the program's, on an alternate stack that
+// somebody put in place of the runtime's (TestSigStackSwapping)).
 // Labels are those of the current task all the same.
 #include <signal.h>
 #include <ucontext.h>
@@ -32,10 +32,10 @@ constexpr int64_t kSamples = 300;
 
 struct Seen {
   int64_t samples = 0;
-  int64_t in_hog = 0;        // with HogA in the stack
-  int64_t wrong_label = 0;   // in the hog, and not labelled so
-  int64_t hog_leaf_only = 0; // in the hog, with no caller
-  int64_t broken = 0;        // neither whole nor leaf only
+  int64_t in_hog = 0;         // with HogA in the stack
+  int64_t wrong_label = 0;    // in the hog, and not labelled so
+  int64_t hog_leaf_only = 0;  // in the hog, with no caller
+  int64_t broken = 0;         // neither whole nor leaf only
 };
 
 void Look(const ProfHeader& header, std::span<const uintptr_t> pcs, Seen& seen) {
@@ -126,12 +126,15 @@ TEST(OddStacks, ParkingOnAStackOfTheProgramsOwnMixesNothing) {
 // Go's TestLabelSystemstack: the system stack's frames, then the task's own.
 TEST(OddStacks, TheSystemStackIsTheTasksAndShowsBoth) {
   std::atomic<int64_t> both{0};
-  const Seen seen = Sample([] { CallAsKind(1, [](void*) { OnSystemStack(&HogA); }, nullptr); },
-                           [&both](std::span<const uintptr_t> pcs) {
-                             both += std::any_of(pcs.begin(), pcs.end(), [](uintptr_t pc) {
-                               return StormKindAt(pc - 1) == 1;
-                             });
-                           });
+  const Seen seen = Sample(
+      [] {
+        CallAsKind(
+            1, [](void*) { OnSystemStack(&HogA); }, nullptr);
+      },
+      [&both](std::span<const uintptr_t> pcs) {
+        both += std::any_of(pcs.begin(), pcs.end(),
+                            [](uintptr_t pc) { return StormKindAt(pc - 1) == 1; });
+      });
   ExpectLabelled(seen);
   EXPECT_EQ(seen.hog_leaf_only, 0);
   EXPECT_EQ(both.load(), seen.in_hog);
@@ -143,8 +146,9 @@ TEST(OddStacks, WhatBlocksIsOfTheTask) {
   EXPECT_EQ(seen.hog_leaf_only, 0);
 }
 
-// While a signal handler of the program's runs, on the task's stack or on the alternate one. The thread sanitizer
-// runs the program's handlers with all signals blocked: no sample could be taken there.
+// While a signal handler of the program's runs, on the task's stack or on the alternate one. The
+// thread sanitizer runs the program's handlers with all signals blocked: no sample could be taken
+// there.
 #if !defined(__SANITIZE_THREAD__)
 void InHandler(int) { HogA(); }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Work in step with the kernel's tick. Tasks wake every 8 ms by the absolute clock and use 1.5 ms in one
-// function and then 1.0 ms in another: in half of the phases, timers see nothing of it. The totals by
-// label are right all the same, since they are counted.
+// Work in step with the kernel's tick. Tasks wake every 8 ms by the absolute clock and use 1.5 ms
+// in one function and then 1.0 ms in another: in half of the phases, timers see nothing of it. The
+// totals by label are right all the same, since they are counted.
 //
-// A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by a
-// wider bound.
+// A measurement that came out wrong on a loaded machine is repeated twice as long, never judged by
+// a wider bound.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -39,8 +39,8 @@ void Use(nanoseconds cpu, Fn fn) {
   for (const nanoseconds end = ThreadCpu() + cpu; ThreadCpu() < end;) fn();
 }
 
-// Works for `duration`, `phase` milliseconds after each multiple of 8 ms; returns the CPU time used under
-// the label.
+// Works for `duration`, `phase` milliseconds after each multiple of 8 ms; returns the CPU time used
+// under the label.
 nanoseconds WorkInPhase(int phase, milliseconds duration) {
   nanoseconds used{0};
   const Clock::time_point end = Clock::now() + duration;
@@ -73,8 +73,9 @@ Result Measure(CpuEngine engine, int busy, milliseconds duration) {
         while (!done) HogA();
       }));
     }
-    CpuProfileSession session = StartCpuProfile(
-        {.rate_hz = engine == CpuEngine::kPerf ? 1000 : 100, .engine = engine}).value();
+    CpuProfileSession session =
+        StartCpuProfile({.rate_hz = engine == CpuEngine::kPerf ? 1000 : 100, .engine = engine})
+            .value();
     for (int phase = 0; phase < kPhases; ++phase) {
       used[static_cast<size_t>(phase)] = WorkInPhase(phase, duration);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two shared objects with frames of different sizes, loaded and unloaded in turn at the same address,
-// while a storm of samples falls on the code in them.
+// Two shared objects with frames of different sizes, loaded and unloaded in turn at the same
+// address, while a storm of samples falls on the code in them.
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,8 @@
 //
 // Whatever is in a profile, Go's own package reads from our file what we wrote into it.
 
-#include <cstdint>
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <random>
 #include <string>
@@ -66,7 +66,8 @@ class Dump {
     absl::StrAppend(&out_, "time ", profile_.time_nanos(), " ", profile_.duration_nanos(), "\n");
     absl::StrAppend(&out_, "frames ", Text(profile_.drop_frames()), " ",
                     Text(profile_.keep_frames()), "\n");
-    for (const int64_t comment : profile_.comment()) absl::StrAppend(&out_, "comment ", Text(comment), "\n");
+    for (const int64_t comment : profile_.comment())
+      absl::StrAppend(&out_, "comment ", Text(comment), "\n");
     for (const auto& mapping : profile_.mapping()) {
       absl::StrAppendFormat(&out_, "mapping %x %x %x %s %s %s\n", mapping.memory_start(),
                             mapping.memory_limit(), mapping.file_offset(), Text(mapping.filename()),
@@ -87,15 +88,17 @@ class Dump {
       for (const auto& line : location.line()) {
         const pb::Function& function = *functions_.at(line.function_id());
         absl::StrAppend(&out_, "  ", Text(function.name()), " ", Text(function.system_name()), " ",
-                        Text(function.filename()), " ", function.start_line(), " ", line.line(), "\n");
+                        Text(function.filename()), " ", function.start_line(), " ", line.line(),
+                        "\n");
       }
     }
     std::vector<std::string> labels;
     for (const auto& label : sample.label()) {
-      labels.push_back(label.str() != 0
-                           ? absl::StrCat(" label ", Text(label.key()), " ", Text(label.str()), "\n")
-                           : absl::StrCat(" number ", Text(label.key()), " ", label.num(), " ",
-                                          Text(label.num_unit()), "\n"));
+      labels.push_back(
+          label.str() != 0
+              ? absl::StrCat(" label ", Text(label.key()), " ", Text(label.str()), "\n")
+              : absl::StrCat(" number ", Text(label.key()), " ", label.num(), " ",
+                             Text(label.num_unit()), "\n"));
     }
     std::sort(labels.begin(), labels.end());
     for (const std::string& label : labels) out_ += label;
@@ -130,8 +133,8 @@ class MadeUpFrames final : public FrameSource {
 };
 
 CpuProfile RandomProfile(std::mt19937& random) {
-  static const std::vector<std::string> kTexts = {"",     "a",           "key",  "b\"c\\d", "line\nbreak",
-                                                  "grün", "日本",        " x ",  "0",       std::string("n\0l", 3)};
+  static const std::vector<std::string> kTexts = {
+      "", "a", "key", "b\"c\\d", "line\nbreak", "grün", "日本", " x ", "0", std::string("n\0l", 3)};
   const auto text = [&]() -> const std::string& { return kTexts[random() % kTexts.size()]; };
   CpuProfile profile;
   profile.period_ns = 1 + static_cast<int64_t>(random() % 100'000'000);
@@ -168,7 +171,8 @@ TEST(PprofRoundTrip, GoReadsWhatWasWritten) {
   const std::string path = NewDirectory() + "/profile.pb.gz";
   for (int round = 0; round < 60; ++round) {
     MadeUpFrames frames;
-    const pb::Profile profile = BuildProfile(RandomProfile(random), frames, {.program = "/lib/with space 1.so"});
+    const pb::Profile profile =
+        BuildProfile(RandomProfile(random), frames, {.program = "/lib/with space 1.so"});
     WriteFile(path, internal::Gzip(profile.SerializeAsString()).value());
     const ProgramResult result =
         RunProgram({"/bin/sh", "-c", "\"$0\" < \"$1\"", ProgramPath("PROFILE_DUMP"), path});

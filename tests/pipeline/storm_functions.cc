@@ -3,15 +3,15 @@
 
 // Each in a section of its own: the linker marks where one that is named like an identifier begins
 // and ends. Nothing may be called last, or the frame would be gone.
-#define CURG_STORM_FUNCTION(name)                                                  \
-  extern "C" {                                                                     \
-  extern const char __start_curg_##name[];                                         \
-  extern const char __stop_curg_##name[];                                          \
+#define CURG_STORM_FUNCTION(name)                                                          \
+  extern "C" {                                                                             \
+  extern const char __start_curg_##name[];                                                 \
+  extern const char __stop_curg_##name[];                                                  \
   [[gnu::noinline, gnu::section("curg_" #name)]] void CurgCall_##name(void (*body)(void*), \
-                                                                  void* arg) {     \
-    body(arg);                                                                     \
-    asm volatile("" ::: "memory");                                                 \
-  }                                                                                \
+                                                                      void* arg) {         \
+    body(arg);                                                                             \
+    asm volatile("" ::: "memory");                                                         \
+  }                                                                                        \
   }
 
 CURG_STORM_FUNCTION(kind_0)
@@ -32,7 +32,8 @@ struct Function {
   const char* stop;
 };
 
-#define CURG_STORM_ROW(name) {&CurgCall_##name, __start_curg_##name, __stop_curg_##name}
+#define CURG_STORM_ROW(name) \
+  { &CurgCall_##name, __start_curg_##name, __stop_curg_##name }
 
 constexpr Function kKinds[kStormKinds] = {CURG_STORM_ROW(kind_0), CURG_STORM_ROW(kind_1),
                                           CURG_STORM_ROW(kind_2), CURG_STORM_ROW(kind_3)};

@@ -75,8 +75,8 @@ class WebserverTest : public ::testing::Test {
     // However long a busy machine takes to look up symbols.
     arguments.insert(arguments.begin(), {ProgramPath("CURG_PPROF"), "-timeout=100"});
     const std::string home = NewDirectory();
-    const ProgramResult result = RunProgram(
-        arguments, {.environment = {"HOME=" + home, "PPROF_TMPDIR=" + home}});
+    const ProgramResult result =
+        RunProgram(arguments, {.environment = {"HOME=" + home, "PPROF_TMPDIR=" + home}});
     EXPECT_EQ(result.status, 0) << result.err;
     return result.out;
   }
@@ -95,12 +95,14 @@ class WebserverTest : public ::testing::Test {
 
 TEST_F(WebserverTest, PprofFetchesAProfile) {
   const std::string top = Pprof({"-top", Url("profile?seconds=2")});
-  EXPECT_THAT(top, AllOf(HasSubstr("File: webserver\n"), HasSubstr("Type: cpu\n"), HasSubstr("IsPrime")));
+  EXPECT_THAT(
+      top, AllOf(HasSubstr("File: webserver\n"), HasSubstr("Type: cpu\n"), HasSubstr("IsPrime")));
 }
 
 TEST_F(WebserverTest, PprofAddsItsOwnSecondsAndSeesLabels) {
   const std::string tags = Pprof({"-tags", "-seconds=2", Url("profile")});
-  EXPECT_THAT(tags, AllOf(HasSubstr(": /primes\n"), HasSubstr(": acme\n"), HasSubstr(": initech\n")));
+  EXPECT_THAT(tags,
+              AllOf(HasSubstr(": /primes\n"), HasSubstr(": acme\n"), HasSubstr(": initech\n")));
   const std::string filtered = Pprof({"-tags", Url("profile?seconds=1&label=tenant=initech")});
   EXPECT_THAT(filtered, AllOf(HasSubstr(": initech\n"), Not(HasSubstr(": acme\n"))));
 }
@@ -110,10 +112,12 @@ TEST_F(WebserverTest, CurlSeesGosHeadersAndStatusCodes) {
                                      HasSubstr("Content-Type: text/html; charset=utf-8\r\n"),
                                      HasSubstr("href='profile'")));
   EXPECT_THAT(Curl({Url("cmdline")}), HasSubstr("webserver"));
-  EXPECT_THAT(Curl({Url("nothing")}),
-              AllOf(StartsWith("HTTP/1.1 404 Not Found\r\n"), HasSubstr("X-Go-Pprof: 1\r\n"),
-                    HasSubstr("X-Content-Type-Options: nosniff\r\n"), HasSubstr("Unknown profile\n")));
-  EXPECT_THAT(Curl({"-X", "DELETE", Url("profile")}), StartsWith("HTTP/1.1 405 Method Not Allowed\r\n"));
+  EXPECT_THAT(
+      Curl({Url("nothing")}),
+      AllOf(StartsWith("HTTP/1.1 404 Not Found\r\n"), HasSubstr("X-Go-Pprof: 1\r\n"),
+            HasSubstr("X-Content-Type-Options: nosniff\r\n"), HasSubstr("Unknown profile\n")));
+  EXPECT_THAT(Curl({"-X", "DELETE", Url("profile")}),
+              StartsWith("HTTP/1.1 405 Method Not Allowed\r\n"));
   EXPECT_THAT(Curl({Url("profile?seconds=1&hz=0")}), StartsWith("HTTP/1.1 400 Bad Request\r\n"));
   EXPECT_THAT(Curl({"-o", "/dev/null", "-D", "-", Url("profile?seconds=1")}),
               AllOf(StartsWith("HTTP/1.1 200 OK\r\n"),

@@ -84,8 +84,10 @@ TEST(StartCpuProfile, TakesTheEngineThatTheEnvironmentNames) {
   ASSERT_EQ(setenv("CURG_CPU_ENGINE", "posix-cpu-timer", /*overwrite=*/1), 0);
   EXPECT_EQ(engine_of({}), "posix-cpu-timer");
   ASSERT_EQ(setenv("CURG_CPU_ENGINE", "sundial", 1), 0);
-  EXPECT_THAT(std::string(StartCpuProfile().status().message()), HasSubstr("'sundial', which names no engine"));
-  EXPECT_EQ(engine_of({.engine = CpuEngine::kTimer}), "posix-cpu-timer");  // the program's word goes first
+  EXPECT_THAT(std::string(StartCpuProfile().status().message()),
+              HasSubstr("'sundial', which names no engine"));
+  // the program's word goes first
+  EXPECT_EQ(engine_of({.engine = CpuEngine::kTimer}), "posix-cpu-timer");
   ASSERT_EQ(unsetenv("CURG_CPU_ENGINE"), 0);
 }
 
@@ -144,8 +146,7 @@ TEST(CpuProfiler, CreditsAPlainThreadsCpuTime) {
     const CpuProfile profile = session.Stop();
     EXPECT_EQ(profile.quality.lost_samples, 0);
     EXPECT_EQ(TotalSamples(profile), profile.quality.samples);
-    share = static_cast<double>(TotalWeight(profile)) /
-            static_cast<double>(used.count());
+    share = static_cast<double>(TotalWeight(profile)) / static_cast<double>(used.count());
     if (share > 0.97 && share < 1.03) break;
   }
   EXPECT_GT(share, 0.97);

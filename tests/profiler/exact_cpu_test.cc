@@ -116,8 +116,8 @@ TEST_F(ExactCpuTest, MarksWhatWasNeverSampled) {
   }
 }
 
-// An entry that a tagger gave another tag belongs to the task's all the same; foreign threads are not
-// the meters' business.
+// An entry that a tagger gave another tag belongs to the task's all the same; foreign threads are
+// not the meters' business.
 TEST_F(ExactCpuTest, KnowsTheTagThatTheTaskHad) {
   Entry(a_, 10 * kMs);
   entries_[0].tag = b_;

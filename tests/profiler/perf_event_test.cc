@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// perf events where the kernel permits them, and what is said and done where it does not. What takes
-// rights away is tried in a child process, so that it binds nobody else.
+// perf events where the kernel permits them, and what is said and done where it does not. What
+// takes rights away is tried in a child process, so that it binds nobody else.
 #include "profiler/perf_event.h"
 
 #include <grp.h>
@@ -180,7 +180,8 @@ TEST(PerfEvent, WithoutPrivilegesItDependsOnTheKernelsParanoia) {
   }));
 }
 
-// EPERM is what container runtimes' filters say, EACCES what the kernel does where perf_event_paranoid is too high.
+// EPERM is what container runtimes' filters say, EACCES what the kernel does where
+// perf_event_paranoid is too high.
 TEST(PerfEvent, ASeccompFilterThatForbidsItIsNoObstacle) {
   for (const int error : {EPERM, EACCES}) {
     EXPECT_TRUE(InChild([error] {
@@ -224,7 +225,8 @@ TEST(PerfEvent, DescriptorsAreLeftToTheProgram) {
     Sampler& sampler = Sampler::Get();
     Require(sampler.Start({.period_ns = 1'000'000, .engine = CpuEngine::kAuto}).ok(), "start");
     const SamplerCounts counts = sampler.counts();
-    Require(counts.threads >= 31, std::to_string(counts.threads));  // the thread sanitizer has one, too
+    Require(counts.threads >= 31, std::to_string(counts.threads));  // the thread sanitizer has one,
+                                                                    // too
     Require(counts.threads_refused == 0, counts.refusal);
     Require(counts.engine.find("perf-task-clock (") != std::string::npos, counts.engine);
     Require(counts.engine.find("posix-cpu-timer (") != std::string::npos, counts.engine);

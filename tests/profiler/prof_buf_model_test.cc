@@ -6,9 +6,10 @@
 // operation takes effect at once, too (sequential consistency): what weaker orders permit is
 // prof_buf_stress_test.cc's to find, under the thread sanitizer.
 //
-// It fails (or does not end) when wrote_ is published before the words, read_ moves before the reader
-// is done with them, wrote_ is loaded before lost_samples_, room is not kept for the loss record or
-// for what the end of the ring leaves over, or a loss counts as told when its record is begun.
+// It fails (or does not end) when wrote_ is published before the words, read_ moves before the
+// reader is done with them, wrote_ is loaded before lost_samples_, room is not kept for the loss
+// record or for what the end of the ring leaves over, or a loss counts as told when its record is
+// begun.
 #include <ucontext.h>
 
 #include <array>

@@ -22,8 +22,8 @@ namespace {
 using Pcs = std::vector<uintptr_t>;
 constexpr int64_t kMs = 1'000'000;
 
-// A buffer with room for a few records, and a consumer. The thread's counter cannot be read unless a
-// test says so.
+// A buffer with room for a few records, and a consumer. The thread's counter cannot be read unless
+// a test says so.
 class SampleDeliveryTest : public testing::Test {
  protected:
   bool Write(ProfHeader header, const Pcs& pcs) {

@@ -62,8 +62,7 @@ Sums DrainAll() {
       if (header.kind == SampleKind::kForeign) sums.foreign += header.samples;
       if (header.tag != nullptr) header.tag->Unref();
     }
-    const int64_t weight =
-        thread.credit.Give(nominal, Sampler::Get().CountOf(thread), ended);
+    const int64_t weight = thread.credit.Give(nominal, Sampler::Get().CountOf(thread), ended);
     sums.weight += weight;
     sums.of_thread[thread.tid] += weight;
   });
@@ -141,8 +140,7 @@ TEST_P(EveryEngine, CreditsAThreadsCpuTime) {
     Sampler::Get().Stop();
     const Sums sums = DrainAll();
     EXPECT_EQ(sums.lost, 0);
-    const double share =
-        static_cast<double>(sums.weight) / static_cast<double>(used.count());
+    const double share = static_cast<double>(sums.weight) / static_cast<double>(used.count());
     return share > 0.95 && share < 1.05;
   }));
 }
@@ -295,8 +293,7 @@ TEST_P(EveryEngine, CountsNoThreadTwice) {
     changing.join();
     Sampler::Get().Stop();
     Add(sums, DrainAll());
-    const double share =
-        static_cast<double>(sums.weight) / static_cast<double>(used.count());
+    const double share = static_cast<double>(sums.weight) / static_cast<double>(used.count());
     return share > 0.93 && share < 1.07;
   }));
 }

@@ -38,7 +38,8 @@ void SignalStorm::Stop() {
 }
 
 void SignalStorm::Run() {
-  const std::chrono::nanoseconds period(options_.rate_hz == 0 ? 0 : 1'000'000'000 / options_.rate_hz);
+  const std::chrono::nanoseconds period(options_.rate_hz == 0 ? 0
+                                                              : 1'000'000'000 / options_.rate_hz);
   for (Clock::time_point next = Clock::now(); !stop_.load(std::memory_order_relaxed);) {
     SendToAll();
     for (const auto& target : targets_) Drain(*target->buffer);

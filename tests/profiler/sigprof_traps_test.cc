@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the handler must not do besides allocating (sigprof_test.cc): enter the kernel, or take a lock.
-// While it runs, the kernel turns every system call of its thread into a SIGSYS (syscall user
+// What the handler must not do besides allocating (sigprof_test.cc): enter the kernel, or take a
+// lock. While it runs, the kernel turns every system call of its thread into a SIGSYS (syscall user
 // dispatch), and the C library's locks and its walk of the loaded modules abort.
 #include <dlfcn.h>
 #include <link.h>

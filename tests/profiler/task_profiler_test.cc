@@ -51,7 +51,9 @@ constexpr int kRounds = 100;
 constexpr int kProfiledRounds = 10'000;
 #endif
 
-std::string NameOf(const TaskProfile& profile, const TaskRecord& task) { return profile.names[task.name]; }
+std::string NameOf(const TaskProfile& profile, const TaskRecord& task) {
+  return profile.names[task.name];
+}
 
 const TaskRecord* Find(const TaskProfile& profile, std::string_view name) {
   for (const TaskRecord& task : profile.tasks) {
@@ -84,10 +86,13 @@ class Parked {
   std::vector<JoinHandle<void>> tasks_;
 };
 
-std::unique_ptr<Runtime> MakeRuntime(int workers = 2) { return Runtime::Create({.workers = workers}).value(); }
+std::unique_ptr<Runtime> MakeRuntime(int workers = 2) {
+  return Runtime::Create({.workers = workers}).value();
+}
 
 void AwaitParked(int64_t count) {
-  while (CollectTaskProfile({.status = TaskStatus::kParked}).matching < count) std::this_thread::sleep_for(1ms);
+  while (CollectTaskProfile({.status = TaskStatus::kParked}).matching < count)
+    std::this_thread::sleep_for(1ms);
 }
 
 TEST(TaskProfiler, GroupsByStackAndLabels) {
@@ -146,7 +151,8 @@ TEST(TaskProfiler, ShowsTheCallersTaskWithItsLabels) {
     const TaskProfile profile = CollectTaskProfile();
     ASSERT_EQ(profile.tasks.size(), 1u);
     EXPECT_EQ(profile.tasks[0].id, CurrentTaskId());
-    EXPECT_EQ(Labels::FromTag(profile.tags[profile.GroupOf(profile.tasks[0]).tag]).Get("who"), "caller");
+    EXPECT_EQ(Labels::FromTag(profile.tags[profile.GroupOf(profile.tasks[0]).tag]).Get("who"),
+              "caller");
   });
 }
 
@@ -209,22 +215,29 @@ TEST(TaskProfiler, FindsTasksThatWaitForEachOther) {
   two.Join();
 }
 
-// "consumer" receives from a channel that only "producer" sends to, who waits for "cleaner" to end, who waits to send to
-// a channel that only "consumer" receives from.
+// "consumer" receives from a channel that only "producer" sends to, who waits for "cleaner" to end,
+// who waits to send to a channel that only "consumer" receives from.
 TEST(TaskProfiler, FindsACircleThroughChannels) {
   auto runtime = MakeRuntime();
   Channel<int> items;
   Channel<int> refuse;
   std::stop_source stop;
-  auto cleaner = runtime->TryGo({.name = "cleaner"}, [&] { (void)refuse.Send(1, stop.get_token()); }).value();
-  auto producer = runtime->TryGo({.name = "producer"}, [&] {
-    const SoleSender end(items);
-    cleaner.Join();
-  }).value();
-  auto consumer = runtime->TryGo({.name = "consumer"}, [&] {
-    const SoleReceiver end(refuse);
-    (void)items.Receive(stop.get_token());
-  }).value();
+  auto cleaner =
+      runtime->TryGo({.name = "cleaner"}, [&] { (void)refuse.Send(1, stop.get_token()); }).value();
+  auto producer = runtime
+                      ->TryGo({.name = "producer"},
+                              [&] {
+                                const SoleSender end(items);
+                                cleaner.Join();
+                              })
+                      .value();
+  auto consumer = runtime
+                      ->TryGo({.name = "consumer"},
+                              [&] {
+                                const SoleReceiver end(refuse);
+                                (void)items.Receive(stop.get_token());
+                              })
+                      .value();
   AwaitParked(3);
   const TaskProfile profile = CollectTaskProfile();
   const auto cycles = WaitCycles(profile);
@@ -251,11 +264,15 @@ TEST(TaskProfiler, WhileTheCpuIsProfiled) {
   auto profile = StartCpuProfile({.rate_hz = 1000}).value();
   std::vector<JoinHandle<void>> tasks;
   for (int i = 0; i < 4; ++i) {
-    tasks.push_back(runtime->TryGo({.name = "switches"}, [&] {
-      while (!stop) Yield();
-    }).value());
+    tasks.push_back(runtime
+                        ->TryGo({.name = "switches"},
+                                [&] {
+                                  while (!stop) Yield();
+                                })
+                        .value());
   }
-  for (int i = 0; i < kProfiledRounds; ++i) ASSERT_EQ(internal::CollectTaskProfileHere({}).total, 4);
+  for (int i = 0; i < kProfiledRounds; ++i)
+    ASSERT_EQ(internal::CollectTaskProfileHere({}).total, 4);
   stop = true;
   for (auto& task : tasks) task.Join();
   EXPECT_GT(profile.Stop().quality.samples, 0);
@@ -267,7 +284,8 @@ TEST(TaskProfiler, KeepsWholeSpawnStacks) {
   Channel<int> channel;
   auto tasks = runtime->Run([&] {
     std::vector<JoinHandle<void>> children;
-    for (int i = 0; i < 3; ++i) children.push_back(Go({.name = "child"}, [&] { channel.Receive(); }));
+    for (int i = 0; i < 3; ++i)
+      children.push_back(Go({.name = "child"}, [&] { channel.Receive(); }));
     return children;
   });
   AwaitParked(3);
@@ -288,7 +306,8 @@ TEST(TaskProfiler, ShowsATaskThatHasNotStarted) {
   auto runtime = MakeRuntime(1);
   runtime->Run([] {
     auto child = Go({.name = "child"}, [] {});
-    const TaskProfile profile = CollectTaskProfile();  // parks: the child may begin, and answers then
+    const TaskProfile profile = CollectTaskProfile();  // parks: the child may begin, and answers
+                                                       // then
     const TaskRecord* task = Find(profile, "child");
     if (task != nullptr) {
       EXPECT_EQ(profile.GroupOf(*task).status, TaskStatus::kNotStarted);
@@ -315,16 +334,21 @@ TEST(TaskProfiler, ShowsTasksThatAreToStartLater) {
 TEST(TaskProfiler, TasksThatAreToStartLaterComeAndGo) {
   auto runtime = MakeRuntime();
   std::atomic<bool> stop{false};
-  auto churns = runtime->TryGo({.name = "churns"}, [&] {
-    for (int i = 0; !stop; ++i) {
-      const Labels labels = Labels::Of({{"number", absl::StrCat(i)}});
-      DelayedTask task = GoAfter(std::chrono::microseconds(i % 3 == 0 ? 20 : 1000), {.name = "later", .tag = labels}, [] {});
-      Yield();
-      if (i % 3 == 1) task.Cancel();
-      if (i % 3 == 2) task.Reset(10us);
-      if (i % 8 == 0) SleepFor(50us);
-    }
-  }).value();
+  auto churns = runtime
+                    ->TryGo({.name = "churns"},
+                            [&] {
+                              for (int i = 0; !stop; ++i) {
+                                const Labels labels = Labels::Of({{"number", absl::StrCat(i)}});
+                                DelayedTask task =
+                                    GoAfter(std::chrono::microseconds(i % 3 == 0 ? 20 : 1000),
+                                            {.name = "later", .tag = labels}, [] {});
+                                Yield();
+                                if (i % 3 == 1) task.Cancel();
+                                if (i % 3 == 2) task.Reset(10us);
+                                if (i % 8 == 0) SleepFor(50us);
+                              }
+                            })
+                    .value();
   int seen = 0;
   for (int i = 0; i < 20'000 && (i < 5 * kRounds || seen < kRounds); ++i) {
     const TaskProfile profile = internal::CollectTaskProfileHere({});
@@ -345,23 +369,29 @@ TEST(TaskProfiler, SaysWhichTasksCannotBeReached) {
   auto runtime = MakeRuntime();
   std::atomic<int> begun{0};
   std::atomic<bool> stop{false};
-  auto deaf = runtime->TryGo({.name = "deaf"}, [&] {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGURG);
-    pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    ++begun;
-    while (!stop) {
-    }
-    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-  }).value();
-  auto asleep = runtime->TryGo({.name = "asleep", .tag = Labels::Of({{"k", "v"}})}, [&] {
-    ++begun;
-    while (!stop) {
-      const timespec time = {.tv_sec = 0, .tv_nsec = 500'000'000};
-      nanosleep(&time, nullptr);
-    }
-  }).value();
+  auto deaf = runtime
+                  ->TryGo({.name = "deaf"},
+                          [&] {
+                            sigset_t set;
+                            sigemptyset(&set);
+                            sigaddset(&set, SIGURG);
+                            pthread_sigmask(SIG_BLOCK, &set, nullptr);
+                            ++begun;
+                            while (!stop) {
+                            }
+                            pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+                          })
+                  .value();
+  auto asleep = runtime
+                    ->TryGo({.name = "asleep", .tag = Labels::Of({{"k", "v"}})},
+                            [&] {
+                              ++begun;
+                              while (!stop) {
+                                const timespec time = {.tv_sec = 0, .tv_nsec = 500'000'000};
+                                nanosleep(&time, nullptr);
+                              }
+                            })
+                    .value();
   while (begun < 2) std::this_thread::yield();
   std::this_thread::sleep_for(20ms);
   const TaskProfile profile = CollectTaskProfile();
@@ -385,18 +415,25 @@ TEST(TaskProfiler, LeavesBlockingTasksAlone) {
   std::atomic<int> interrupted{0};
   std::atomic<int> calls{0};
   const Labels labels = Labels::Of({{"k", "v"}});
-  auto polls = runtime->TryGo({.name = "polls", .tag = labels}, [&] {
-    while (!stop) {
-      if (Blocking([] { return poll(nullptr, 0, 2); }) != 0) ++interrupted;
-      ++calls;
-    }
-  }).value();
-  auto sleeps = runtime->TryGo({.name = "sleeps"}, [&] {
-    while (!stop) {
-      const timespec time = {.tv_sec = 0, .tv_nsec = 3'000'000};
-      if (Blocking([&] { return nanosleep(&time, nullptr); }) != 0) ++interrupted;
-    }
-  }).value();
+  auto polls = runtime
+                   ->TryGo({.name = "polls", .tag = labels},
+                           [&] {
+                             while (!stop) {
+                               if (Blocking([] { return poll(nullptr, 0, 2); }) != 0) ++interrupted;
+                               ++calls;
+                             }
+                           })
+                   .value();
+  auto sleeps = runtime
+                    ->TryGo({.name = "sleeps"},
+                            [&] {
+                              while (!stop) {
+                                const timespec time = {.tv_sec = 0, .tv_nsec = 3'000'000};
+                                if (Blocking([&] { return nanosleep(&time, nullptr); }) != 0)
+                                  ++interrupted;
+                              }
+                            })
+                    .value();
   int seen = 0;
   for (int i = 0; (i < 200 || seen == 0 || calls < 50) && i < 20'000; ++i) {
     const TaskProfile profile = CollectTaskProfile();
@@ -425,17 +462,22 @@ TEST(TaskProfiler, TwoAtATime) {
   AwaitParked(20);
   std::vector<JoinHandle<int>> requests;
   for (int i = 0; i < 4; ++i) {
-    requests.push_back(runtime->TryGo({.name = "request"}, [] {
-      int least = 1000;
-      for (int j = 0; j < 10; ++j) least = std::min(least, CountNamed(CollectTaskProfile(), "parked"));
-      return least;
-    }).value());
+    requests.push_back(runtime
+                           ->TryGo({.name = "request"},
+                                   [] {
+                                     int least = 1000;
+                                     for (int j = 0; j < 10; ++j)
+                                       least = std::min(least,
+                                                        CountNamed(CollectTaskProfile(), "parked"));
+                                     return least;
+                                   })
+                           .value());
   }
   for (auto& request : requests) EXPECT_EQ(request.Join(), 20);
 }
 
-// (d) Tasks are launched in the order of their numbers, while a chain of short-lived ones goes on: if a number
-// appears, each lower one appears exactly once.
+// (d) Tasks are launched in the order of their numbers, while a chain of short-lived ones goes on:
+// if a number appears, each lower one appears exactly once.
 TEST(TaskProfiler, EachTaskOnceWhileOthersAreLaunched) {
   auto runtime = MakeRuntime();
   std::atomic<bool> stop{false};
@@ -447,14 +489,18 @@ TEST(TaskProfiler, EachTaskOnceWhileOthersAreLaunched) {
     Channel<int> end;
     constexpr int kLaunched = 50;
     std::atomic<int> launched{0};
-    auto launcher = runtime->TryGo({.name = "launcher"}, [&] {
-      std::vector<JoinHandle<void>> tasks;
-      for (int i = 0; i < kLaunched; ++i) {
-        tasks.push_back(Go({.name = absl::StrCat("numbered ", i)}, [&] { end.Receive(); }));
-        launched = i + 1;
-      }
-      for (auto& task : tasks) task.Join();
-    }).value();
+    auto launcher = runtime
+                        ->TryGo({.name = "launcher"},
+                                [&] {
+                                  std::vector<JoinHandle<void>> tasks;
+                                  for (int i = 0; i < kLaunched; ++i) {
+                                    tasks.push_back(Go({.name = absl::StrCat("numbered ", i)},
+                                                       [&] { end.Receive(); }));
+                                    launched = i + 1;
+                                  }
+                                  for (auto& task : tasks) task.Join();
+                                })
+                        .value();
     while (launched < round % kLaunched) std::this_thread::yield();
     const TaskProfile profile = CollectTaskProfile();
     std::map<int, int> seen;
@@ -481,17 +527,23 @@ TEST(TaskProfiler, TwoThatHandOverToEachOther) {
   auto runtime = MakeRuntime();
   Channel<int> there;
   Channel<int> back;
-  auto one = runtime->TryGo({.name = "one"}, [&] {
-    while (there.Receive()) back.Send(1);
-  }).value();
+  auto one = runtime
+                 ->TryGo({.name = "one"},
+                         [&] {
+                           while (there.Receive()) back.Send(1);
+                         })
+                 .value();
   std::atomic<bool> stop{false};
-  auto two = runtime->TryGo({.name = "two"}, [&] {
-    while (!stop) {
-      there.Send(1);
-      back.Receive();
-    }
-    there.Close();
-  }).value();
+  auto two = runtime
+                 ->TryGo({.name = "two"},
+                         [&] {
+                           while (!stop) {
+                             there.Send(1);
+                             back.Receive();
+                           }
+                           there.Close();
+                         })
+                 .value();
   for (int i = 0; i < 5 * kRounds; ++i) {
     const TaskProfile profile = internal::CollectTaskProfileHere({});
     ASSERT_EQ(profile.total, 2);
@@ -506,12 +558,15 @@ TEST(TaskProfiler, TwoThatHandOverToEachOther) {
 TEST(TaskProfiler, LabelsChangeMeanwhile) {
   auto runtime = MakeRuntime();
   std::atomic<bool> stop{false};
-  auto changes = runtime->TryGo({.name = "changes"}, [&] {
-    for (int i = 0; !stop; ++i) {
-      const ScopedLabels labels({{"loop", absl::StrCat(i)}});
-      Yield();
-    }
-  }).value();
+  auto changes = runtime
+                     ->TryGo({.name = "changes"},
+                             [&] {
+                               for (int i = 0; !stop; ++i) {
+                                 const ScopedLabels labels({{"loop", absl::StrCat(i)}});
+                                 Yield();
+                               }
+                             })
+                     .value();
   int seen = 0;
   for (int i = 0; seen < 10 && i < 10'000; ++i) {
     const TaskProfile profile = CollectTaskProfile();
@@ -539,15 +594,16 @@ TEST(TaskProfiler, LabelledTasksComeAndGo) {
   for (int i = 0; i < 3; ++i) runtime->TryGo({.name = "churn"}, [&] { churn(0); }).value().Detach();
   for (int i = 0; i < kRounds; ++i) {
     const TaskProfile profile = CollectTaskProfile();
-    for (const TaskGroup& group : profile.groups) (void)Labels::FromTag(profile.tags[group.tag]).ToString();
+    for (const TaskGroup& group : profile.groups)
+      (void)Labels::FromTag(profile.tags[group.tag]).ToString();
     EXPECT_GE(profile.total, 1);
   }
   stop = true;
   while (alive > 0) std::this_thread::yield();
 }
 
-// A dumper that stands still in the middle of its walk stands in nobody's way: all tasks run to their end meanwhile,
-// and are in the profile all the same.
+// A dumper that stands still in the middle of its walk stands in nobody's way: all tasks run to
+// their end meanwhile, and are in the profile all the same.
 std::function<void()> g_in_pause;
 
 TEST(TaskProfiler, ADelayedDumperStallsNobody) {
@@ -577,7 +633,8 @@ TEST(TaskProfiler, SeveralRuntimesThatEnd) {
   std::thread dumper([&] {
     while (!stop) (void)CollectTaskProfile();
   });
-  // On which some wait for ever: one a runtime, with whose stacks those in its queue go, and never destroyed.
+  // On which some wait for ever: one a runtime, with whose stacks those in its queue go, and never
+  // destroyed.
   static auto* const never = new std::vector<Channel<int>*>;
   for (int i = 0; i < kRounds / 4; ++i) {
     auto runtime = MakeRuntime();

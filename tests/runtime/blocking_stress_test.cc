@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Processors that change hands all the time: calls of Blocking of all lengths among everything else tasks do.
+// Processors that change hands all the time: calls of Blocking of all lengths among everything else
+// tasks do.
 #include <unistd.h>
 
 #include <atomic>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a call of Blocking promises: others run meanwhile, everything of the task's stays, limits reach it.
+// What a call of Blocking promises: others run meanwhile, everything of the task's stays, limits
+// reach it.
 #include "runtime/blocking.h"
 
 #include <unistd.h>
@@ -99,12 +100,12 @@ TEST(Blocking, WhatIsInsideMayStartWakeAndWait) {
     auto receiver = Go([&] { return numbers.Receive().value(); });
     Yield();
     Blocking([&] {
-      numbers.Send(5);                             // wakes a task
-      EXPECT_EQ(Go([] { return 1; }).Join(), 1);   // starts one, and waits for it
+      numbers.Send(5);                            // wakes a task
+      EXPECT_EQ(Go([] { return 1; }).Join(), 1);  // starts one, and waits for it
       const std::lock_guard lock(mutex);
       SleepFor(milliseconds(2));
       Yield();
-      EXPECT_EQ(Blocking([] { return 2; }), 2);    // nested
+      EXPECT_EQ(Blocking([] { return 2; }), 2);  // nested
     });
     EXPECT_EQ(receiver.Join(), 5);
   });
@@ -280,7 +281,8 @@ TEST(Blocking, WhatHasNotStartedIsDroppedWhatRunsIsTold) {
       return 2;
     });
   });
-  auto third = runtime->Go([&] { return BlockingUntil(Deadline::After(milliseconds(5)), [&] { called = true; }); });
+  auto third = runtime->Go(
+      [&] { return BlockingUntil(Deadline::After(milliseconds(5)), [&] { called = true; }); });
   EXPECT_EQ(third.Join().status, WaitStatus::kTimeout);
   ASSERT_TRUE(Eventually([&] { return runtime->Stats().blocking_queue == 1; }));
   stop.request_stop();
@@ -313,7 +315,8 @@ TEST(Blocking, SparesComeAndGo) {
   runtime->Run([] {
     std::latch all(10);
     std::vector<JoinHandle<void>> tasks;
-    for (int i = 0; i < 10; ++i) tasks.push_back(Go([&] { Blocking([&] { all.arrive_and_wait(); }); }));
+    for (int i = 0; i < 10; ++i)
+      tasks.push_back(Go([&] { Blocking([&] { all.arrive_and_wait(); }); }));
     for (auto& task : tasks) task.Join();
   });
   EXPECT_GE(runtime->Stats().threads, 10);
@@ -337,7 +340,8 @@ TEST(Blocking, CountsAsSomethingThatCanWake) {
 
 TEST(Blocking, IsNoLongSlice) {
   testing::internal::CaptureStderr();
-  curg::Run({.workers = 1, .long_slice = milliseconds(5)}, [] { Blocking([] { SleepThread(milliseconds(60)); }); });
+  curg::Run({.workers = 1, .long_slice = milliseconds(5)},
+            [] { Blocking([] { SleepThread(milliseconds(60)); }); });
   EXPECT_EQ(testing::internal::GetCapturedStderr().find("kept its worker"), std::string::npos);
 }
 

@@ -65,8 +65,7 @@ std::string_view CodeRegions::Name(size_t region) { return kKnown[region].name; 
 std::string DescribeAddress(uintptr_t pc) {
   Dl_info info{};
   dladdr(reinterpret_cast<void*>(pc), &info);
-  return absl::StrFormat("%#x near %s in %s", pc,
-                         info.dli_sname == nullptr ? "?" : info.dli_sname,
+  return absl::StrFormat("%#x near %s in %s", pc, info.dli_sname == nullptr ? "?" : info.dli_sname,
                          info.dli_fname == nullptr ? "?" : info.dli_fname);
 }
 

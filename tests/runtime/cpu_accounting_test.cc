@@ -126,7 +126,8 @@ TEST(CpuAccounting, SumsAreTheCpuTimeOfTheThreads) {
   const CpuUse use = accounting.Read();
   getrusage(RUSAGE_SELF, &after);
   const auto ns = [](const timeval& time) { return time.tv_sec * 1e9 + time.tv_usec * 1e3; };
-  const double process = ns(after.ru_utime) + ns(after.ru_stime) - ns(before.ru_utime) - ns(before.ru_stime);
+  const double process =
+      ns(after.ru_utime) + ns(after.ru_stime) - ns(before.ru_utime) - ns(before.ru_stime);
   EXPECT_GT(static_cast<double>(Sum(use)), 0.95 * process);
   EXPECT_LT(static_cast<double>(Sum(use)), 1.05 * process);
 }
@@ -147,8 +148,10 @@ TEST(CpuAccounting, ChangesOfTheTagEndASlice) {
     }
   });
   const CpuUse use = accounting.Read();
-  EXPECT_NEAR(static_cast<double>(CpuOf(use, one)), static_cast<double>(burnt_one), 0.05 * static_cast<double>(burnt_one));
-  EXPECT_NEAR(static_cast<double>(CpuOf(use, two)), static_cast<double>(burnt_two), 0.05 * static_cast<double>(burnt_two));
+  EXPECT_NEAR(static_cast<double>(CpuOf(use, one)), static_cast<double>(burnt_one),
+              0.05 * static_cast<double>(burnt_one));
+  EXPECT_NEAR(static_cast<double>(CpuOf(use, two)), static_cast<double>(burnt_two),
+              0.05 * static_cast<double>(burnt_two));
 }
 
 // What runs all the while is in flight, and is its task's once it switches.
@@ -164,7 +167,8 @@ TEST(CpuAccounting, ATaskThatNeverSwitchesIsInFlight) {
   });
   while (!started) std::this_thread::yield();
   CpuAccounting accounting;
-  while (accounting.Read().in_flight < milliseconds(20)) std::this_thread::sleep_for(milliseconds(1));
+  while (accounting.Read().in_flight < milliseconds(20))
+    std::this_thread::sleep_for(milliseconds(1));
   EXPECT_EQ(CpuOf(accounting.Read(), tag), 0);
   stop = true;
   task.Join();
@@ -182,9 +186,7 @@ TEST(CpuAccounting, SessionsOverlap) {
     auto runtime = *Runtime::Create({.workers = 2});
     auto outer = std::make_unique<CpuAccounting>();
     TagRef tag = TagRef::Adopt(new CountedTag);
-    const auto burn = [&] {
-      runtime->Go({.tag = tag}, [] { Burn(10'000'000); }).Join();
-    };
+    const auto burn = [&] { runtime->Go({.tag = tag}, [] { Burn(10'000'000); }).Join(); };
     burn();
     {
       CpuAccounting inner;

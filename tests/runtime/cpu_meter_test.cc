@@ -101,7 +101,8 @@ TEST(CpuMeter, GoesOnForThoseWhoInsist) {
   EXPECT_GT(totals.tags.at(two.get()).ns, 0);
 }
 
-// Slices go on over switches between tasks of one tag, also through the scheduler, and what each tag gets is right.
+// Slices go on over switches between tasks of one tag, also through the scheduler, and what each
+// tag gets is right.
 TEST(CpuMeter, SlicesOfSeveralTasksGoToTheirTag) {
   const TagRef one = NewTag();
   const TagRef two = NewTag();
@@ -163,7 +164,8 @@ TEST(CpuMeter, WhatIsInFlightIsKnown) {
   EXPECT_LT(CpuMeter::Read().runtime_ns, in_flight + ended);
 }
 
-// The time of tasks counts from when somebody asks for it, in the middle of a slice that many tasks have shared.
+// The time of tasks counts from when somebody asks for it, in the middle of a slice that many tasks
+// have shared.
 TEST(CpuMeter, TasksAreChargedFromWhenSomebodyAsks) {
   Metering metering(Wish::kTagsIfCheap);
   curg::Run({.workers = 1}, [] {

@@ -72,15 +72,16 @@ class DeadlockWatchTest : public ::testing::Test {
 };
 
 TEST_F(DeadlockWatchTest, EndsAProcessInWhichNothingCanHappenAnyMore) {
-  EXPECT_EXIT(curg::Run({.workers = 2, .deadlock = kFatal},
-                        [] {
-                          Channel<int> channel;
-                          Go({.name = "reader"}, [&] { channel.Receive(); }).Join();
-                        }),
-              ExitedWithCode(2),
-              "(deadlock: all tasks are asleep \\(2\\), and nothing can wake them|threads outside)"
-              "(.|\n)*task 1 \"main\" \\[join\\]:\n    0x(.|\n)*spawned by a plain thread at 0x"
-              "(.|\n)*task 2 \"reader\" \\[channel receive\\]:\n    0x(.|\n)*spawned by task 1 at 0x");
+  EXPECT_EXIT(
+      curg::Run({.workers = 2, .deadlock = kFatal},
+                [] {
+                  Channel<int> channel;
+                  Go({.name = "reader"}, [&] { channel.Receive(); }).Join();
+                }),
+      ExitedWithCode(2),
+      "(deadlock: all tasks are asleep \\(2\\), and nothing can wake them|threads outside)"
+      "(.|\n)*task 1 \"main\" \\[join\\]:\n    0x(.|\n)*spawned by a plain thread at 0x"
+      "(.|\n)*task 2 \"reader\" \\[channel receive\\]:\n    0x(.|\n)*spawned by task 1 at 0x");
 }
 
 TEST_F(DeadlockWatchTest, ShowsTasksAlikeOnce) {
@@ -91,7 +92,8 @@ TEST_F(DeadlockWatchTest, ShowsTasksAlikeOnce) {
                           channel.Receive();
                         }),
               ExitedWithCode(2),
-              "asleep \\(101\\)(.|\n)*task [0-9]+, and alike [0-9]+, .* and 91 more \\[channel receive\\]:");
+              "asleep \\(101\\)(.|\n)*task [0-9]+, and alike [0-9]+, .* and 91 more \\[channel "
+              "receive\\]:");
 }
 
 #ifndef CURG_TSAN
@@ -218,7 +220,8 @@ TEST_F(DeadlockWatchTest, ARuntimeWithoutTasksIsNoDeadlock) {
 TEST_F(DeadlockWatchTest, CanBeSwitchedOff) {
   Recorder recorder;
   auto runtime =
-      Runtime::Create({.workers = 1, .deadlock = DeadlockAction::kNone, .deadlock_warning = 0s}).value();
+      Runtime::Create({.workers = 1, .deadlock = DeadlockAction::kNone, .deadlock_warning = 0s})
+          .value();
   Channel<int> channel;
   auto task = runtime->Go([&] { return *channel.Receive(); });
   std::this_thread::sleep_for(200ms);

@@ -65,7 +65,7 @@ TEST_F(FaultHandlerTest, SaysWhichTaskOverflowsItsStack) {
 TEST_F(FaultHandlerTest, SaysWhichTaskOverflowsASmallStack) {
   EXPECT_DIES_OF(
       curg::Run({.workers = 1},
-          [] { Go({.name = "small", .stack_size = size_t{32} << 10}, Overflow).Join(); }),
+                [] { Go({.name = "small", .stack_size = size_t{32} << 10}, Overflow).Join(); }),
       SIGSEGV, "stack overflow in task 2 \"small\", which has a stack of 32 KiB");
 }
 
@@ -76,41 +76,47 @@ TEST_F(FaultHandlerTest, SaysWhichTaskOverflowsByALargeFrame) {
 
 TEST_F(FaultHandlerTest, ShowsTheTopOfTheStack) {
   // Recurse, over and over: at least twenty frames.
-  EXPECT_DIES_OF(curg::Run({.workers = 1}, Overflow), SIGSEGV,
-                 "stack overflow.*\n(    0x[0-9a-f]+ \\(fault_handler_test\\+0x[0-9a-f]+\\)\n){20}");
+  EXPECT_DIES_OF(
+      curg::Run({.workers = 1}, Overflow), SIGSEGV,
+      "stack overflow.*\n(    0x[0-9a-f]+ \\(fault_handler_test\\+0x[0-9a-f]+\\)\n){20}");
 }
 
 TEST_F(FaultHandlerTest, SaysWhichTaskOverflowsOnASurplusWorker) {
-  // The configured worker never looks for work again, so only a surplus one can run the second task.
+  // The configured worker never looks for work again, so only a surplus one can run the second
+  // task.
   EXPECT_DIES_OF(curg::Run({.workers = 1},
-                     [] {
-                       Go({.name = "deep"}, Overflow).Detach();
-                       while (true) g_sink = 0;
-                     }),
+                           [] {
+                             Go({.name = "deep"}, Overflow).Detach();
+                             while (true) g_sink = 0;
+                           }),
                  SIGSEGV, "stack overflow in task 2 \"deep\"");
 }
 
 #if !defined(CURG_ASAN) && !defined(CURG_TSAN)  // whose handlers are earlier ones, and say it all
 TEST_F(FaultHandlerTest, SaysInWhichTaskAnotherFaultHappens) {
   EXPECT_EXIT(curg::Run({.workers = 1}, [] { *reinterpret_cast<volatile int*>(g_sink + 8) = 1; }),
-              KilledBySignal(SIGSEGV), "segmentation fault at address 0x8 in task 1 \"main\", pc 0x");
+              KilledBySignal(SIGSEGV),
+              "segmentation fault at address 0x8 in task 1 \"main\", pc 0x");
 }
 
 TEST_F(FaultHandlerTest, SaysInWhichTaskAnAbortHappens) {
-  EXPECT_EXIT(curg::Run({.workers = 1}, [] { Go({.name = "aborts"}, [] { std::abort(); }).Join(); }),
-              KilledBySignal(SIGABRT), "abort in task 2 \"aborts\", pc 0x(.|\n)*spawned by task 1 at 0x");
+  EXPECT_EXIT(
+      curg::Run({.workers = 1}, [] { Go({.name = "aborts"}, [] { std::abort(); }).Join(); }),
+      KilledBySignal(SIGABRT), "abort in task 2 \"aborts\", pc 0x(.|\n)*spawned by task 1 at 0x");
   EXPECT_EXIT(curg::Run({.workers = 1}, [] { CallsOneThatThrows(); }), KilledBySignal(SIGABRT),
               "terminate called(.|\n)*abort in task 1 \"main\", pc 0x");
 }
 
 TEST_F(FaultHandlerTest, APointerIntoTheGuardPageIsNoOverflow) {
   EXPECT_EXIT(curg::Run({.workers = 1},
-                  [] {
-                    char here = 0;
-                    const auto page = reinterpret_cast<uintptr_t>(&here) & ~uintptr_t{4095};
-                    for (volatile char* at = reinterpret_cast<char*>(page);; at -= 4096) (void)*at;
-                  }),
-              KilledBySignal(SIGSEGV), "^curg: segmentation fault at address 0x[0-9a-f]+000 in task 1");
+                        [] {
+                          char here = 0;
+                          const auto page = reinterpret_cast<uintptr_t>(&here) & ~uintptr_t{4095};
+                          for (volatile char* at = reinterpret_cast<char*>(page);; at -= 4096)
+                            (void)*at;
+                        }),
+              KilledBySignal(SIGSEGV),
+              "^curg: segmentation fault at address 0x[0-9a-f]+000 in task 1");
 }
 
 TEST_F(FaultHandlerTest, AFaultOnAPlainThreadIsNoneOfOurs) {
@@ -123,7 +129,8 @@ TEST_F(FaultHandlerTest, AFaultOnAPlainThreadIsNoneOfOurs) {
 }
 
 void ExitWith3(int, siginfo_t* info, void*) {
-  std::fprintf(stderr, "earlier handler, address %s\n", info->si_addr == nullptr ? "null" : "given");
+  std::fprintf(stderr, "earlier handler, address %s\n",
+               info->si_addr == nullptr ? "null" : "given");
   std::_Exit(3);
 }
 
@@ -136,7 +143,8 @@ TEST_F(FaultHandlerTest, AnEarlierHandlerIsCalledAfterTheReport) {
   };
   EXPECT_EXIT((install(), curg::Run({.workers = 1}, Overflow)), ExitedWithCode(3),
               "stack overflow in task 1(.|\n)*earlier handler, address given");
-  EXPECT_EXIT((install(), curg::Run({.workers = 1}, [] { *reinterpret_cast<volatile int*>(g_sink + 8) = 1; })),
+  EXPECT_EXIT((install(),
+               curg::Run({.workers = 1}, [] { *reinterpret_cast<volatile int*>(g_sink + 8) = 1; })),
               ExitedWithCode(3), "^earlier handler, address given\n$");
 }
 
@@ -151,8 +159,9 @@ class OwnReporter final : public Reporter {
  public:
   void OnStackOverflow(const StackOverflowReport& report) noexcept override {
     // Not async-signal-safe in general; here nobody else prints.
-    std::fprintf(stderr, "own words: task %d, %zu bytes, %s frames\n", static_cast<int>(report.task.id),
-                 report.task.stack_size, report.task.stack.size() > 10 ? "many" : "few");
+    std::fprintf(stderr, "own words: task %d, %zu bytes, %s frames\n",
+                 static_cast<int>(report.task.id), report.task.stack_size,
+                 report.task.stack.size() > 10 ? "many" : "few");
   }
 };
 

@@ -31,7 +31,8 @@ int main() {
   return curg::Run({.workers = 2}, [] {
     curg::Channel<int> channel;
     auto reader = curg::Go({.name = "reader"}, [&] { CallsOneThatWaits(channel); });
-    auto sleeper = curg::Go({.name = "a sleeper with a long name"}, [] { curg::SleepFor(std::chrono::hours(1)); });
+    auto sleeper = curg::Go({.name = "a sleeper with a long name"},
+                            [] { curg::SleepFor(std::chrono::hours(1)); });
     sleeper.Detach();
     curg::SleepFor(std::chrono::milliseconds(50));
     StopsHere();

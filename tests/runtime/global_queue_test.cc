@@ -18,7 +18,9 @@ bool g_no_memory = false;
 
 template <typename T>
 struct TestAllocator : std::allocator<T> {
-  T* allocate(size_t n) { return g_no_memory ? throw std::bad_alloc() : std::allocator<T>::allocate(n); }
+  T* allocate(size_t n) {
+    return g_no_memory ? throw std::bad_alloc() : std::allocator<T>::allocate(n);
+  }
 };
 
 struct Item {
@@ -46,8 +48,6 @@ class GlobalQueueTest : public testing::Test {
   std::array<Item, 10'000> items;
   GlobalQueue<Item, TestAllocator> queue;
 };
-
-
 
 TEST_F(GlobalQueueTest, FirstInFirstOut) {
   EXPECT_EQ(Take(1), Numbers{});

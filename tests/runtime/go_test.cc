@@ -83,7 +83,9 @@ TEST(Go, DetachedTasksDestroyTheirValues) {
 
 TEST(Go, DetachedExceptionIsDestroyed) {
   curg::Run([] {
-    { auto dropped = Go([] { throw Counted(); }); }
+    {
+      auto dropped = Go([] { throw Counted(); });
+    }
     SleepFor(milliseconds(1));
     while (Counted::alive != 0) SleepFor(milliseconds(1));
   });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A task's end against Join, Detach and done, from tasks and plain threads, at every moment: each value
-// is taken or destroyed once, and each record is free afterwards.
+// A task's end against Join, Detach and done, from tasks and plain threads, at every moment: each
+// value is taken or destroyed once, and each record is free afterwards.
 #include <atomic>
 #include <cstdint>
 #include <cstdio>

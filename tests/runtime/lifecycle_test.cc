@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How runtimes begin and end: the choices of a shutdown, several of them, inside a library, forks, refused threads.
+// How runtimes begin and end: the choices of a shutdown, several of them, inside a library, forks,
+// refused threads.
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -31,20 +32,24 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-std::unique_ptr<Runtime> Make(int workers = 2) { return Runtime::Create({.workers = workers}).value(); }
+std::unique_ptr<Runtime> Make(int workers = 2) {
+  return Runtime::Create({.workers = workers}).value();
+}
 
 TEST(Shutdown, WaitsForAll) {
   auto runtime = Make();
   std::atomic<int> ended{0};
   for (int i = 0; i < 10; ++i) {
-    runtime->Go([&ended, i] {
-      SleepFor(milliseconds(i));
-      Blocking([i] { std::this_thread::sleep_for(milliseconds(i)); });
-      Go([&ended] {
-        Yield();
-        ++ended;
-      }).Detach();
-    }).Detach();
+    runtime
+        ->Go([&ended, i] {
+          SleepFor(milliseconds(i));
+          Blocking([i] { std::this_thread::sleep_for(milliseconds(i)); });
+          Go([&ended] {
+            Yield();
+            ++ended;
+          }).Detach();
+        })
+        .Detach();
   }
   const ShutdownReport report = runtime->Shutdown();
   EXPECT_EQ(report.abandoned, 0);
@@ -57,14 +62,20 @@ TEST(Shutdown, CancelsAfterTheDeadline) {
   auto runtime = Make();
   Channel<int> nothing;
   std::atomic<int> cancelled{0};
-  runtime->Go([&] { cancelled += nothing.Receive(RuntimeStopToken()).status == WaitStatus::kCancelled; }).Detach();
+  runtime
+      ->Go([&] {
+        cancelled += nothing.Receive(RuntimeStopToken()).status == WaitStatus::kCancelled;
+      })
+      .Detach();
   runtime->Go([&] { cancelled += !SleepFor(hours(1), RuntimeStopToken()); }).Detach();
-  runtime->Go([&] {
-    cancelled += Blocking(RuntimeStopToken(), [](const std::stop_token& stop) {
-                   while (!stop.stop_requested()) std::this_thread::sleep_for(milliseconds(1));
-                   return 1;
-                 }).value.value_or(0);
-  }).Detach();
+  runtime
+      ->Go([&] {
+        cancelled += Blocking(RuntimeStopToken(), [](const std::stop_token& stop) {
+                       while (!stop.stop_requested()) std::this_thread::sleep_for(milliseconds(1));
+                       return 1;
+                     }).value.value_or(0);
+      })
+      .Detach();
   EXPECT_FALSE(runtime->stop_token().stop_requested());
   const auto start = steady_clock::now();
   const ShutdownReport report = runtime->Shutdown(Deadline::After(milliseconds(20)), seconds(60));
@@ -82,7 +93,8 @@ TEST(Shutdown, AbandonsAndTells) {
   auto later = GoAfter(*runtime, hours(1), {.name = "later"}, [] {});
   runtime->Run([] { SleepFor(milliseconds(20)); });
   testing::internal::CaptureStderr();
-  const ShutdownReport report = runtime->Shutdown(Deadline::After(milliseconds(0)), milliseconds(0));
+  const ShutdownReport report =
+      runtime->Shutdown(Deadline::After(milliseconds(0)), milliseconds(0));
   const std::string told = testing::internal::GetCapturedStderr();
   EXPECT_EQ(report.abandoned, 3);
   EXPECT_EQ(report.workers_held, 0);
@@ -105,7 +117,8 @@ TEST(Lifecycle, TellsOfAbandonedTasksWhenAsked) {
   };
   EXPECT_EQ(run(false), "");
   const std::string told = run(true);
-  EXPECT_NE(told.find("the runtime ends with 3 tasks that have not ended:\n"), std::string::npos) << told;
+  EXPECT_NE(told.find("the runtime ends with 3 tasks that have not ended:\n"), std::string::npos)
+      << told;
   EXPECT_NE(told.find("\"leak\", and alike "), std::string::npos) << told;
   EXPECT_NE(told.find("[channel receive]:\n    0x"), std::string::npos) << told;
   EXPECT_NE(told.find("  spawned by task "), std::string::npos) << told;
@@ -115,15 +128,19 @@ TEST(Shutdown, LeavesWorkersBehindThatDoNotComeBack) {
   static std::atomic<bool> leave{false};
   auto runtime = Make();
   std::atomic<bool> inside{false};
-  runtime->Go({.name = "stuck"}, [&] {
-    Blocking([&] {
-      inside = true;
-      while (!leave) std::this_thread::sleep_for(milliseconds(1));
-    });
-  }).Detach();
+  runtime
+      ->Go({.name = "stuck"},
+           [&] {
+             Blocking([&] {
+               inside = true;
+               while (!leave) std::this_thread::sleep_for(milliseconds(1));
+             });
+           })
+      .Detach();
   while (!inside) std::this_thread::yield();
   testing::internal::CaptureStderr();
-  const ShutdownReport report = runtime->Shutdown(Deadline::After(milliseconds(0)), milliseconds(0));
+  const ShutdownReport report =
+      runtime->Shutdown(Deadline::After(milliseconds(0)), milliseconds(0));
   const std::string told = testing::internal::GetCapturedStderr();
   EXPECT_EQ(report.workers_held, 1);
   EXPECT_EQ(report.abandoned, 1);
@@ -152,7 +169,8 @@ TEST(Lifecycle, OneAfterTheOtherAndSideBySide) {
   }
 }
 
-// A library's own runtime, used by plain threads that know nothing of tasks, and from another runtime's tasks.
+// A library's own runtime, used by plain threads that know nothing of tasks, and from another
+// runtime's tasks.
 class Library {
  public:
   int Square(int number) {
@@ -251,13 +269,15 @@ size_t AddressSpace() {
   return pages * static_cast<size_t>(getpagesize());
 }
 
-// The system refuses threads: calls of Blocking keep their workers, and everything goes on when they are back.
+// The system refuses threads: calls of Blocking keep their workers, and everything goes on when
+// they are back.
 TEST(Exhausted, ThreadsForBlocking) {
   auto runtime = Make(1);
   runtime->Run([] {});
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
-  const rlimit tight = {.rlim_cur = AddressSpace() + (size_t{1} << 20), .rlim_max = before.rlim_max};
+  const rlimit tight = {.rlim_cur = AddressSpace() + (size_t{1} << 20),
+                        .rlim_max = before.rlim_max};
   std::vector<JoinHandle<void>> tasks;
   std::atomic<int> done{0};
   for (int i = 0; i < 5; ++i) {

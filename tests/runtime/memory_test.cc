@@ -85,7 +85,8 @@ void ExpectMemoryBack(size_t stacks_cached) {
   options.long_slice = std::chrono::nanoseconds(0);  // a report allocates
   auto runtime = Runtime::Create(options);
   ASSERT_TRUE(runtime.ok()) << runtime.status();
-  // The code, too, becomes resident, and what malloc keeps; what this leaves is back before the start.
+  // The code, too, becomes resident, and what malloc keeps; what this leaves is back before the
+  // start.
   (*runtime)->Run([] { Storm(2000); });
   std::this_thread::sleep_for(std::chrono::seconds(4));
   const int64_t start = ResidentKib();

@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
-// As people write it by hand: the frame is known by r11 first, then by rbp, and pushed to in between;
-// then a leaf whose frame is moved and restored twice.
+// As people write it by hand: the frame is known by r11 first, then by rbp, and pushed to in
+// between; then a leaf whose frame is moved and restored twice.
 extern "C" uint64_t curg_test_assembly(uint64_t (*call)(uint64_t), uint64_t word);
 asm(R"(
     .pushsection .text
@@ -239,9 +239,8 @@ uint64_t CryptoWork(int rounds) {
 uint64_t AssemblyWork(int rounds) {
   uint64_t sum = 0;
   for (int i = 0; i < rounds; ++i) {
-    sum += curg_test_assembly(
-        [](uint64_t word) -> uint64_t { return std::to_string(word).size(); },
-        static_cast<uint64_t>(i));
+    sum += curg_test_assembly([](uint64_t word) -> uint64_t { return std::to_string(word).size(); },
+                              static_cast<uint64_t>(i));
   }
   return sum;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ModelAtomic: what the explorer puts in the place of std::atomic: each operation is a step, and takes effect
-// at once for all.
+// ModelAtomic: what the explorer puts in the place of std::atomic: each operation is a step, and
+// takes effect at once for all.
 #pragma once
 
 #include <atomic>

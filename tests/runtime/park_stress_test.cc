@@ -127,8 +127,8 @@ TEST(ParkStress, TaskRungByTask) {
   });
 }
 
-// Plain threads keep the first processor's timer queue busy, so that arming a deadline takes a while:
-// the wake-up must not get ahead of it.
+// Plain threads keep the first processor's timer queue busy, so that arming a deadline takes a
+// while: the wake-up must not get ahead of it.
 TEST(ParkStress, TaskRungWhileItArmsItsDeadline) {
   auto runtime = Runtime::Create({.workers = 2}).value();
   Scheduler* const scheduler = runtime->Run([] { return CurrentTask()->scheduler; });

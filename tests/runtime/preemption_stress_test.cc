@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads that are stopped anywhere: a storm of signals whose handler sleeps, so that the few instructions between
-// which nobody else may come last as long as everything around them.
+// Threads that are stopped anywhere: a storm of signals whose handler sleeps, so that the few
+// instructions between which nobody else may come last as long as everything around them.
 #include <errno.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -143,8 +143,8 @@ TEST(PreemptionStress, WokenWhileParking) {
   });
 }
 
-// A task that is joined while it ends wakes the joiner. Who joins comes close behind those that end: when one is
-// stopped there, it is the one that is joined.
+// A task that is joined while it ends wakes the joiner. Who joins comes close behind those that
+// end: when one is stopped there, it is the one that is joined.
 TEST(PreemptionStress, JoinedWhileEnding) {
   Watchdog watchdog;
   auto runtime = Runtime::Create({.workers = 1, .long_slice = std::chrono::nanoseconds(0)}).value();

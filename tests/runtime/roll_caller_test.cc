@@ -26,9 +26,11 @@ using internal::TaskSighting;
 using internal::TaskState;
 
 // What of a task is kept for dumps only.
-static_assert(sizeof(Task::id) + sizeof(Task::spawner_id) + sizeof(Task::spawn_pc) + sizeof(Task::spawn_stack) +
-                      sizeof(Task::wait_reason) + sizeof(Task::wait_object) + sizeof(Task::since) + sizeof(Task::roll) +
-                      sizeof(Task::blocking_calls) + sizeof(Task::blocking_at) <= 64);
+static_assert(sizeof(Task::id) + sizeof(Task::spawner_id) + sizeof(Task::spawn_pc) +
+                  sizeof(Task::spawn_stack) + sizeof(Task::wait_reason) +
+                  sizeof(Task::wait_object) + sizeof(Task::since) + sizeof(Task::roll) +
+                  sizeof(Task::blocking_calls) + sizeof(Task::blocking_at) <=
+              64);
 
 struct Seen {
   TaskSighting sighting;
@@ -40,7 +42,8 @@ std::multimap<uint64_t, Seen> CallRoll() {
   std::multimap<uint64_t, Seen> all;
   auto caller = std::make_unique<RollCaller>(internal::RollCallerOptions{});
   caller->Call([&](const TaskSighting& seen) {
-    all.emplace(seen.id, Seen{seen, std::string(seen.name), {seen.stack.begin(), seen.stack.end()}});
+    all.emplace(seen.id,
+                Seen{seen, std::string(seen.name), {seen.stack.begin(), seen.stack.end()}});
   });
   return all;
 }
@@ -59,14 +62,18 @@ TEST(RollCaller, ShowsTasksOfEveryState) {
   std::atomic<bool> spins{false};
   auto parked = runtime->TryGo({.name = "parked"}, [&] { channel.Receive(); }).value();
   std::stop_source wake;
-  auto sleeper = runtime->TryGo({.name = "a sleeper with a name that is long"}, [&] {
-    SleepFor(10s, wake.get_token());
-  }).value();
-  auto hog = runtime->TryGo({.name = "hog"}, [&] {
-    spins = true;
-    while (!stop) {
-    }
-  }).value();
+  auto sleeper = runtime
+                     ->TryGo({.name = "a sleeper with a name that is long"},
+                             [&] { SleepFor(10s, wake.get_token()); })
+                     .value();
+  auto hog = runtime
+                 ->TryGo({.name = "hog"},
+                         [&] {
+                           spins = true;
+                           while (!stop) {
+                           }
+                         })
+                 .value();
   while (!spins) std::this_thread::yield();
   std::this_thread::sleep_for(20ms);
   const auto all = CallRoll();
@@ -105,12 +112,18 @@ TEST(RollCaller, ShowsEachTaskOnceWhileOthersComeAndGo) {
     tasks.push_back(runtime->TryGo({.name = "parked"}, [&] { never.Receive(); }).value());
   }
   for (int i = 0; i < 4; ++i) {
-    tasks.push_back(runtime->TryGo({.name = "yields"}, [&] {
-      while (!stop) Yield();
-    }).value());
-    tasks.push_back(runtime->TryGo({.name = "spawns"}, [&] {
-      while (!stop) Go([] { Yield(); }).Join();
-    }).value());
+    tasks.push_back(runtime
+                        ->TryGo({.name = "yields"},
+                                [&] {
+                                  while (!stop) Yield();
+                                })
+                        .value());
+    tasks.push_back(runtime
+                        ->TryGo({.name = "spawns"},
+                                [&] {
+                                  while (!stop) Go([] { Yield(); }).Join();
+                                })
+                        .value());
   }
   for (int round = 0; round < 100; ++round) {
     const auto all = CallRoll();

@@ -67,7 +67,8 @@ __attribute__((noinline)) void Below(int depth, uint64_t which, RuleCache& cache
 TEST(RuleCache, WalksAsWalkStackDoes) {
   ASSERT_TRUE(RefreshUnwindTables().ok());
   const auto cache = std::make_unique<RuleCache>();
-  for (uint64_t which = 0; which < 200; ++which) Below(1 + static_cast<int>(which % 60), which * 7919, *cache);
+  for (uint64_t which = 0; which < 200; ++which)
+    Below(1 + static_cast<int>(which % 60), which * 7919, *cache);
 }
 
 // A walk that ends early leaves no trail that would lead the next one astray.

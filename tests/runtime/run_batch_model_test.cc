@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs an owner and thieves on a batch through all schedules with few preemptions, and through random
-// ones. Each task that goes in comes out exactly once. What the fences are for happens in no such
-// schedule, as every operation takes effect at once: run_batch_test.cc is for that.
+// Runs an owner and thieves on a batch through all schedules with few preemptions, and through
+// random ones. Each task that goes in comes out exactly once. What the fences are for happens in no
+// such schedule, as every operation takes effect at once: run_batch_test.cc is for that.
 #include <array>
 #include <cstdio>
 #include <functional>
@@ -127,8 +127,8 @@ TEST(RunBatchModel, AThiefThatComesTwice) {
 }
 
 TEST(RunBatchModel, TwoThieves) {
-  Explore({.preemptions_max = 2},
-          {&FillAndEmpty, [](World& world) { world.Steal(); }, [](World& world) { world.Steal(); }});
+  Explore({.preemptions_max = 2}, {&FillAndEmpty, [](World& world) { world.Steal(); },
+                                   [](World& world) { world.Steal(); }});
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs an owner and thieves on rings of four through all schedules with few preemptions, and through
-// random ones with any number. Each task that goes in comes out exactly once.
+// Runs an owner and thieves on rings of four through all schedules with few preemptions, and
+// through random ones with any number. Each task that goes in comes out exactly once.
 //
-// Tried by hand: it notices a claim that is a store instead of a compare-and-swap, a thief that reads
-// elements after its claim instead of before, a Push that does not look at head_, and one that publishes
-// tail_ before the element. (A thief that did not look whether head_ was old would only fail its claim.)
-// Every operation takes effect at once here (sequential consistency): a release or acquire too few is
-// for wakeup_stress_test.cc and the thread sanitizer to notice.
+// Tried by hand: it notices a claim that is a store instead of a compare-and-swap, a thief that
+// reads elements after its claim instead of before, a Push that does not look at head_, and one
+// that publishes tail_ before the element. (A thief that did not look whether head_ was old would
+// only fail its claim.) Every operation takes effect at once here (sequential consistency): a
+// release or acquire too few is for wakeup_stress_test.cc and the thread sanitizer to notice.
 #include <array>
 #include <atomic>
 #include <cstdint>

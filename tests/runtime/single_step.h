@@ -19,8 +19,8 @@ struct StepTally {
   uintptr_t first_wrong = 0;
 };
 
-// Calls `work(0)` to `work(rounds - 1)`, with a switch to the other stack and back after each. Gives
-// what became of the steps, by the region of their instruction. A million takes ten seconds.
+// Calls `work(0)` to `work(rounds - 1)`, with a switch to the other stack and back after each.
+// Gives what became of the steps, by the region of their instruction. A million takes ten seconds.
 // Requires: RefreshUnwindTables. Once a process; no other threads. Not under the address or thread
 // sanitizer, whose runtimes defer signals and have no place for these switches.
 std::vector<StepTally> SingleStep(void (*work)(int round), int rounds);

@@ -71,7 +71,8 @@ class Recorder final : public Reporter {
     return heard_;
   }
 
-  // From a plain thread. Until `count` reports are there; the test's own time limit ends it otherwise.
+  // From a plain thread. Until `count` reports are there; the test's own time limit ends it
+  // otherwise.
   void Await(size_t count) {
     while (heard().size() < count) std::this_thread::sleep_for(1ms);
   }
@@ -175,7 +176,8 @@ TEST_F(SliceWatchTest, DoesNotReportATaskThatYields) {
   EXPECT_TRUE(recorder.heard().empty());
 }
 
-// More threads than CPUs: the slices are long on the clock on the wall, but not by the task's doing.
+// More threads than CPUs: the slices are long on the clock on the wall, but not by the task's
+// doing.
 TEST_F(SliceWatchTest, DoesNotBlameATaskForWhatOthersRun) {
   Recorder recorder;
   std::vector<std::thread> others;

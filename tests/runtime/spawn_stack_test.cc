@@ -36,7 +36,8 @@ TEST(SpawnStack, LeadsOnToTheSpawners) {
       const std::vector<uint32_t> before = std::exchange(one, Nested(1));
       EXPECT_TRUE(i == 0 || one == before);  // equal ones are one
     }
-    ASSERT_EQ(one.size(), 2u);  // where it was spawned; and of its spawner, born before, the site alone
+    ASSERT_EQ(one.size(), 2u);  // where it was spawned; and of its spawner, born before, the site
+                                // alone
     EXPECT_GT(SpawnStackOf(one[0]).size(), 1u);
     ASSERT_EQ(SpawnStackOf(one[1]).size(), 1u);
     EXPECT_EQ(SpawnStackOf(one[1])[0], CurrentTask()->spawn_pc);
@@ -44,7 +45,8 @@ TEST(SpawnStack, LeadsOnToTheSpawners) {
   });
 }
 
-// As for a server whose task spawns its successor: the chain is cut, and what is left is always the same.
+// As for a server whose task spawns its successor: the chain is cut, and what is left is always the
+// same.
 TEST(SpawnStack, ChainsAreBounded) {
   curg::Run([] {
     SpawnStackHold hold;

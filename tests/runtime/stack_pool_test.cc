@@ -176,7 +176,8 @@ TEST(StackPool, TrimGivesMemoryBack) {
   EXPECT_EQ(ResidentPages(TakeSlots(pool, 1)[0]), 0u);
 }
 
-// A slab of which nothing is used is mapped anew: guards go and come again, and addresses stay mapped.
+// A slab of which nothing is used is mapped anew: guards go and come again, and addresses stay
+// mapped.
 TEST(StackPool, EmptySlabsAreMappedAnew) {
   StackPool pool(kSlot, 0);
   const std::vector<StackSlot> slots = TakeSlots(pool, 600);

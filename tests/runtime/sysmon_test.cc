@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What sysmon promises: tasks get on while workers are held, surplus workers come and go, memory goes
-// back to the kernel.
+// What sysmon promises: tasks get on while workers are held, surplus workers come and go, memory
+// goes back to the kernel.
 #include "runtime/sysmon.h"
 
 #include <unistd.h>
@@ -116,8 +116,8 @@ TEST(Sysmon, SurplusWorkersRetireAndComeBack) {
       Hog hog(*runtime);
       runtime->Run([] {});
       EXPECT_GT(Threads(), threads);
-      // The same surplus worker in each round. On a loaded machine one that the kernel does not run looks
-      // held as well, so there may be a few; but not one more a round.
+      // The same surplus worker in each round. On a loaded machine one that the kernel does not run
+      // looks held as well, so there may be a few; but not one more a round.
       EXPECT_LE(Threads(), threads + 8);
     }
     // With the hog gone there is one worker again: two tasks cannot run at once.
@@ -227,7 +227,8 @@ size_t RunAtOnce(Runtime& runtime) {
   return static_cast<size_t>(seen);
 }
 
-// A machine that is busy makes workers look held, and others come for them: so there may be more for a while.
+// A machine that is busy makes workers look held, and others come for them: so there may be more
+// for a while.
 TEST(Sysmon, TheNumberOfWorkersFollowsTheLimit) {
   auto runtime = Runtime::Create({.workers = 3}).value();
   EXPECT_TRUE(Eventually([&] { return RunAtOnce(*runtime) == 3; }));

@@ -81,7 +81,8 @@ TEST(SystemStack, InsideBlockingItMayWait) {
   curg::Run({.workers = 1}, [] {
     Channel<int> numbers;
     auto sender = Go([&] { numbers.Send(9); });
-    const int got = Blocking([&] { return OnSystemStack([&] { return numbers.Receive().value(); }); });
+    const int got =
+        Blocking([&] { return OnSystemStack([&] { return numbers.Receive().value(); }); });
     EXPECT_EQ(got, 9);
     sender.Join();
   });
@@ -91,7 +92,9 @@ TEST(SystemStackDeathTest, WaitingNamesTheTask) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto wait = [] {
     curg::Run({.workers = 1}, [] {
-      Go({.name = "waiter"}, [] { OnSystemStack([] { SleepFor(std::chrono::milliseconds(1)); }); }).Join();
+      Go({.name = "waiter"}, [] {
+        OnSystemStack([] { SleepFor(std::chrono::milliseconds(1)); });
+      }).Join();
     });
   };
   EXPECT_DEATH(wait(), "\"waiter\" waits for something inside OnSystemStack");

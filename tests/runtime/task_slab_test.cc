@@ -70,7 +70,8 @@ TEST(TaskSlab, TrimGivesMemoryBack) {
     task->id = 77;
     all.push_back(task);
   }
-  EXPECT_GE(slab.stats().resident_chunks, before.resident_chunks + kMany * sizeof(Task) / (64 << 10) - 1);
+  EXPECT_GE(slab.stats().resident_chunks,
+            before.resident_chunks + kMany * sizeof(Task) / (64 << 10) - 1);
   slab.Return(list, all.back());
   EXPECT_TRUE(slab.TrimUnused());  // used since the last look
   EXPECT_GE(slab.stats().resident_chunks, before.resident_chunks + 2);

@@ -22,7 +22,8 @@ bool SigprofIsBlocked() {
   return sigismember(&set, SIGPROF) == 1;
 }
 
-// Keeps book of the workers there are; the service worker begins when it is first needed and never ends.
+// Keeps book of the workers there are; the service worker begins when it is first needed and never
+// ends.
 class Book : public ThreadObserver {
  public:
   void OnThreadBegin(KnownThread& thread) override {
@@ -78,7 +79,8 @@ std::set<pid_t> Known() {
   std::set<pid_t> known;
   ForEachKnownThread(
       [](KnownThread& thread, void* out) {
-        if (thread.kind == ThreadKind::kWorker) static_cast<std::set<pid_t>*>(out)->insert(thread.tid);
+        if (thread.kind == ThreadKind::kWorker)
+          static_cast<std::set<pid_t>*>(out)->insert(thread.tid);
       },
       &known);
   return known;

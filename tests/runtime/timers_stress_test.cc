@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Cancel against RunDue on other threads: each timer is cancelled or fires, never both, never neither.
+// Cancel against RunDue on other threads: each timer is cancelled or fires, never both, never
+// neither.
 #include <array>
 #include <atomic>
 #include <random>
@@ -31,7 +32,8 @@ TEST(TimersStress, CancelRacesWithFire) {
   for (int t = 0; t < kOwners; ++t) {
     threads.emplace_back([&, t] {
       std::minstd_rand random(static_cast<unsigned>(t) + 1);
-      // On a busy machine one side may not get a CPU for long: then it takes more rounds to see both ends.
+      // On a busy machine one side may not get a CPU for long: then it takes more rounds to see
+      // both ends.
       const auto seen_both = [&] { return fired_total > 0 && cancelled_total > 0; };
       for (int i = 0; i < kRounds || !seen_both(); ++i) {
         std::array<Counted, 8> timers;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No address of a thread-local variable survives a change of threads. Compiled with optimisation whatever
-// the build, since only then would the compiler keep one.
+// No address of a thread-local variable survives a change of threads. Compiled with optimisation
+// whatever the build, since only then would the compiler keep one.
 #include <unistd.h>
 
 #include <atomic>

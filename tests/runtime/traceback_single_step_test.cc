@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Walks the stack before every single instruction of some work: see single_step.h.
-#include <cstdio>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,8 +53,8 @@ TEST(TracebackSingleStep, EveryInstructionGivesTheCallChain) {
     std::printf("%-10s %8lu steps, %8lu wrong\n", name.c_str(), tally.steps,
                 tally.steps - tally.exact);
     // libgcc ends a throw, or one leg of it, by writing the registers of the frame to go on in over
-    // those that its own frame saved. From then on, until it jumps there, the frames in between whose
-    // CFA is in rbp cannot be found: their rbp is nowhere any more.
+    // those that its own frame saved. From then on, until it jumps there, the frames in between
+    // whose CFA is in rbp cannot be found: their rbp is nowhere any more.
     const uint64_t allowed = i == CodeRegions::kExceptions ? tally.steps / 10 : 0;
     EXPECT_GE(tally.rooted + allowed / 20, tally.steps) << name;
     EXPECT_LE(tally.steps - tally.exact, allowed)

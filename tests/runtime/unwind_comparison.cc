@@ -108,7 +108,8 @@ uint64_t UnwindComparison::DifferencesOutsideThrows() const {
 }
 
 std::string UnwindComparison::Table() const {
-  std::string table = absl::StrFormat("%d samples, %d agree, %d to the root\n", samples, agree, rooted);
+  std::string table =
+      absl::StrFormat("%d samples, %d agree, %d to the root\n", samples, agree, rooted);
   for (size_t i = 0; i < regions.size(); ++i) {
     const Region& region = regions[i];
     if (region.samples == 0) continue;

@@ -112,7 +112,8 @@ std::string OrderWith(uint64_t seed) {
             second.Send(i);
           } else {
             for (int received = 0; received < 2; ++received) {
-              Select(OnReceive(first, [&](auto&&...) { order += '1'; }), OnReceive(second, [&](auto&&...) { order += '2'; }));
+              Select(OnReceive(first, [&](auto&&...) { order += '1'; }),
+                     OnReceive(second, [&](auto&&...) { order += '2'; }));
             }
           }
           Yield();
@@ -137,7 +138,8 @@ TEST(ScheduleSeed, ComesFromTheEnvironmentAndIsPrinted) {
   setenv("CURG_SCHEDULE_SEED", "77", 1);
   testing::internal::CaptureStderr();
   EXPECT_EQ(OrderWith(0), one);
-  EXPECT_NE(testing::internal::GetCapturedStderr().find("CURG_SCHEDULE_SEED=77"), std::string::npos);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("CURG_SCHEDULE_SEED=77"),
+            std::string::npos);
   setenv("CURG_SCHEDULE_SEED", "many", 1);
   EXPECT_FALSE(Runtime::Create().ok());
   setenv("CURG_SCHEDULE_SEED", "random", 1);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lost wake-ups. Each round leaves one task spinning on its worker until another task has run, which
-// is then runnable where only a worker that sleeps, or is just lying down, can take it. If nobody
-// does, the round never ends, and the watchdog tells.
+// Lost wake-ups. Each round leaves one task spinning on its worker until another task has run,
+// which is then runnable where only a worker that sleeps, or is just lying down, can take it. If
+// nobody does, the round never ends, and the watchdog tells.
 #include <sched.h>
 
 #include <atomic>

@@ -23,7 +23,6 @@
 namespace curg::internal {
 namespace {
 
-
 constexpr size_t kDepthMax = 40;
 
 class WalkMemoTest : public testing::Test {
@@ -148,7 +147,8 @@ TEST_F(WalkMemoTest, ForgetsWhenTold) {
 // What lies on this thread's stack from some frame upwards, to be laid elsewhere.
 class StackCopy {
  public:
-  __attribute__((no_sanitize("address"))) explicit StackCopy(const Registers& at, size_t words_max) : at_(at) {
+  __attribute__((no_sanitize("address"))) explicit StackCopy(const Registers& at, size_t words_max)
+      : at_(at) {
     const StackBounds bounds = BoundsOfThisThread();
     const size_t words = std::min((bounds.high - at.sp) / sizeof(uintptr_t), words_max);
     words_.resize(words);
@@ -203,7 +203,8 @@ TEST_F(WalkMemoTest, ReadsNothingOutsideOfTheStack) {
   WalkMemo memo(kDepthMax, 1000);
   ExpectSame(memo, here, BoundsOfThisThread());
   std::minstd_rand random(3);
-  for (int i = 0; i < 20'000 && !HasFatalFailure(); ++i) {  // from every place, so that the stack ends anywhere
+  for (int i = 0; i < 20'000 && !HasFatalFailure(); ++i) {  // from every place, so that the stack
+                                                            // ends anywhere
     const size_t at = random() % (kPage / sizeof(uintptr_t));
     Registers start = copy.RegistersFor(low + at * sizeof(uintptr_t));
     for (size_t j = at; j < kPage / sizeof(uintptr_t) && j - at < copy.size(); ++j) {
@@ -215,7 +216,8 @@ TEST_F(WalkMemoTest, ReadsNothingOutsideOfTheStack) {
   munmap(memory, 3 * kPage);
 }
 
-// Dumps read stacks that run. What comes of that is nonsense, but must not be kept for stacks that stand still.
+// Dumps read stacks that run. What comes of that is nonsense, but must not be kept for stacks that
+// stand still.
 TEST_F(WalkMemoTest, AStackThatChangesMeanwhileSpoilsNothing) {
   constexpr size_t kWords = 512;
   static std::atomic<uintptr_t> stack[kWords];

@@ -39,7 +39,7 @@ void PrintTasks() {
   std::map<std::pair<TaskState, WaitReason>, int> counts;
   TaskSlab::Instance().ForEach([&counts](const Task& task) {
     const TaskState state = task.state.load(std::memory_order_relaxed);
-    ++counts[{state, state == TaskState::kParked ? task.wait_reason : WaitReason::kNone}];
+    ++counts[{state, state == TaskState::kParked ? task.wait_reason.load() : WaitReason::kNone}];
   });
   for (const auto& [key, count] : counts) {
     std::fprintf(stderr, "  %6d tasks %s (%s)\n", count, StateName(key.first),
@@ -49,7 +49,8 @@ void PrintTasks() {
 
 }  // namespace
 
-Watchdog::Watchdog(std::chrono::seconds patience) : thread_([this, patience] { Watch(patience); }) {}
+Watchdog::Watchdog(std::chrono::seconds patience)
+    : thread_([this, patience] { Watch(patience); }) {}
 
 Watchdog::~Watchdog() {
   {

@@ -12,8 +12,9 @@
 
 namespace curg::internal {
 
-// While one is alive, somebody must call Progress every now and then; otherwise it prints how many tasks
-// are in which state and aborts the process. A lost wake-up so becomes a failure instead of a time-out.
+// While one is alive, somebody must call Progress every now and then; otherwise it prints how many
+// tasks are in which state and aborts the process. A lost wake-up so becomes a failure instead of a
+// time-out.
 // Thread-safe.
 class Watchdog {
  public:

@@ -149,7 +149,8 @@ TEST_F(CgroupTest, ARuntimeFollowsTheQuota) {
   unsetenv("CURG_WORKERS");
   Write("/proc", "0::/service\n");
   Write("/service/cpu.max", "100000 100000\n");
-  const CgroupFiles before = ExchangeCgroupFilesForTesting({.proc_cgroup = root_ + "/proc", .root = root_});
+  const CgroupFiles before =
+      ExchangeCgroupFilesForTesting({.proc_cgroup = root_ + "/proc", .root = root_});
   {
     auto runtime = Runtime::Create().value();
     auto fixed = Runtime::Create({.workers = 2}).value();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the C++ servers of the echo comparison share: they start the load, and print what it measured.
+// What the C++ servers of the echo comparison share: they start the load, and print what it
+// measured.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace peers {
 
-// Runs the load (the program that CURG_ECHO_LOAD names) against this process's server and reports. Blocks the thread.
+// Runs the load (the program that CURG_ECHO_LOAD names) against this process's server and reports.
+// Blocks the thread.
 inline void RunEchoLoad(int port, const Arguments& arguments) {
   const char* const program = std::getenv("CURG_ECHO_LOAD");
   const std::string command = std::string(program != nullptr ? program : "echo_load") +
@@ -36,7 +38,8 @@ inline void RunEchoLoad(int port, const Arguments& arguments) {
   long long p99 = 0;
   if (std::sscanf(line, "end %lld %lld %lld", &requests, &p50, &p99) != 3) std::exit(4);
   ReportPerOp("", "ns/request", requests, stretch);
-  Report("cpu", "ns/request", static_cast<double>(stretch.cpu_ns()) / static_cast<double>(requests), stretch);
+  Report("cpu", "ns/request", static_cast<double>(stretch.cpu_ns()) / static_cast<double>(requests),
+         stretch);
   Report("p50", "us", static_cast<double>(p50) / 1e3, stretch);
   Report("p99", "us", static_cast<double>(p99) / 1e3, stretch);
   std::_Exit(0);  // the server never ends by itself

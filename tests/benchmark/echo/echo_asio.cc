@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The echo server with Boost.Asio's C++20 coroutines: --workload=echo_shared, all threads on one io_context; any other,
-// one io_context a thread.
+// The echo server with Boost.Asio's C++20 coroutines: --workload=echo_shared, all threads on one
+// io_context; any other, one io_context a thread.
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -33,7 +33,8 @@ asio::awaitable<void> Echo(tcp::socket socket) {
 }
 
 // Connections go to the contexts in turn.
-asio::awaitable<void> Accept(tcp::acceptor& acceptor, std::vector<std::unique_ptr<asio::io_context>>& contexts) {
+asio::awaitable<void> Accept(tcp::acceptor& acceptor,
+                             std::vector<std::unique_ptr<asio::io_context>>& contexts) {
   for (size_t next = 0;; ++next) {
     asio::io_context& context = *contexts[next % contexts.size()];
     tcp::socket socket(context);

@@ -11,8 +11,11 @@
 int main(int argc, char** argv) {
   const peers::Arguments arguments = peers::ParseArguments(argc, argv);
   curg::Run({.workers = arguments.workers}, [&] {
-    curg::TcpListener listener = curg::TcpListener::Listen(curg::SocketAddress::Loopback(0)).value();
-    std::thread load([port = listener.local_address().port(), &arguments] { peers::RunEchoLoad(port, arguments); });
+    curg::TcpListener listener =
+        curg::TcpListener::Listen(curg::SocketAddress::Loopback(0)).value();
+    std::thread load([port = listener.local_address().port(), &arguments] {
+      peers::RunEchoLoad(port, arguments);
+    });
     load.detach();
     for (int i = 0; i < arguments.busy; ++i) {
       curg::Go([] {

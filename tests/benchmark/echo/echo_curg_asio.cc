@@ -15,7 +15,9 @@ int main(int argc, char** argv) {
   const peers::Arguments arguments = peers::ParseArguments(argc, argv);
   curg::Run({.workers = arguments.workers}, [&] {
     asio::ip::tcp::acceptor acceptor(curg::IoExecutor(), {asio::ip::address_v4::loopback(), 0});
-    std::thread load([port = acceptor.local_endpoint().port(), &arguments] { peers::RunEchoLoad(port, arguments); });
+    std::thread load([port = acceptor.local_endpoint().port(), &arguments] {
+      peers::RunEchoLoad(port, arguments);
+    });
     load.detach();
     while (true) {
       curg::Go([socket = acceptor.async_accept(curg::UseTask())]() mutable {

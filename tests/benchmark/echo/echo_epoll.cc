@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The echo server with epoll and nothing else: the floor. One instance and one listening socket a thread.
+// The echo server with epoll and nothing else: the floor. One instance and one listening socket a
+// thread.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The load of the echo comparison: connections that each send 64 bytes, wait for them to come back, and send again.
+// The load of the echo comparison: connections that each send 64 bytes, wait for them to come back,
+// and send again.
 //
 //   echo_load --workload=echo --port=P --connections=N --requests=N
 //
-// Prints "begin" once it is warm, and "end REQUESTS P50_NS P99_NS" when the requests are done. Two other workloads print
-// what is to be reported themselves, a line of JSON each:
+// Prints "begin" once it is warm, and "end REQUESTS P50_NS P99_NS" when the requests are done. Two
+// other workloads print what is to be reported themselves, a line of JSON each:
 //
-//   echo_wake   one connection, a request every millisecond; the load spins, so that what it waits for is the server
-//   echo_idle   connections that say nothing after one request each: what they cost the server meanwhile
+//   echo_wake   one connection, a request every millisecond; the load spins, so that what it waits
+//               for is the server
+//   echo_idle   connections that say nothing after one request each: what they cost the server
+//               meanwhile
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
@@ -66,7 +69,8 @@ int Connect(int port) {
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) Die("connect");
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+    Die("connect");
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   return fd;
@@ -90,7 +94,8 @@ bool Receive(Connection& connection) {
 
 class Load {
  public:
-  Load(int port, int connections) : epoll_(epoll_create1(0)), connections_(static_cast<size_t>(connections)) {
+  Load(int port, int connections)
+      : epoll_(epoll_create1(0)), connections_(static_cast<size_t>(connections)) {
     for (Connection& connection : connections_) {
       connection.fd = Connect(port);
       epoll_event event = {.events = EPOLLIN, .data = {.ptr = &connection}};
@@ -137,7 +142,9 @@ const char* Argument(int argc, char** argv, std::string_view name) {
   std::exit(2);
 }
 
-int64_t At(const std::vector<int64_t>& sorted, size_t percent) { return sorted[sorted.size() * percent / 100]; }
+int64_t At(const std::vector<int64_t>& sorted, size_t percent) {
+  return sorted[sorted.size() * percent / 100];
+}
 
 // The server, whose child this is, perhaps by way of a shell.
 class Server {
@@ -182,8 +189,10 @@ class Server {
 };
 
 void Report(const char* metric, const char* unit, double value, int64_t wall_ns, int64_t cpu_ns) {
-  std::printf("{\"metric\": \"%s\", \"unit\": \"%s\", \"value\": %.3f, \"wall_ns\": %lld, \"cpu_ns\": %lld}\n", metric, unit,
-              value, static_cast<long long>(wall_ns), static_cast<long long>(cpu_ns));
+  std::printf(
+      "{\"metric\": \"%s\", \"unit\": \"%s\", \"value\": %.3f, \"wall_ns\": %lld, \"cpu_ns\": "
+      "%lld}\n",
+      metric, unit, value, static_cast<long long>(wall_ns), static_cast<long long>(cpu_ns));
 }
 
 void SpinUntil(int64_t time) {

@@ -72,7 +72,8 @@ inline void Burn(std::chrono::nanoseconds time) {
   }
 }
 
-// Blocks this thread for 50 us, by the kernel's clock: without the slack of another 50 us that threads have by default.
+// Blocks this thread for 50 us, by the kernel's clock: without the slack of another 50 us that
+// threads have by default.
 inline void BlockThread() {
   static thread_local const int exact = prctl(PR_SET_TIMERSLACK, 1);
   (void)exact;
@@ -117,8 +118,10 @@ inline void Report(const char* metric, const char* unit, double value, const Str
 
 // Wall and CPU time per operation.
 inline void ReportWallAndCpu(int64_t ops, const Stretch& stretch) {
-  Report("wall", "ns/call", static_cast<double>(stretch.wall_ns()) / static_cast<double>(ops), stretch);
-  Report("cpu", "ns/call", static_cast<double>(stretch.cpu_ns()) / static_cast<double>(ops), stretch);
+  Report("wall", "ns/call", static_cast<double>(stretch.wall_ns()) / static_cast<double>(ops),
+         stretch);
+  Report("cpu", "ns/call", static_cast<double>(stretch.cpu_ns()) / static_cast<double>(ops),
+         stretch);
 }
 
 inline void ReportPerOp(const char* metric, const char* unit, int64_t ops, const Stretch& stretch) {

@@ -67,7 +67,8 @@ TEST(DebugServerTest, ServesTheIndexOnLoopback) {
   EXPECT_THAT(Get(server.port(), "/debug/pprof/x"),
               AllOf(StartsWith("HTTP/1.1 404 Not Found\r\n"), HasSubstr("X-Go-Pprof: 1\r\n"),
                     EndsWith("\r\n\r\nUnknown profile\n")));
-  EXPECT_THAT(Get(server.port(), "http://proxied:1/debug/pprof/cmdline"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Get(server.port(), "http://proxied:1/debug/pprof/cmdline"),
+              StartsWith("HTTP/1.1 200"));
 }
 
 TEST(DebugServerTest, KeepsConnectionsAndAnswersWhatIsPipelined) {
@@ -96,9 +97,10 @@ TEST(DebugServerTest, AClientThatSendsNoMoreStillGetsItsAnswer) {
 TEST(DebugServerTest, SaysWhyItDoesNotStart) {
   const DebugServer server = StartServer();
   const absl::Status in_use = DebugServer::Start({.port = server.port()}).status();
-  EXPECT_THAT(std::string(in_use.message()),
-              AllOf(HasSubstr("debug server"), HasSubstr("127.0.0.1:" + std::to_string(server.port()) +
-                                                         ": Address already in use; port 0")));
+  EXPECT_THAT(
+      std::string(in_use.message()),
+      AllOf(HasSubstr("debug server"), HasSubstr("127.0.0.1:" + std::to_string(server.port()) +
+                                                 ": Address already in use; port 0")));
   const absl::Status name = DebugServer::Start({.address = "example"}).status();
   EXPECT_EQ(name.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(DebugServer::Start({.connections_max = 0}).status().code(),
@@ -110,11 +112,12 @@ TEST(DebugServerTest, AsksForTheToken) {
   const uint16_t port = server.port();
   EXPECT_THAT(Get(port, "/debug/pprof/"), AllOf(StartsWith("HTTP/1.1 401 Unauthorized\r\n"),
                                                 HasSubstr("WWW-Authenticate: Bearer\r\n")));
-  EXPECT_THAT(Get(port, "/debug/pprof/", "Authorization: Bearer s3cret\r\n"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Get(port, "/debug/pprof/", "Authorization: Bearer s3cret\r\n"),
+              StartsWith("HTTP/1.1 200"));
   EXPECT_THAT(Get(port, "/debug/pprof/", "Authorization: Basic eDpzM2NyZXQ=\r\n"),
               StartsWith("HTTP/1.1 200"));
-  for (const char* wrong : {"Bearer s3cre", "Bearer s3crets", "Bearer ", "Bearer", "Basic !", "Basic",
-                            "Basic eA==", "s3cret"}) {
+  for (const char* wrong : {"Bearer s3cre", "Bearer s3crets", "Bearer ", "Bearer", "Basic !",
+                            "Basic", "Basic eA==", "s3cret"}) {
     EXPECT_THAT(Get(port, "/debug/pprof/", "Authorization: " + std::string(wrong) + "\r\n"),
                 StartsWith("HTTP/1.1 401"))
         << wrong;
@@ -138,7 +141,8 @@ TEST(DebugServerTest, RefusesWhatIsTooLarge) {
 TEST(DebugServerTest, ThousandsOfMalformedRequestsCostNothingLasting) {
   const DebugServer server = StartServer({.request_timeout = 2s});
   const ptrdiff_t files = OpenFiles();
-  const std::string good = "GET /debug/pprof/cmdline HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  const std::string good =
+      "GET /debug/pprof/cmdline HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   std::mt19937 random(7);
   int refused = 0;
   for (int round = 0; round < 3000; ++round) {
@@ -281,7 +285,8 @@ TEST(DebugServerTest, StreamsComeInChunks) {
   EXPECT_THAT(threaded, EndsWith("~\r\n0\r\n\r\n"));
   EXPECT_EQ(std::count(threaded.begin(), threaded.end(), '~'), 100'000);
   const std::string answer = Get(server.port(), "/stream?count=100");
-  EXPECT_THAT(answer, AllOf(HasSubstr("Transfer-Encoding: chunked\r\n"), EndsWith("\r\n0\r\n\r\n")));
+  EXPECT_THAT(answer,
+              AllOf(HasSubstr("Transfer-Encoding: chunked\r\n"), EndsWith("\r\n0\r\n\r\n")));
   EXPECT_GT(answer.size(), 100'000u);
   ended = false;
   pieces = 0;

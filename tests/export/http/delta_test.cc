@@ -28,8 +28,8 @@ absl::StatusOr<CpuProfile> Counter() {
 }
 
 DebugResponse Ask(const std::string& query, ProfileSnapshot snapshot = Counter) {
-  const DebugHandler handler =
-      WithDelta("block", [](const DebugRequest&) { return DebugResponse::Text("plain"); }, snapshot);
+  const DebugHandler handler = WithDelta(
+      "block", [](const DebugRequest&) { return DebugResponse::Text("plain"); }, snapshot);
   return handler(DebugRequest::Get("/debug/pprof/block" + query));
 }
 

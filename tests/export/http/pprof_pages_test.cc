@@ -69,7 +69,8 @@ std::set<std::map<std::string, std::string>> LabelsOf(const DebugResponse& respo
     std::map<std::string, std::string> labels;
     for (const auto& label : sample.label()) {
       labels[profile.string_table(static_cast<int>(label.key()))] =
-          label.str() != 0 ? profile.string_table(static_cast<int>(label.str())) : std::to_string(label.num());
+          label.str() != 0 ? profile.string_table(static_cast<int>(label.str()))
+                           : std::to_string(label.num());
     }
     sets.insert(labels);
   }
@@ -102,8 +103,11 @@ TEST(ProfilePageTest, FoldsStacksOfWhatHasTheLabel) {
 
 // The tasks are spawned before the profile: of these the spawn site is known.
 TEST(ProfilePageTest, ShowsWhoSpawnedTheTasks) {
-  const DebugResponse folded = GetWhileBurning("/debug/pprof/profile?seconds=1&format=folded&spawners=1");
-  EXPECT_THAT(folded.body, ContainsRegex("GetWhileBurning[^\n]*;curg::SpawnedBy;[^\n]*BurnUntil[^\n]* [0-9]+\n"));
+  const DebugResponse folded =
+      GetWhileBurning("/debug/pprof/profile?seconds=1&format=folded&spawners=1");
+  EXPECT_THAT(
+      folded.body,
+      ContainsRegex("GetWhileBurning[^\n]*;curg::SpawnedBy;[^\n]*BurnUntil[^\n]* [0-9]+\n"));
   const DebugResponse response = GetWhileBurning("/debug/pprof/profile?seconds=1&spawners=1");
   ASSERT_EQ(response.status, 200) << response.body;
   perftools::profiles::Profile profile;
@@ -121,7 +125,8 @@ TEST(ProfilePageTest, ConcurrentProfilesHaveTheirOwnFilters) {
                            [token = stop.get_token()] { return BurnUntil(token); }));
     }
     auto acme = Go([] { return Get("/debug/pprof/profile?seconds=2&label=tenant=acme"); });
-    auto initech = Go([] { return Get("/debug/pprof/profile?seconds=2&hz=250&label=tenant=initech"); });
+    auto initech =
+        Go([] { return Get("/debug/pprof/profile?seconds=2&hz=250&label=tenant=initech"); });
     const std::map<std::string, std::string> only_acme = {{"tenant", "acme"}};
     const std::map<std::string, std::string> only_initech = {{"tenant", "initech"}};
     EXPECT_THAT(LabelsOf(acme.Join()), ElementsAre(only_acme));
@@ -145,8 +150,8 @@ TEST(ProfilePageTest, TellsTasksApartOnRequest) {
 }
 
 TEST(ProfilePageTest, RefusesWhatItCannotDo) {
-  for (const char* target : {"task_ids=x", "spawners=x", "spawners=5", "hz=0", "hz=10001", "hz=x", "label==x",
-                             "format=xml"}) {
+  for (const char* target : {"task_ids=x", "spawners=x", "spawners=5", "hz=0", "hz=10001", "hz=x",
+                             "label==x", "format=xml"}) {
     const DebugResponse response = Get(std::string("/debug/pprof/profile?seconds=1&") + target);
     EXPECT_EQ(response.status, 400) << target;
     EXPECT_EQ(response.Header("X-Go-Pprof"), "1");
@@ -185,7 +190,8 @@ TEST(SymbolPageTest, NamesFunctions) {
   std::snprintf(query, sizeof(query), "0x%lx+junk+%lu+1", address, address);
   const DebugResponse response = Get(std::string("/debug/pprof/symbol?") + query);
   EXPECT_THAT(response.body, StartsWith("num_symbols: 1\n0x"));
-  EXPECT_THAT(response.body, ContainsRegex("\n0x[0-9a-f]+ curg::.*WellKnown\n0x[0-9a-f]+ .*WellKnown\n$"));
+  EXPECT_THAT(response.body,
+              ContainsRegex("\n0x[0-9a-f]+ curg::.*WellKnown\n0x[0-9a-f]+ .*WellKnown\n$"));
 
   DebugPages pages;
   AddPprofPages(pages);

@@ -48,7 +48,8 @@ class RawClient {
 
   void SendNoMore() { shutdown(fd_, SHUT_WR); }
 
-  // What comes next, at most `size_max` bytes; empty: the server has closed, or said nothing for a minute.
+  // What comes next, at most `size_max` bytes; empty: the server has closed, or said nothing for a
+  // minute.
   std::string Receive(size_t size_max = 65536) {
     std::string bytes(size_max, '\0');
     const ssize_t size = recv(fd_, bytes.data(), bytes.size(), 0);

@@ -29,7 +29,8 @@ TEST(UrlQueryTest, TakesPairsApart) {
 TEST(UrlQueryTest, LeavesOutWhatItCannotRead) {
   EXPECT_THAT(UrlQuery::Parse("").pairs(), IsEmpty());
   EXPECT_THAT(UrlQuery::Parse("&&").pairs(), IsEmpty());
-  EXPECT_THAT(UrlQuery::Parse("a=1&b=%zz&c=3").pairs(), ElementsAre(Pair("a", "1"), Pair("c", "3")));
+  EXPECT_THAT(UrlQuery::Parse("a=1&b=%zz&c=3").pairs(),
+              ElementsAre(Pair("a", "1"), Pair("c", "3")));
   EXPECT_THAT(UrlQuery::Parse("a=1&b=%4").pairs(), ElementsAre(Pair("a", "1")));
   EXPECT_THAT(UrlQuery::Parse("a=1;b=2&c=3").pairs(), ElementsAre(Pair("c", "3")));
   EXPECT_THAT(UrlQuery::Parse("a=b=c&=d").pairs(), ElementsAre(Pair("a", "b=c"), Pair("", "d")));
@@ -39,8 +40,8 @@ TEST(UrlQueryTest, ReadsNumbersAsGoDoes) {
   EXPECT_EQ(UrlQuery::Parse("n=%2B7").GetInt("n"), 7);
   EXPECT_EQ(UrlQuery::Parse("n=-7").GetInt("n"), -7);
   EXPECT_EQ(UrlQuery::Parse("n=9223372036854775807").GetInt("n"), INT64_MAX);
-  for (const char* bad : {"n=", "n=+7", "n=7s", "n=0x7", "n=7.5", "n=9223372036854775808", "n=%2B-7",
-                          "n=%2B", "m=7"}) {
+  for (const char* bad : {"n=", "n=+7", "n=7s", "n=0x7", "n=7.5", "n=9223372036854775808",
+                          "n=%2B-7", "n=%2B", "m=7"}) {
     EXPECT_EQ(UrlQuery::Parse(bad).GetInt("n"), std::nullopt) << bad;
   }
 }

@@ -57,7 +57,8 @@ TEST_F(EndWatchDeathTest, CallsBeforeTheSignalEndsTheProcess) {
 TEST_F(EndWatchDeathTest, EndsAFaultAlthoughBeforeDoesNotReturn) {
   EXPECT_EXIT(
       {
-        WatchForEnd([](int) { std::this_thread::sleep_for(std::chrono::hours(1)); }, milliseconds(300));
+        WatchForEnd([](int) { std::this_thread::sleep_for(std::chrono::hours(1)); },
+                    milliseconds(300));
         std::abort();
       },
       KilledBySignal(SIGABRT), "");
@@ -108,7 +109,9 @@ TEST_F(EndWatchDeathTest, AForkedChildDiesAtOnce) {
             std::this_thread::sleep_for(std::chrono::hours(1));
           }
           int status = 0;
-          if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != signal) _exit(1);
+          if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status) ||
+              WTERMSIG(status) != signal)
+            _exit(1);
         }
         _exit(0);
       },

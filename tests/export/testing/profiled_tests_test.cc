@@ -120,7 +120,8 @@ TEST_F(ProfiledTests, NamesTheShardAndTheRun) {
                 {"TEST_TOTAL_SHARDS=3", "TEST_SHARD_INDEX=1", "TEST_RUN_NUMBER=4"})
                 .status,
             0);
-  EXPECT_THAT(FilesIn(outputs_), ElementsAre("cpu.shard_2_of_3.run_4.pb.gz", "tasks.shard_2_of_3.run_4.pb.gz"));
+  EXPECT_THAT(FilesIn(outputs_),
+              ElementsAre("cpu.shard_2_of_3.run_4.pb.gz", "tasks.shard_2_of_3.run_4.pb.gz"));
 }
 
 TEST_F(ProfiledTests, KeepsEarlierAttempts) {
@@ -154,8 +155,8 @@ TEST_F(ProfiledTests, LeavesProfilesWhenItTakesTooLong) {
 }
 
 TEST_F(ProfiledTests, LeavesItsCpuProfileWhenItCrashes) {
-  const ProgramResult result = Run({program_, "--gtest_also_run_disabled_tests",
-                                    "--gtest_filter=DISABLED_Crashes.ByAbort"});
+  const ProgramResult result =
+      Run({program_, "--gtest_also_run_disabled_tests", "--gtest_filter=DISABLED_Crashes.ByAbort"});
   EXPECT_EQ(result.status, 128 + SIGABRT) << result.out << result.err;
   EXPECT_THAT(FilesIn(outputs_), ElementsAre("cpu.pb.gz"));
   const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
@@ -168,13 +169,14 @@ TEST_F(ProfiledTests, LeavesItsCpuProfileWhenItCrashes) {
 
 #if !defined(CURG_ASAN) && !defined(CURG_TSAN)  // which handle faults themselves
 TEST_F(ProfiledTests, LeavesItsCpuProfileAndTheReportWhenATaskCrashes) {
-  const ProgramResult result = Run({program_, "--gtest_also_run_disabled_tests",
-                                    "--gtest_filter=DISABLED_Crashes.InATask"});
+  const ProgramResult result =
+      Run({program_, "--gtest_also_run_disabled_tests", "--gtest_filter=DISABLED_Crashes.InATask"});
   EXPECT_EQ(result.status, 128 + SIGSEGV) << result.out << result.err;
   const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
   ASSERT_TRUE(profile.has_value());
   EXPECT_THAT(LabelsUnder(*profile, "curg::BurnInTask"), SizeIs(1));
-  EXPECT_THAT(result.err, HasSubstr("segmentation fault at address 0x0 in task 2"));  // the runtime's
+  // the runtime's
+  EXPECT_THAT(result.err, HasSubstr("segmentation fault at address 0x0 in task 2"));
 }
 #endif
 

@@ -69,9 +69,8 @@ TEST(FlamePages, ListsTasksWithTheirStacks) {
     options.name = "sleeper";
     options.tag = Labels::Of({{"tenant", "a\nb"}});
     std::stop_source stop;
-    JoinHandle<void> sleeper = Go(options, [token = stop.get_token()] {
-      SleepFor(std::chrono::hours(1), token);
-    });
+    JoinHandle<void> sleeper =
+        Go(options, [token = stop.get_token()] { SleepFor(std::chrono::hours(1), token); });
     SleepFor(std::chrono::milliseconds(10));
     const DebugResponse response = Get("/debug/pprof/tasks.json");
     stop.request_stop();

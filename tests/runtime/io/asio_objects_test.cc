@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What else of Boost.Asio there is, through the completion token: datagrams, local sockets, names, and the synchronous
-// functions on a TcpStream.
+// What else of Boost.Asio there is, through the completion token: datagrams, local sockets, names,
+// and the synchronous functions on a TcpStream.
+#include <gtest/gtest.h>
+#include <unistd.h>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -12,8 +14,6 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
-#include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -63,7 +63,8 @@ TEST(AsioObjects, Datagrams) {
 
 TEST(AsioObjects, LocalSockets) {
   curg::Run([] {
-    ASSERT_EQ(chdir(testing::TempDir().c_str()), 0);  // its path may be too long for a local socket's
+    ASSERT_EQ(chdir(testing::TempDir().c_str()), 0);  // its path may be too long for a local
+                                                      // socket's
     const std::string path = "asio_objects_test." + std::to_string(getpid());
     asio::local::stream_protocol::acceptor acceptor(IoExecutor(), path);
     asio::local::stream_protocol::socket client(IoExecutor());
@@ -91,7 +92,8 @@ TEST(AsioObjects, NamesAreLookedUpWhileOthersRun) {
     ScopedLabels labels({{"who", "resolver"}});
     asio::ip::tcp::acceptor acceptor(IoExecutor(), {asio::ip::address_v4::loopback(), 0});
     asio::ip::tcp::resolver resolver(IoExecutor());
-    const auto found = resolver.async_resolve("localhost", std::to_string(acceptor.local_endpoint().port()), UseTask());
+    const auto found = resolver.async_resolve(
+        "localhost", std::to_string(acceptor.local_endpoint().port()), UseTask());
     EXPECT_FALSE(found.empty());
     auto accepting = Go([&] { return acceptor.async_accept(UseTask()); });
     asio::ip::tcp::socket socket(IoExecutor());
@@ -99,7 +101,8 @@ TEST(AsioObjects, NamesAreLookedUpWhileOthersRun) {
     EXPECT_TRUE(accepting.Join().is_open());
     EXPECT_EQ(CurrentLabels().Get("who"), "resolver");
     error_code error;
-    resolver.async_resolve("no such name", "80", asio::ip::resolver_base::numeric_host, UseTask(error));
+    resolver.async_resolve("no such name", "80", asio::ip::resolver_base::numeric_host,
+                           UseTask(error));
     EXPECT_TRUE(error);
   });
 }
@@ -112,8 +115,8 @@ TEST(AsioObjects, SynchronousFunctionsOnATcpStream) {
     AsioStream from_client(client);
     AsioStream at_server(server);
     auto writer = Go([&] {
-      const std::array<asio::const_buffer, 3> pieces = {asio::buffer("GET ", 4), asio::const_buffer(),
-                                                        asio::buffer("/\n", 2)};
+      const std::array<asio::const_buffer, 3> pieces = {
+          asio::buffer("GET ", 4), asio::const_buffer(), asio::buffer("/\n", 2)};
       SleepFor(2ms);
       EXPECT_EQ(asio::write(from_client, pieces), 6u);
     });

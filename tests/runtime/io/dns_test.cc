@@ -31,7 +31,8 @@ __attribute__((noinline)) void UseMuchStack() {
 }  // namespace
 
 // In place of the C library's: a name service that does not answer until told, without a network.
-extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints, addrinfo** found) noexcept(false) {
+extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints,
+                           addrinfo** found) noexcept(false) {
   const bool number = (hints->ai_flags & AI_NUMERICHOST) != 0;
   const std::string name = host;
   if (number && name != "127.0.0.1") return EAI_NONAME;
@@ -103,13 +104,16 @@ TEST_F(ResolveTest, OthersRunMeanwhile) {
   });
 }
 
-// The caller goes on; what has begun is left behind and counted until it ends, and what has not begun never does.
+// The caller goes on; what has begun is left behind and counted until it ends, and what has not
+// begun never does.
 TEST_F(ResolveTest, LimitsEndTheWait) {
   auto runtime = Runtime::Create({.workers = 1, .blocking_max = 1}).value();
   runtime->Run([] {
-    EXPECT_EQ(Resolve("slow", "80", Deadline::After(20ms)).status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(Resolve("slow", "80", Deadline::After(20ms)).status().code(),
+              absl::StatusCode::kDeadlineExceeded);
     EXPECT_EQ(ReadStats().tasks_blocking, 1u);
-    EXPECT_EQ(Resolve("slow", "80", Deadline::After(20ms)).status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(Resolve("slow", "80", Deadline::After(20ms)).status().code(),
+              absl::StatusCode::kDeadlineExceeded);
     std::stop_source stop;
     auto stopper = Go([&] {
       SleepFor(5ms);

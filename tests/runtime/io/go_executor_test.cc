@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/io/go_executor.h"
 
+#include <gtest/gtest.h>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <gtest/gtest.h>
 
 #include <chrono>
 #include <memory>
@@ -28,7 +28,10 @@ struct Seen {
   std::string endpoint;
 };
 
-Seen Here() { return {CurrentTaskId(), std::string(CurrentTaskName()), std::string(CurrentLabels().Get("endpoint").value_or(""))}; }
+Seen Here() {
+  return {CurrentTaskId(), std::string(CurrentTaskName()),
+          std::string(CurrentLabels().Get("endpoint").value_or(""))};
+}
 
 // A handler that is a plain callable: what it sees.
 Seen InHandler(const GoExecutor& executor) {
@@ -52,7 +55,8 @@ TEST(GoExecutor, HandlersAreTasksWithTheLabelsOfWhoStartedThem) {
     EXPECT_EQ(inherited.name, "handler");
     EXPECT_EQ(inherited.endpoint, "/search");
     EXPECT_EQ(InHandler(GoExecutor({.tag = Labels()})).endpoint, "");
-    EXPECT_EQ(InHandler(GoExecutor({.tag = Labels::Of({{"endpoint", "/other"}})})).endpoint, "/other");
+    EXPECT_EQ(InHandler(GoExecutor({.tag = Labels::Of({{"endpoint", "/other"}})})).endpoint,
+              "/other");
   });
 }
 
@@ -68,7 +72,8 @@ TEST(GoExecutor, KeepsTheLabelsItWasMadeWith) {
 TEST(GoExecutor, TakesWhatCanOnlyBeMoved) {
   curg::Run([] {
     Channel<int> numbers(1);
-    asio::post(GoExecutor(), [number = std::make_unique<int>(4), &numbers] { numbers.Send(*number); });
+    asio::post(GoExecutor(),
+               [number = std::make_unique<int>(4), &numbers] { numbers.Send(*number); });
     EXPECT_EQ(numbers.Receive(), 4);
   });
 }

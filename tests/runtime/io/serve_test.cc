@@ -41,9 +41,13 @@ TEST(Serve, LabelsOfTheLoopDoNotLeakUnlessAsked) {
         ScopedLabels labels({{"who", "loop"}});
         ServeOptions options;
         if (inherit) options.task.tag = std::nullopt;
-        return Serve(listener, options, [](TcpStream stream) {
-          EXPECT_TRUE(stream.Write(std::string(CurrentLabels().Get("who").value_or("nobody"))).ok());
-        }, stop.get_token());
+        return Serve(
+            listener, options,
+            [](TcpStream stream) {
+              EXPECT_TRUE(
+                  stream.Write(std::string(CurrentLabels().Get("who").value_or("nobody"))).ok());
+            },
+            stop.get_token());
       });
       EXPECT_EQ(Ask(listener.local_address()), inherit ? "loop" : "nobody");
       stop.request_stop();
@@ -61,17 +65,21 @@ TEST(Serve, NoMoreConnectionsThanAsked) {
     auto serving = Go([&] {
       ServeOptions options;
       options.connections_max = 3;
-      return Serve(listener, options, [&](TcpStream stream) {
-        const int now = ++inside;
-        for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
-        }
-        SleepFor(1ms);
-        EXPECT_TRUE(stream.Write("x").ok());
-        --inside;
-      }, stop.get_token());
+      return Serve(
+          listener, options,
+          [&](TcpStream stream) {
+            const int now = ++inside;
+            for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+            }
+            SleepFor(1ms);
+            EXPECT_TRUE(stream.Write("x").ok());
+            --inside;
+          },
+          stop.get_token());
     });
     std::vector<JoinHandle<std::string>> clients;
-    for (int i = 0; i < 30; ++i) clients.push_back(Go([&] { return Ask(listener.local_address()); }));
+    for (int i = 0; i < 30; ++i)
+      clients.push_back(Go([&] { return Ask(listener.local_address()); }));
     for (auto& client : clients) EXPECT_EQ(client.Join(), "x");
     EXPECT_LE(most.load(), 3);
     stop.request_stop();
@@ -79,7 +87,8 @@ TEST(Serve, NoMoreConnectionsThanAsked) {
   });
 }
 
-// Out of file descriptors it neither spins nor ends, says so, and goes on when there are some again.
+// Out of file descriptors it neither spins nor ends, says so, and goes on when there are some
+// again.
 TEST(Serve, SurvivesTheWantOfFileDescriptors) {
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -98,8 +107,9 @@ TEST(Serve, SurvivesTheWantOfFileDescriptors) {
         EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
         ++troubles;
       };
-      return Serve(listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
-                   stop.get_token());
+      return Serve(
+          listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
+          stop.get_token());
     });
     SleepFor(100ms);
     EXPECT_GE(troubles.load(), 1);
@@ -125,8 +135,9 @@ TEST(Serve, SurvivesTheWantOfStacks) {
         EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
         ++troubles;
       };
-      return Serve(listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
-                   stop.get_token());
+      return Serve(
+          listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
+          stop.get_token());
     });
     Semaphore leave(0);
     std::vector<JoinHandle<void>> holders;  // this task, the loop, and two more
@@ -154,10 +165,13 @@ TEST(Serve, AnExceptionEndsItsConnectionOnly) {
         EXPECT_EQ(status.message(), "a connection's handler threw: no");
         ++troubles;
       };
-      return Serve(listener, options, [&](TcpStream stream) {
-        if (calls++ == 0) throw std::runtime_error("no");
-        EXPECT_TRUE(stream.Write("yes").ok());
-      }, stop.get_token());
+      return Serve(
+          listener, options,
+          [&](TcpStream stream) {
+            if (calls++ == 0) throw std::runtime_error("no");
+            EXPECT_TRUE(stream.Write("yes").ok());
+          },
+          stop.get_token());
     });
     EXPECT_EQ(Ask(listener.local_address()), "");
     EXPECT_EQ(Ask(listener.local_address()), "yes");

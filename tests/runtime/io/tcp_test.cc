@@ -59,7 +59,8 @@ TEST(Tcp, EchoesAndSeesTheEnd) {
   });
 }
 
-// The case in which an edge-triggered reader that trusts a short read would sleep for ever: data and end come together.
+// The case in which an edge-triggered reader that trusts a short read would sleep for ever: data
+// and end come together.
 TEST(Tcp, AnEndThatCameWithTheDataIsSeen) {
   curg::Run([] {
     for (int i = 0; i < 200; ++i) {
@@ -91,7 +92,8 @@ TEST(Tcp, DeadlinesAndStopsLeaveTheStreamUsable) {
     auto [client, server] = Connect();
     char data[16];
     for (int i = 0; i < 3; ++i) {
-      EXPECT_EQ(server.Read(data, Deadline::After(3ms)).status().code(), absl::StatusCode::kDeadlineExceeded);
+      EXPECT_EQ(server.Read(data, Deadline::After(3ms)).status().code(),
+                absl::StatusCode::kDeadlineExceeded);
     }
     std::stop_source source;
     auto stopper = Go([&] {
@@ -144,7 +146,8 @@ TEST(Tcp, ConnectingSaysWhyNot) {
 
 TEST(Tcp, ServesLocalSockets) {
   curg::Run([] {
-    ASSERT_EQ(chdir(testing::TempDir().c_str()), 0);  // its path may be too long for a local socket's
+    ASSERT_EQ(chdir(testing::TempDir().c_str()), 0);  // its path may be too long for a local
+                                                      // socket's
     const std::string path = "curg_tcp_test." + std::to_string(getpid());
     const SocketAddress address = SocketAddress::Parse("unix:" + path).value();
     TcpListener listener = TcpListener::Listen(address).value();
@@ -230,7 +233,8 @@ TEST(Tcp, ManyConnectionsAtOnce) {
       for (int i = 0; i < kConnections; ++i) {
         tasks.push_back(Go([stream = listener.Accept().value()]() mutable {
           char data[256];
-          while (const size_t n = stream.Read(data).value()) ASSERT_TRUE(stream.Write({data, n}).ok());
+          while (const size_t n = stream.Read(data).value())
+            ASSERT_TRUE(stream.Write({data, n}).ok());
         }));
       }
       for (auto& task : tasks) task.Join();
@@ -257,7 +261,8 @@ TEST(Tcp, ManyConnectionsAtOnce) {
   });
 }
 
-// More connections that always have something than a run queue holds: each gets its turn, the first come first.
+// More connections that always have something than a run queue holds: each gets its turn, the first
+// come first.
 TEST(Tcp, ManyBusyConnectionsAreServedAlike) {
   internal::Watchdog watchdog;
   constexpr size_t kConnections = 600;
@@ -309,8 +314,10 @@ TEST(SocketAddress, ParsesAndPrints) {
     EXPECT_EQ(SocketAddress::Parse(text).value().ToString(), text);
   }
   EXPECT_EQ(SocketAddress::Parse(":80").value().ToString(), "0.0.0.0:80");
-  for (const char* text : {"", "localhost:80", "127.0.0.1", "127.0.0.1:70000", "127.0.0.1:x", "[::1:80", "unix:"}) {
-    EXPECT_EQ(SocketAddress::Parse(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  for (const char* text :
+       {"", "localhost:80", "127.0.0.1", "127.0.0.1:70000", "127.0.0.1:x", "[::1:80", "unix:"}) {
+    EXPECT_EQ(SocketAddress::Parse(text).status().code(), absl::StatusCode::kInvalidArgument)
+        << text;
   }
 }
 

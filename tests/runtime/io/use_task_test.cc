@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/io/use_task.h"
 
+#include <gtest/gtest.h>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
-#include <gtest/gtest.h>
 
 #include <array>
 #include <chrono>
@@ -72,7 +72,8 @@ TEST(UseTask, ThrowsOrSetsTheError) {
         EXPECT_EQ(error.code(), asio::error::eof);
       }
     }
-    // Another connection: after the end of one, Asio waits for news of it that may have come already.
+    // Another connection: after the end of one, Asio waits for news of it that may have come
+    // already.
     auto [client, server] = Connection();
     server.close();
     error_code error;
@@ -89,7 +90,8 @@ TEST(UseTask, ReturnsWhatTheSignatureSays) {
     asio::async_initiate<UseTask, void()>(nothing, token);
 
     const auto two = [](auto handler) {
-      asio::post(IoExecutor(), [handler = std::move(handler)]() mutable { handler(error_code(), 1, "two"); });
+      asio::post(IoExecutor(),
+                 [handler = std::move(handler)]() mutable { handler(error_code(), 1, "two"); });
     };
     const std::tuple<int, std::string> both =
         asio::async_initiate<UseTask, void(error_code, int, std::string)>(two, token);
@@ -104,7 +106,8 @@ TEST(UseTask, ReturnsWhatTheSignatureSays) {
     EXPECT_THROW((asio::async_initiate<UseTask, Signature>(refused, token)), std::runtime_error);
 
     const auto dropped = [](auto) {};
-    EXPECT_THROW((asio::async_initiate<UseTask, void(error_code)>(dropped, token)), boost::system::system_error);
+    EXPECT_THROW((asio::async_initiate<UseTask, void(error_code)>(dropped, token)),
+                 boost::system::system_error);
   });
 }
 
