@@ -5,7 +5,7 @@
 //
 //   caller                                   worker that resumes `task`       spawner
 //   word_ = epoch | kOpen                    task.state = kRunning            task.roll = its epoch
-//   HeavyFence                               LightFence                       task.state = kNew, ...
+//   HeavyFence                               LightFence                       task.state = kNew...
 //   task suspended? read all there is to it  word_ & kOpen? Answer(task)
 //   task.roll: other -> epoch, by caller
 //

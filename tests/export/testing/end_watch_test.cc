@@ -22,7 +22,7 @@ using testing::KilledBySignal;
 
 void SayWhich(int signal) { std::fprintf(stderr, "before %d\n", signal); }
 
-void Fault() { *static_cast<volatile int*>(nullptr) = 1; }
+[[maybe_unused]] void Fault() { *static_cast<volatile int*>(nullptr) = 1; }
 
 // Each starts the program anew: there is one watch a process.
 class EndWatchDeathTest : public testing::Test {
