@@ -376,9 +376,8 @@ TEST(CpuAttribution, LabelTotalsAreCountedOrSampledAsAsked) {
   EXPECT_GE(cheap.quality.exact_tags, 2);
   EXPECT_EQ(notes(cheap), 0);
   const CpuProfile dear = profile_with(LabelTotals::kExactIfCheap, 10'000);
-#if !defined(__SANITIZE_THREAD__) && \
-    !defined(__SANITIZE_ADDRESS__)  // these make switches so slow \
-                                    // that it is cheap
+// The sanitizers make switches so slow that it is cheap.
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
   EXPECT_EQ(dear.quality.exact_tags, 0);
   EXPECT_EQ(notes(dear), 1);
 #endif
