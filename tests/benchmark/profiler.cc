@@ -11,9 +11,8 @@
 #include <vector>
 
 #include "absl/flags/flag.h"
-#include "absl/flags/parse.h"
-#include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
+#include "export/command_line.h"
 #include "tests/benchmark/profiler_groups.h"
 
 ABSL_FLAG(std::vector<std::string>, only, {}, "the groups to measure, with commas; all if empty");
@@ -103,7 +102,6 @@ int Main() {
 }  // namespace curg
 
 int main(int argc, char** argv) {
-  absl::SetProgramUsageMessage(curg::Usage());
-  absl::ParseCommandLine(argc, argv);
+  curg::ParseCommandLine(argc, argv, curg::Usage());
   return curg::Main();
 }

@@ -34,7 +34,7 @@ INDIRECT = {ROOT}
 
 # Functions that may enter the kernel.
 ENTERS_KERNEL = {
-    "curg::internal::(anonymous namespace)::ThreadId()": "gettid, once for a thread",
+    "curg::internal::(anonymous namespace)::AskForThreadId()": "gettid, once for a thread",
 }
 
 # What the walk must be seen to contain, or this test tests nothing.
