@@ -13,6 +13,12 @@
 namespace curg::internal {
 namespace {
 
+// Never destroyed: the writer may use it when GoogleTest has deleted its listeners.
+TestCaseTagger* Tagger() {
+  static TestCaseTagger* const tagger = new TestCaseTagger;
+  return tagger;
+}
+
 class CaseListener final : public testing::EmptyTestEventListener {
  public:
   void OnTestProgramStart(const testing::UnitTest&) override {
@@ -36,16 +42,14 @@ class CaseListener final : public testing::EmptyTestEventListener {
   void OnTestSuiteEnd(const testing::TestSuite&) override { tagger_->Begin(SampleTime(), target_); }
 
  private:
-  TestCaseTagger* const tagger_ = new TestCaseTagger;  // never destroyed: the writer may use it
+  TestCaseTagger* const tagger_ = Tagger();
   Labels target_;
   Labels suite_;
 };
 
-// GoogleTest owns it, but forgets it in the child of a death test; named here, it is no leak there.
-[[gnu::used]] CaseListener* const added = [] {
-  auto* const listener = new CaseListener;
-  testing::UnitTest::GetInstance()->listeners().Append(listener);
-  return listener;
+[[maybe_unused]] const bool added = [] {
+  testing::UnitTest::GetInstance()->listeners().Append(new CaseListener);
+  return true;
 }();
 
 }  // namespace
