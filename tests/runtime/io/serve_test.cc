@@ -175,6 +175,8 @@ TEST(Serve, AnExceptionEndsItsConnectionOnly) {
     });
     EXPECT_EQ(Ask(listener.local_address()), "");
     EXPECT_EQ(Ask(listener.local_address()), "yes");
+    // It is told after the connection has closed.
+    for (int i = 0; troubles == 0 && i < 1000; ++i) SleepFor(10ms);
     EXPECT_EQ(troubles.load(), 1);
     stop.request_stop();
     EXPECT_TRUE(serving.Join().ok());
