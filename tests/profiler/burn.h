@@ -27,6 +27,16 @@ inline std::chrono::nanoseconds ThreadCpu() { return CpuClock(CLOCK_THREAD_CPUTI
   }
 }
 
+// As BurnCpu, by nothing but looks at the clock, so that it ends within a microsecond. Returns how
+// much it was.
+inline std::chrono::nanoseconds BurnCpuClosely(std::chrono::nanoseconds cpu) {
+  const std::chrono::nanoseconds begin = ThreadCpu();
+  std::chrono::nanoseconds used;
+  while ((used = ThreadCpu() - begin) < cpu) {
+  }
+  return used;
+}
+
 // As BurnCpu, below `depth` more frames.
 [[gnu::noinline]] inline void BurnCpuDeep(int depth, std::chrono::nanoseconds cpu) {
   if (depth == 0) {

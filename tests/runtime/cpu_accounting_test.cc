@@ -2,7 +2,6 @@
 #include "runtime/cpu_accounting.h"
 
 #include <sys/resource.h>
-#include <time.h>
 
 #include <atomic>
 #include <chrono>
@@ -17,6 +16,7 @@
 #include "runtime/current_tag.h"
 #include "runtime/go.h"
 #include "runtime/tag.h"
+#include "tests/profiler/burn.h"
 
 namespace curg {
 namespace {
@@ -28,20 +28,8 @@ class TestTag : public Tag {};
 
 TagRef NewTag() { return TagRef::Adopt(new TestTag); }
 
-int64_t ThreadCpuNs() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
 // Uses `ns` of CPU without parking; returns how much it was.
-int64_t Burn(int64_t ns) {
-  const int64_t begin = ThreadCpuNs();
-  int64_t used;
-  while ((used = ThreadCpuNs() - begin) < ns) {
-  }
-  return used;
-}
+int64_t Burn(int64_t ns) { return internal::BurnCpuClosely(nanoseconds(ns)).count(); }
 
 int64_t CpuOf(const CpuUse& use, const TagRef& tag) {
   for (const auto& sum : use.tags) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/cpu_meter.h"
 
-#include <time.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -15,6 +13,7 @@
 #include "runtime/go.h"
 #include "runtime/runtime.h"
 #include "runtime/tag.h"
+#include "tests/profiler/burn.h"
 
 namespace curg::internal {
 namespace {
@@ -25,17 +24,7 @@ class TestTag : public Tag {};
 
 TagRef NewTag() { return TagRef::Adopt(new TestTag); }
 
-int64_t ThreadCpuNs() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-void Burn(int64_t ns) {
-  const int64_t begin = ThreadCpuNs();
-  while (ThreadCpuNs() - begin < ns) {
-  }
-}
+void Burn(int64_t ns) { BurnCpuClosely(std::chrono::nanoseconds(ns)); }
 
 // Metering on, as somebody with that wish has it.
 class Metering {

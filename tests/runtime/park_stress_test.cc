@@ -8,7 +8,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <thread>
 #include <utility>
@@ -20,9 +19,9 @@
 #include "runtime/deadline.h"
 #include "runtime/go.h"
 #include "runtime/scheduler.h"
-#include "runtime/spin_lock.h"
 #include "runtime/task.h"
 #include "runtime/timers.h"
+#include "tests/runtime/bell.h"
 #include "tests/runtime/watchdog.h"
 
 namespace curg::internal {
@@ -35,55 +34,6 @@ constexpr int kRounds = 2'000;
 #else
 constexpr int kRounds = 20'000;
 #endif
-
-// The smallest thing that can be waited for: one wake-up, for one waiter.
-class Bell {
- public:
-  // False: nobody rang before the deadline.
-  bool Await(Clock::time_point deadline) {
-    ClaimWaiter waiter;
-    lock_.lock();
-    if (std::exchange(rung_, false)) {
-      lock_.unlock();
-      return true;
-    }
-    waiter_ = &waiter;
-    lock_.unlock();
-    if (waiter.Wait(WaitReason::kNone, this, Deadline(deadline).nanoseconds())) return true;
-    std::lock_guard lock(lock_);
-    if (waiter_ == &waiter) waiter_ = nullptr;
-    return false;
-  }
-
-  // Rings once somebody waits, perhaps before it has lain down.
-  void RingWaiter() {
-    ClaimWaiter* waiter = nullptr;
-    while (waiter == nullptr) {
-      std::lock_guard lock(lock_);
-      waiter = std::exchange(waiter_, nullptr);
-    }
-    EXPECT_TRUE(waiter->TryClaim());
-    waiter->Wake();
-  }
-
-  void Ring() {
-    ClaimWaiter* waiter;
-    {
-      std::lock_guard lock(lock_);
-      waiter = std::exchange(waiter_, nullptr);
-      if (waiter == nullptr || !waiter->TryClaim()) {
-        rung_ = true;
-        return;
-      }
-    }
-    waiter->Wake();
-  }
-
- private:
-  SpinLock lock_;
-  ClaimWaiter* waiter_ = nullptr;
-  bool rung_ = false;
-};
 
 // A waiter that is woken right after it has lain down returns then, not at its far deadline.
 template <typename StartWaiter>

@@ -13,18 +13,15 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/claim_waiter.h"
 #include "runtime/deadline.h"
 #include "runtime/go.h"
-#include "runtime/spin_lock.h"
+#include "tests/runtime/bell.h"
 #include "tests/runtime/watchdog.h"
 
 namespace curg::internal {
@@ -83,38 +80,6 @@ class PreemptionStorm {
   std::thread thread_;
 };
 
-// What is waited for, one waiter at a time.
-class Bell {
- public:
-  void Await() {
-    ClaimWaiter waiter;
-    {
-      std::lock_guard lock(lock_);
-      if (std::exchange(rung_, false)) return;
-      waiter_ = &waiter;
-    }
-    waiter.Wait(WaitReason::kNone, this, Deadline::Never().nanoseconds());
-  }
-
-  void Ring() {
-    ClaimWaiter* waiter;
-    {
-      std::lock_guard lock(lock_);
-      waiter = std::exchange(waiter_, nullptr);
-      if (waiter == nullptr || !waiter->TryClaim()) {
-        rung_ = true;
-        return;
-      }
-    }
-    waiter->Wake();
-  }
-
- private:
-  SpinLock lock_;
-  ClaimWaiter* waiter_ = nullptr;
-  bool rung_ = false;
-};
-
 // A task that is woken while it is about to leave its stack goes on only when it has left it.
 TEST(PreemptionStress, WokenWhileParking) {
   Watchdog watchdog;
@@ -125,7 +90,7 @@ TEST(PreemptionStress, WokenWhileParking) {
     Bell pong;
     std::atomic<bool> done{false};
     auto other = Go([&] {
-      for (ping.Await(); !done; ping.Await()) pong.Ring();
+      for (ping.Await(Deadline::Never()); !done; ping.Await(Deadline::Never())) pong.Ring();
       pong.Ring();
     });
     while (Clock::now() < end) {
@@ -134,7 +99,7 @@ TEST(PreemptionStress, WokenWhileParking) {
       const Clock::time_point until = Clock::now() + std::chrono::microseconds(1);
       while (Clock::now() < until) {
       }
-      pong.Await();
+      pong.Await(Deadline::Never());
       watchdog.Progress();
     }
     done = true;

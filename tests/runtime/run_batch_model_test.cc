@@ -4,15 +4,14 @@
 // random ones. Each task that goes in comes out exactly once. What the fences are for happens in no
 // such schedule, as every operation takes effect at once: run_batch_test.cc is for that.
 #include <array>
-#include <cstdio>
 #include <functional>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "runtime/run_batch.h"
 #include "tests/runtime/model_atomic.h"
+#include "tests/runtime/sync/model/explore_world.h"
 #include "tests/runtime/sync/model/explorer.h"
 
 namespace curg::internal {
@@ -94,17 +93,9 @@ struct World {
   }
 };
 
-using Body = std::function<void(World&)>;
-
-void Explore(const model::Options& options, const std::vector<Body>& bodies) {
-  const int64_t schedules = model::Explore(options, [&bodies] {
-    auto world = std::make_shared<World>();
-    std::vector<std::function<void()>> threads;
-    for (const Body& body : bodies) threads.push_back([world, body] { body(*world); });
-    return threads;
-  });
-  std::printf("%lld schedules\n", static_cast<long long>(schedules));
-  EXPECT_GT(schedules, 1000);
+void Explore(const model::Options& options,
+             const std::vector<std::function<void(World&)>>& bodies) {
+  model::ExploreWorld<World>(options, bodies);
 }
 
 void FillAndEmpty(World& world) {

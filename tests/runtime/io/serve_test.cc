@@ -87,6 +87,21 @@ TEST(Serve, NoMoreConnectionsThanAsked) {
   });
 }
 
+// Says "after all" to everybody, and counts how often something was wanting.
+JoinHandle<absl::Status> ServeInWant(TcpListener& listener, std::atomic<int>& troubles,
+                                     const std::stop_token& stop) {
+  return Go([&listener, &troubles, stop] {
+    ServeOptions options;
+    options.on_trouble = [&](const absl::Status& status) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+      ++troubles;
+    };
+    return Serve(
+        listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
+        stop);
+  });
+}
+
 // Out of file descriptors it neither spins nor ends, says so, and goes on when there are some
 // again.
 TEST(Serve, SurvivesTheWantOfFileDescriptors) {
@@ -101,16 +116,7 @@ TEST(Serve, SurvivesTheWantOfFileDescriptors) {
     close(lowest);
     const rlimit none = {.rlim_cur = static_cast<rlim_t>(lowest), .rlim_max = before.rlim_max};
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-    auto serving = Go([&] {
-      ServeOptions options;
-      options.on_trouble = [&](const absl::Status& status) {
-        EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-        ++troubles;
-      };
-      return Serve(
-          listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
-          stop.get_token());
-    });
+    auto serving = ServeInWant(listener, troubles, stop.get_token());
     SleepFor(100ms);
     EXPECT_GE(troubles.load(), 1);
     EXPECT_LE(troubles.load(), 6);  // after 0, 5, 15, 35, 75 ms
@@ -129,16 +135,7 @@ TEST(Serve, SurvivesTheWantOfStacks) {
     TcpListener listener = Listener();
     std::stop_source stop;
     std::atomic<int> troubles{0};
-    auto serving = Go([&] {
-      ServeOptions options;
-      options.on_trouble = [&](const absl::Status& status) {
-        EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-        ++troubles;
-      };
-      return Serve(
-          listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
-          stop.get_token());
-    });
+    auto serving = ServeInWant(listener, troubles, stop.get_token());
     Semaphore leave(0);
     std::vector<JoinHandle<void>> holders;  // this task, the loop, and two more
     for (int i = 0; i < 2; ++i) holders.push_back(Go([&] { leave.Acquire(); }));
