@@ -158,8 +158,7 @@ CpuProfile ProfWriter::Take(ProfConsumer& consumer, const CpuTotals& totals) {
   }
   consumer.Note(
       "Label totals are sampled: label sets took turns so fast that to count them would have cost "
-      "more than 1 % of "
-      "the CPU time.");
+      "more than 1 % of the CPU time.");
   return consumer.Take(counts);
 }
 

@@ -31,6 +31,18 @@ constexpr int64_t kDefaultSeconds = 30;
 constexpr int64_t kSecondsMax = 366 * 24 * 3600;  // the client leaves sooner
 constexpr size_t kSymbolsMax = 100'000;
 
+// Into *value, if the query has `key`.
+absl::Status ReadNumber(const UrlQuery& query, const char* key, int least, int most, int* value) {
+  if (query.Get(key).empty()) return absl::OkStatus();
+  const int64_t number = query.GetInt(key).value_or(int64_t{least} - 1);
+  if (number < least || number > most) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "invalid value for \"", key, "\" - must be an integer between ", least, " and ", most));
+  }
+  *value = static_cast<int>(number);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<CpuProfileOptions> CpuOptions(const DebugRequest& request) {
   CpuProfileOptions options;
   const absl::StatusOr<LabelFilter> filter = LabelFilter::Parse(request.query.All("label"));
@@ -42,24 +54,13 @@ absl::StatusOr<CpuProfileOptions> CpuOptions(const DebugRequest& request) {
   }
   options.task_ids = task_ids == "1";
   options.holder = "a client of /debug/pprof/profile";
-  if (!request.query.Get("hz").empty()) {
-    const int64_t hz = request.query.GetInt("hz").value_or(0);
-    if (hz < 1 || hz > CpuProfileOptions::kRateHzMax) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("invalid value for \"hz\" - must be an integer between 1 and ",
-                       CpuProfileOptions::kRateHzMax));
-    }
-    options.rate_hz = static_cast<int>(hz);
+  absl::Status status =
+      ReadNumber(request.query, "hz", 1, CpuProfileOptions::kRateHzMax, &options.rate_hz);
+  if (status.ok()) {
+    status = ReadNumber(request.query, "spawners", 0, CpuProfileOptions::kSpawnersMax,
+                        &options.spawners);
   }
-  if (!request.query.Get("spawners").empty()) {
-    const int64_t spawners = request.query.GetInt("spawners").value_or(-1);
-    if (spawners < 0 || spawners > CpuProfileOptions::kSpawnersMax) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("invalid value for \"spawners\" - must be an integer between 0 and ",
-                       CpuProfileOptions::kSpawnersMax));
-    }
-    options.spawners = static_cast<int>(spawners);
-  }
+  if (!status.ok()) return status;
   return options;
 }
 
