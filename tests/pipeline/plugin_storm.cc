@@ -2,6 +2,7 @@
 #include "tests/pipeline/plugin_storm.h"
 
 #include <dlfcn.h>
+#include <link.h>
 
 #include <algorithm>
 #include <atomic>
@@ -20,9 +21,10 @@ namespace {
 
 using Plugin = void (*)(void (*)(void*), void*);
 
-// Where the plug-in is now; the samples come a little later than that.
+// Where the plug-in's function is now, and its size; the samples come a little later than that.
+// Not all of the plug-in: right behind lies what dlclose calls, which is another caller.
 std::atomic<uintptr_t> g_plugin{0};
-constexpr uintptr_t kPluginBytes = 4096;
+std::atomic<uintptr_t> g_plugin_bytes{0};
 
 void Spin(void*) {
   volatile uint64_t sink = 1;
@@ -32,8 +34,9 @@ void Spin(void*) {
 // The plug-in's frame, and right above it that of the only function that calls it.
 void Check(const ProfHeader& header, std::span<const uintptr_t> pcs, PluginStormCounts& counts) {
   const uintptr_t plugin = g_plugin.load(std::memory_order_relaxed);
-  const auto at = std::find_if(pcs.begin(), pcs.end(),
-                               [plugin](uintptr_t pc) { return pc - plugin < kPluginBytes; });
+  const uintptr_t bytes = g_plugin_bytes.load(std::memory_order_relaxed);
+  const auto at =
+      std::find_if(pcs.begin(), pcs.end(), [=](uintptr_t pc) { return pc - plugin < bytes; });
   if (at == pcs.end()) return;
   ++counts.samples;
   // Between them only the lambda, in two frames where it is not optimised.
@@ -48,6 +51,15 @@ struct Call {
   Plugin plugin;
 };
 
+size_t SizeOfFunction(void* function) {
+  Dl_info info;
+  const ElfW(Sym)* symbol = nullptr;
+  void** const entry = reinterpret_cast<void**>(const_cast<ElfW(Sym)**>(&symbol));
+  const bool found = dladdr1(function, &info, entry, RTLD_DL_SYMENT) != 0 && symbol != nullptr;
+  CURG_CHECK(found, "dlsym found it");
+  return symbol->st_size;
+}
+
 void LoadAndCall(const std::string& path, PluginStormCounts& counts, uintptr_t* last) {
   void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   CURG_CHECK(handle != nullptr, "the plug-ins are data of this program");
@@ -57,6 +69,8 @@ void LoadAndCall(const std::string& path, PluginStormCounts& counts, uintptr_t* 
   counts.same_place += address == *last ? 1 : 0;
   *last = address;
   g_plugin.store(address, std::memory_order_relaxed);
+  g_plugin_bytes.store(SizeOfFunction(reinterpret_cast<void*>(call.plugin)),
+                       std::memory_order_relaxed);
   for (int i = 0; i < 4; ++i) {
     CallAsKind(
         0, [](void* c) { static_cast<Call*>(c)->plugin(&Spin, nullptr); }, &call);
@@ -69,9 +83,12 @@ void LoadAndCall(const std::string& path, PluginStormCounts& counts, uintptr_t* 
 PluginStormCounts RunPluginStorm(const std::vector<std::string>& paths, int64_t samples) {
   PluginStormCounts counts;
   std::atomic<bool> stop{false};
-  std::thread compiler([&stop] {
+  // Before the first sample, as a profile does: the root of a task is known only from the tables.
+  const auto refresh = [] { CURG_CHECK(RefreshUnwindTables().ok(), "no memory for tables"); };
+  refresh();
+  std::thread compiler([&] {
     while (!stop.load(std::memory_order_relaxed)) {
-      CURG_CHECK(RefreshUnwindTables().ok(), "no memory for tables");
+      refresh();
       std::this_thread::sleep_for(std::chrono::milliseconds(3));
     }
   });
