@@ -42,13 +42,8 @@ using namespace std::chrono_literals;
 
 #ifdef CURG_TSAN
 constexpr int kRounds = 20;
-constexpr int kProfiledRounds = 200;
-#elif defined(CURG_ASAN)
-constexpr int kRounds = 100;
-constexpr int kProfiledRounds = 500;
 #else
 constexpr int kRounds = 100;
-constexpr int kProfiledRounds = 10'000;
 #endif
 
 std::string NameOf(const TaskProfile& profile, const TaskRecord& task) {
@@ -271,7 +266,10 @@ TEST(TaskProfiler, WhileTheCpuIsProfiled) {
                                 })
                         .value());
   }
-  for (int i = 0; i < kProfiledRounds; ++i)
+  // A round waits for each running task's thread to get a CPU: on a busy machine few fit.
+  constexpr int kRoundsMin = 20;
+  const auto end = std::chrono::steady_clock::now() + 4s;
+  for (int i = 0; i < kRoundsMin || std::chrono::steady_clock::now() < end; ++i)
     ASSERT_EQ(internal::CollectTaskProfileHere({}).total, 4);
   stop = true;
   for (auto& task : tasks) task.Join();
