@@ -54,6 +54,10 @@ struct FrameRule {
   ValueRule rbx = {};
   // The caller was interrupted by a signal: the "return address" is the very instruction.
   bool signal_frame = false;
+  // The caller goes on at the very instruction, too: jumped to at the end of a throw.
+  bool enters_caller = false;
+  // A frame of libgcc's that throws, which may have become its target's: see frame_step.cc.
+  bool throws = false;
   // A return address into here belongs to no call: the frame above was the first of its stack.
   // (As an interrupted instruction it is an ordinary place.)
   bool root_if_returned_to = false;

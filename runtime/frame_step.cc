@@ -78,10 +78,10 @@ FrameStep FindValue(const ValueRule& rule, uintptr_t cfa, uintptr_t now, const S
   return window.Load(*value, value) ? FrameStep::kCaller : FrameStep::kBadFrame;
 }
 
-// Compilers forget to say that the epilogue of a realigned function has restored rbp: up to its end
-// they claim that the caller's is where rbp points. While that is so, rbp points into this very
-// frame.
-ValueRule RepairRbp(const ValueRule& rule, const Registers& registers, uintptr_t cfa) {
+// Compilers forget to say that the epilogue of a realigned function has restored rbp, and rbx before
+// it: up to its end they claim that the caller's are at places relative to rbp. While that is so,
+// rbp points into this very frame.
+ValueRule RepairSaved(const ValueRule& rule, const Registers& registers, uintptr_t cfa) {
   if (rule.kind != ValueRule::Kind::kAtRegister || rule.reg != kDwarfRbp) return rule;
   const bool own = registers.bp >= registers.sp && registers.bp < cfa;
   return own ? rule : ValueRule{ValueRule::Kind::kSame};
@@ -92,6 +92,40 @@ ValueRule RepairRbp(const ValueRule& rule, const Registers& registers, uintptr_t
 [[gnu::hot]] bool Ascends(uintptr_t sp, const StackWindow& window, const Frame& frame) {
   if (sp % 8 != 0 || sp > window.high) return false;
   return sp > frame.registers.sp || (frame.exact && sp == frame.registers.sp);
+}
+
+// Where the frame of a thrower (libgcc's) goes on. To end a leg of a throw, libgcc makes its own
+// frame its target's ("installs the context"): where it saved registers at its entry it writes
+// those of the target, the return address last, and jumps. In between, the frame's caller is the
+// target already, the frames between them are given up, and only the stack pointer is wrong. It is
+// in the target's _Unwind_Context, one of the frame's variables. Another such variable describes
+// the frame's real caller, and tells whether the return address is still that one's.
+//
+// Of an _Unwind_Context, word by word: where the return address is saved, something else, the stack
+// pointer above the return address, where to go on.
+bool FindTarget(const StackWindow& window, uintptr_t sp, uintptr_t cfa, uintptr_t return_address,
+                uintptr_t* target) {
+  constexpr uintptr_t kCfa = 2 * sizeof(uintptr_t);
+  constexpr uintptr_t kGoesOnAt = 3 * sizeof(uintptr_t);
+  bool replaced = false;
+  uintptr_t found = 0;
+  for (uintptr_t at = sp; at + kGoesOnAt < cfa; at += sizeof(uintptr_t)) {
+    uintptr_t slot = 0;
+    uintptr_t above = 0;
+    uintptr_t goes_on_at = 0;
+    if (!window.Load(at, &slot) || !window.Load(at + kCfa, &above)) return false;
+    if (above != slot + 8 || above < cfa || !window.Load(at + kGoesOnAt, &goes_on_at)) continue;
+    if (above == cfa) {
+      replaced = goes_on_at != return_address;
+      continue;
+    }
+    uintptr_t saved = 0;
+    if (window.Load(slot, &saved) && (saved == return_address || saved == goes_on_at))
+      found = above;
+  }
+  if (!replaced || found == 0) return false;
+  *target = found;
+  return true;
 }
 
 // The kernel saved every register where the signal frame's rule finds the program counter.
@@ -161,12 +195,13 @@ FrameStep StepByRule(const FrameRule& rule, const StackWindow& window, Frame* fr
   };
   find(rule.return_address, now.pc, &caller.pc);
   find(rule.rsp, now.sp, &caller.sp);
-  find(RepairRbp(rule.rbp, now, cfa), now.bp, &caller.bp);
-  find(rule.rbx, now.bx, &caller.bx);
+  find(RepairSaved(rule.rbp, now, cfa), now.bp, &caller.bp);
+  find(RepairSaved(rule.rbx, now, cfa), now.bx, &caller.bx);
   if (step != FrameStep::kCaller) return step;
+  if (rule.throws) FindTarget(window, now.sp, cfa, caller.pc, &caller.sp);
   if (!Ascends(caller.sp, window, *frame)) return FrameStep::kBadFrame;
   if (rule.signal_frame) caller.interrupted = InterruptedRegisters(rule, window, now);
-  return Enter(caller, rule.signal_frame, frame);
+  return Enter(caller, rule.signal_frame || rule.enters_caller, frame);
 }
 
 }  // namespace curg::internal

@@ -101,6 +101,18 @@ bool IsPermanent(const void* map) {
   return std::find(permanent->begin(), permanent->end(), map) != permanent->end();
 }
 
+// _init and _fini of the module at `base`, by its dynamic section.
+std::vector<uintptr_t> InitFunctions(uintptr_t base, uintptr_t dynamic) {
+  std::vector<uintptr_t> functions;
+  for (const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(dynamic); entry->d_tag != DT_NULL;
+       ++entry) {
+    const bool of_interest = entry->d_tag == DT_INIT || entry->d_tag == DT_FINI;
+    if (of_interest) functions.push_back(base + entry->d_un.d_ptr);
+  }
+  std::sort(functions.begin(), functions.end());
+  return functions;
+}
+
 // What the program headers tell.
 struct Segments {
   LoadedModule module;
@@ -121,6 +133,8 @@ Segments ReadSegments(const dl_phdr_info& info) {
       segments.module.mark.at = BuildIdInNotes(bytes, header.p_memsz, alignment);
     } else if (header.p_type == PT_GNU_EH_FRAME) {
       segments.eh_frame_header = bytes;
+    } else if (header.p_type == PT_DYNAMIC) {
+      segments.module.init_functions = InitFunctions(info.dlpi_addr, begin);
     }
   }
   std::sort(segments.module.text.begin(), segments.module.text.end(),

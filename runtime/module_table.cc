@@ -2,10 +2,12 @@
 #include "runtime/module_table.h"
 
 #include <algorithm>
+#include <array>
 
 #include "runtime/cfi_program.h"
 #include "runtime/eh_frame.h"
 #include "runtime/fcontext_rows.h"
+#include "runtime/init_rows.h"
 
 namespace curg::internal {
 
@@ -44,8 +46,10 @@ class ModuleTableBuilder {
   UnwindWord WordFor(const FrameRule& rule);
   void AppendWord(uintptr_t pc, UnwindWord word);
   void AppendEntry(const FrameEntry& entry);
+  void AppendThrower(const FrameEntry& entry);
   void AppendGap(const LoadedModule& module, uintptr_t begin, uintptr_t end);
   void AppendUncovered(uintptr_t begin, uintptr_t end);
+  uintptr_t AppendInit(uintptr_t pc, uintptr_t end);
 
   std::unique_ptr<ModuleTable> table_;
 };
@@ -75,8 +79,33 @@ void ModuleTableBuilder::AppendEntry(const FrameEntry& entry) {
   uintptr_t begin = entry.pc_begin;
   uintptr_t end = entry.pc_begin;
   FrameRule rule;
-  while (program.Next(&begin, &end, &rule)) Append(begin, rule);
-  if (program.failed()) AppendNone(end);
+  bool framed = false;  // by rbp
+  bool throws = false;
+  while (program.Next(&begin, &end, &rule)) {
+    Append(begin, rule);
+    framed = framed || rule.cfa.reg == kDwarfRbp;
+    throws = throws || (rule.return_address.kind == ValueRule::Kind::kRegister && framed &&
+                        rule.cfa.reg == kDwarfRsp);
+  }
+  if (program.failed()) return AppendNone(end);
+  if (throws) AppendThrower(entry);
+}
+
+// A function with a frame that ends by a jump to where a register says: libgcc's that throw,
+// compiled with __builtin_eh_return. At that end the new stack pointer is in another register, then
+// in rsp, and the caller is where the throw goes on.
+void ModuleTableBuilder::AppendThrower(const FrameEntry& entry) {
+  CfiProgram program(entry);
+  uintptr_t begin = 0;
+  uintptr_t end = 0;
+  FrameRule rule;
+  bool leaves = false;
+  while (program.Next(&begin, &end, &rule)) {
+    rule.throws = rule.cfa.reg == kDwarfRbp;
+    leaves = !rule.throws && (leaves || rule.cfa.reg != kDwarfRsp);
+    rule.enters_caller = leaves;
+    Append(begin, rule);
+  }
 }
 
 void ModuleTableBuilder::AppendModule(const LoadedModule& module) {
@@ -103,8 +132,24 @@ void ModuleTableBuilder::AppendGap(const LoadedModule& module, uintptr_t begin, 
   if (end < begin + kPadding) return;
   AppendNone(begin);
   for (const LoadedModule::Text& text : module.text) {
-    AppendUncovered(std::max(begin, text.begin), std::min(end, text.end));
+    uintptr_t from = std::max(begin, text.begin);
+    const uintptr_t to = std::min(end, text.end);
+    for (const uintptr_t pc : module.init_functions) {
+      if (pc < from || pc >= to) continue;
+      AppendUncovered(from, pc);
+      from = AppendInit(pc, to);
+    }
+    AppendUncovered(from, to);
   }
+}
+
+// Returns where the rows for _init or _fini end.
+uintptr_t ModuleTableBuilder::AppendInit(uintptr_t pc, uintptr_t end) {
+  std::array<InitRow, 3> rows;
+  if (!FindInitRows(pc, end, &rows)) return pc;
+  for (const InitRow& row : rows) Append(row.pc, row.rule);
+  AppendNone(rows.back().pc + 1);
+  return rows.back().pc + 1;
 }
 
 void ModuleTableBuilder::AppendUncovered(uintptr_t begin, uintptr_t end) {

@@ -40,6 +40,7 @@ ValueRule DecodeSaved(uint32_t below) {
 bool UnwindWord::Encode(const FrameRule& rule, UnwindWord* word) {
   using Value = ValueRule::Kind;
   if (rule.signal_frame || rule.root_if_returned_to) return false;
+  if (rule.enters_caller || rule.throws) return false;
   if (rule.return_address.kind == Value::kUndefined) {
     *word = UnwindWord(Kind::kRoot);
     return true;

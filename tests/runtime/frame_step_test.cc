@@ -127,6 +127,85 @@ TEST_F(FrameStepTest, TheEpilogueOfARealignedFunctionHasRestoredRbp) {
   EXPECT_EQ(frame.registers.bp, At(50));
 }
 
+TEST_F(FrameStepTest, TheEpilogueOfARealignedFunctionHasRestoredRbx) {
+  mcontext_t saved{};
+  saved.gregs[REG_R10] = static_cast<greg_t>(At(30));
+  FrameRule rule = Rule(10, 0);
+  rule.rbx = {Kind::kAtRegister, kDwarfRbp, -24};
+  Frame frame = FrameAt(10);  // rbp is the caller's already, and no address at all
+  frame.registers.interrupted = &saved;
+  ASSERT_EQ(Step(rule, &frame), FrameStep::kCaller);
+  EXPECT_EQ(frame.registers.bx, 6u);
+}
+
+// A thrower's frame from word 10 to word 30, the CFA, with what libgcc knows of its caller from
+// word 12 on, and of the frame to go on in, whose callee's CFA is word 50, from word 20 on.
+class ThrowerTest : public FrameStepTest {
+ protected:
+  ThrowerTest() {
+    words_[12] = At(29);
+    words_[14] = At(30);
+    words_[15] = kCaller;
+    words_[20] = At(49);
+    words_[22] = At(50);
+    words_[23] = kLandingPad;
+    words_[28] = At(35);
+    words_[29] = kCaller;
+    words_[49] = kTarget;
+    rule_.rbp = {Kind::kAtCfa, 0, -16};
+    rule_.throws = true;
+  }
+
+  static constexpr uintptr_t kCaller = 2000;
+  static constexpr uintptr_t kTarget = 3000;
+  static constexpr uintptr_t kLandingPad = 3010;
+  FrameRule rule_ = Rule(kDwarfRbp, 16);
+};
+
+TEST_F(ThrowerTest, GoesOnInItsCallerAtFirst) {
+  Frame frame = FrameAt(10, 28, false);
+  ASSERT_EQ(Step(rule_, &frame), FrameStep::kCaller);
+  EXPECT_EQ(frame.registers.pc, kCaller);
+  EXPECT_EQ(frame.registers.sp, At(30));
+  EXPECT_EQ(frame.registers.bp, At(35));
+}
+
+TEST_F(ThrowerTest, GoesOnInItsTargetOnceItHasTakenItsRegisters) {
+  words_[28] = At(55);
+  words_[29] = kTarget;
+  Frame frame = FrameAt(10, 28, false);
+  ASSERT_EQ(Step(rule_, &frame), FrameStep::kCaller);
+  EXPECT_EQ(frame.registers.pc, kTarget);
+  EXPECT_EQ(frame.registers.sp, At(50));
+  EXPECT_EQ(frame.registers.bp, At(55));
+}
+
+TEST_F(ThrowerTest, AlsoWhenTheLandingPadIsWrittenDown) {
+  words_[29] = kTarget;
+  words_[49] = kLandingPad;
+  Frame frame = FrameAt(10, 28);
+  ASSERT_EQ(Step(rule_, &frame), FrameStep::kCaller);
+  EXPECT_EQ(frame.registers.sp, At(50));
+}
+
+TEST_F(ThrowerTest, WithoutATargetItIsAsAnyFrame) {
+  words_[29] = kTarget;
+  words_[49] = 0;  // neither its return address nor the landing pad
+  Frame frame = FrameAt(10, 28);
+  ASSERT_EQ(Step(rule_, &frame), FrameStep::kCaller);
+  EXPECT_EQ(frame.registers.pc, kTarget);
+  EXPECT_EQ(frame.registers.sp, At(30));
+}
+
+TEST_F(FrameStepTest, WhatIsJumpedToIsAnExactInstruction) {
+  FrameRule rule = Rule(kDwarfRsp, 8);
+  rule.enters_caller = true;
+  Frame frame = FrameAt(10);
+  ASSERT_EQ(Step(rule, &frame), FrameStep::kCaller);
+  EXPECT_EQ(frame.registers.pc, 1010u);
+  EXPECT_TRUE(frame.exact);
+}
+
 TEST_F(FrameStepTest, ASignalFrameGivesEveryRegisterBack) {
   ucontext_t context{};
   static_assert(sizeof(context.uc_mcontext.gregs) == 23 * 8);

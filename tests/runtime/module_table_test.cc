@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/module_table.h"
 
+#include <dlfcn.h>
+
 #include <cstdint>
 #include <memory>
 #include <random>
@@ -119,10 +121,24 @@ std::vector<LoadedModule> AllModules() {
   return modules;
 }
 
+// What the word cannot tell apart, a walk does not either.
+FrameRule Canonical(const FrameRule& rule) {
+  UnwindWord word;
+  return UnwindWord::Encode(rule, &word) ? word.Decode() : rule;
+}
+
 // The rule that a table gives.
 FrameRule RuleIn(const ModuleTable& table, uintptr_t pc) {
   const UnwindWord word = table.Find(pc);
   return word.kind() == UnwindWord::Kind::kSide ? table.Side(word) : word.Decode();
+}
+
+// The same without what a table adds for functions that throw.
+FrameRule ModulesRuleIn(const ModuleTable& table, uintptr_t pc) {
+  FrameRule rule = RuleIn(table, pc);
+  rule.throws = false;
+  rule.enters_caller = false;
+  return Canonical(rule);
 }
 
 TEST(ModuleTable, SaysWhatTheModuleSays) {
@@ -135,14 +151,44 @@ TEST(ModuleTable, SaysWhatTheModuleSays) {
       const uintptr_t pc = table->begin() + random() % (table->end() - table->begin());
       FrameRule expected;
       if (!FindFrameRule(module.identity.eh_frame(), pc, &expected)) continue;
-      // What the word cannot tell apart, a walk does not either.
-      UnwindWord word;
-      if (UnwindWord::Encode(expected, &word)) expected = word.Decode();
-      ASSERT_EQ(RuleIn(*table, pc), expected) << std::hex << pc - table->begin();
+      ASSERT_EQ(ModulesRuleIn(*table, pc), Canonical(expected)) << std::hex << pc - table->begin();
       ++compared;
     }
   }
   EXPECT_GT(compared, 50000u);
+}
+
+// Its last instruction jumps to where the throw goes on; before, its frame is in rbp.
+TEST(ModuleTable, KnowsWhatThrows) {
+  const auto thrower = reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "_Unwind_Resume"));
+  size_t throwing = 0;
+  size_t leaving = 0;
+  for (const LoadedModule& module : AllModules()) {
+    const auto table = ModuleTable::Compile(module);
+    if (!table->Contains(thrower)) continue;
+    for (uintptr_t pc = thrower; pc < thrower + 0x100 && pc < table->end(); ++pc) {
+      throwing += RuleIn(*table, pc).throws ? 1 : 0;
+    }
+    for (uintptr_t pc = table->begin(); pc < table->end(); ++pc) {
+      const FrameRule rule = RuleIn(*table, pc);
+      leaving += rule.enters_caller && rule.return_address.kind == Kind::kRegister ? 1 : 0;
+    }
+  }
+  EXPECT_GT(throwing, 0x80u);
+  EXPECT_GT(leaving, 0u);
+}
+
+// _init and _fini have no call frame information.
+TEST(ModuleTable, KnowsInitAndFini) {
+  size_t known = 0;
+  for (const LoadedModule& module : AllModules()) {
+    const auto table = ModuleTable::Compile(module);
+    for (const uintptr_t pc : module.init_functions) {
+      ASSERT_TRUE(table->Contains(pc));
+      known += RuleIn(*table, pc) == Rule(kDwarfRsp, 8) ? 1 : 0;
+    }
+  }
+  EXPECT_GT(known, 3u);
 }
 
 TEST(ModuleTable, IsSmall) {
