@@ -78,9 +78,9 @@ FrameStep FindValue(const ValueRule& rule, uintptr_t cfa, uintptr_t now, const S
   return window.Load(*value, value) ? FrameStep::kCaller : FrameStep::kBadFrame;
 }
 
-// Compilers forget to say that the epilogue of a realigned function has restored rbp, and rbx before
-// it: up to its end they claim that the caller's are at places relative to rbp. While that is so,
-// rbp points into this very frame.
+// Compilers forget to say that the epilogue of a realigned function has restored rbp, and rbx
+// before it: up to its end they claim that the caller's are at places relative to rbp. While that
+// is so, rbp points into this very frame.
 ValueRule RepairSaved(const ValueRule& rule, const Registers& registers, uintptr_t cfa) {
   if (rule.kind != ValueRule::Kind::kAtRegister || rule.reg != kDwarfRbp) return rule;
   const bool own = registers.bp >= registers.sp && registers.bp < cfa;
