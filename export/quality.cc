@@ -129,7 +129,10 @@ std::vector<std::string> QualityReport(const CpuProfile& profile) {
   if (quality.exact_tags > 0) {
     lines.push_back(absl::StrCat(
         "label totals: counted exactly, of ", quality.exact_tags,
-        " label sets; moved between them or added: ", Amount(profile, quality.moved_weight)));
+        " label sets; moved between them or added: ", Amount(profile, quality.moved_weight),
+        quality.unmetered_weight == 0
+            ? ""
+            : absl::StrCat("; but only sampled for ", Amount(profile, quality.unmetered_weight))));
   }
   if (quality.counted_weight > 0) {
     lines.push_back(

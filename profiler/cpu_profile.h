@@ -65,6 +65,9 @@ struct CpuProfileQuality {
   // sampled; and what had to be moved between label sets, or added, for that.
   int64_t exact_tags = 0;
   int64_t moved_weight = 0;
+  // But so much of the runtime's threads' time is sampled only: no task had labels then, or there
+  // were too many changes of label sets to count.
+  int64_t unmetered_weight = 0;
   int64_t stale_signals = 0;     // signals of timers that were gone already; ignored
   int64_t overflow_samples = 0;  // signals counted in the map's overflow bucket
   int64_t truncated = 0;         // stacks deeper than recorded

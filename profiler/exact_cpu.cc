@@ -49,7 +49,9 @@ int64_t TagSums::Of(const Tag* tag) const {
 }
 
 ExactCpu ExactCpuOf(const CpuTotals& totals, FindSliceOwner owner) {
-  ExactCpu exact = {.runtime_ns = totals.runtime_ns, .unknown_ns = totals.other_ns};
+  ExactCpu exact = {.runtime_ns = totals.runtime_ns,
+                    .unknown_ns = totals.other_ns,
+                    .unmetered_ns = totals.unmetered_ns};
   for (const auto& [tag, sum] : totals.tags) exact.tasks.Add(tag, sum.ns);
   for (const CpuTotals::Slice& slice : totals.slices) {
     const std::optional<SliceOwner> known =
@@ -68,12 +70,30 @@ ExactCpu ExactCpuOf(const CpuTotals& totals, FindSliceOwner owner) {
 
 ExactCpu Difference(const ExactCpu& begin, const ExactCpu& end) {
   ExactCpu used = {.runtime_ns = std::max<int64_t>(end.runtime_ns - begin.runtime_ns, 0),
-                   .unknown_ns = std::max<int64_t>(end.unknown_ns - begin.unknown_ns, 0)};
+                   .unknown_ns = std::max<int64_t>(end.unknown_ns - begin.unknown_ns, 0),
+                   .unmetered_ns = std::max<int64_t>(end.unmetered_ns - begin.unmetered_ns, 0)};
   for (const auto& [tag, sum] : end.tasks.sums()) {
     const int64_t ns = sum.ns - begin.tasks.Of(tag);
     if (ns > 0) used.tasks.Add(tag, ns);
   }
   return used;
+}
+
+ExactCpu Completed(const ExactCpu& used, const SampledCpu& sampled) {
+  ExactCpu whole = used;
+  whole.unmetered_ns = 0;
+  int64_t seen = sampled.unmetered_runtime_ns;
+  for (const auto& [tag, sum] : sampled.unmetered_tasks.sums()) seen += sum.ns;
+  if (seen == 0) {
+    whole.unknown_ns += used.unmetered_ns;
+    return whole;
+  }
+  const double scale = static_cast<double>(used.unmetered_ns) / static_cast<double>(seen);
+  whole.runtime_ns += Scaled(sampled.unmetered_runtime_ns, scale);
+  for (const auto& [tag, sum] : sampled.unmetered_tasks.sums()) {
+    whole.tasks.Add(tag, Scaled(sum.ns, scale));
+  }
+  return whole;
 }
 
 void Reconcile(const ExactCpu& used, const SampledCpu& sampled,

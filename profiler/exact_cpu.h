@@ -39,6 +39,8 @@ struct ExactCpu {
   TagSums tasks = {};
   int64_t runtime_ns = 0;  // between tasks, and the runtime's own
   int64_t unknown_ns = 0;  // of nobody knows which tag
+  // While the meters slept or had given up: to be given to those who were sampled then.
+  int64_t unmetered_ns = 0;
 };
 
 // Whose a slice of a thread that has not ended is.
@@ -60,9 +62,15 @@ ExactCpu Difference(const ExactCpu& begin, const ExactCpu& end);
 struct SampledCpu {
   TagSums tasks = {};
   int64_t runtime_ns = 0;
+  // Of these, what was sampled while nothing was metered.
+  TagSums unmetered_tasks = {};
+  int64_t unmetered_runtime_ns = 0;
   // The tag a task had, where the entry's is another one (sample_tagger.h).
   std::unordered_map<const Tag*, TagRef> origins = {};
 };
+
+// `used`, with what was not metered given to tags and the runtime as it was sampled.
+ExactCpu Completed(const ExactCpu& used, const SampledCpu& sampled);
 
 // Scales the entries of each tag, and of the runtime, so that they add up to `used`; up to the
 // double, since then most of what they stand for was never seen. What is missing beyond becomes an

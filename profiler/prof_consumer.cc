@@ -32,7 +32,6 @@ ProfConsumer::ProfConsumer(Options options)
 
 void ProfConsumer::Begin() {
   if (options_.spawners > 0) spawn_stacks_.emplace();
-  mappings_.Capture();
   stale_start_ = StaleSigprofs();
   start_ = absl::Now();
   cpu_start_ = ProcessCpu();
@@ -48,6 +47,7 @@ void ProfConsumer::End() {
 void ProfConsumer::NotePeriod(int64_t period_ns) { period_ns_ = std::min(period_ns_, period_ns); }
 
 void ProfConsumer::Add(const WeighedSample& sample) {
+  NoteUnmetered(sample);
   if (options_.filter && !options_.filter(sample.tag)) {
     quality_.filtered_weight += sample.weight;
     return;
@@ -87,6 +87,16 @@ void ProfConsumer::AddSpawners(uintptr_t spawn, std::span<const uintptr_t>& pcs)
     spawner = SpawnStackOf(number);
   }
   pcs = stack_;
+}
+
+// For Completed, which needs what the filter leaves out as well.
+void ProfConsumer::NoteUnmetered(const WeighedSample& sample) {
+  if (!sample.metered || sample.metered_then) return;
+  if (sample.kind == SampleKind::kRuntime) {
+    sampled_.unmetered_runtime_ns += sample.weight;
+  } else if (sample.kind == SampleKind::kTask) {
+    sampled_.unmetered_tasks.Add(sample.task_tag, sample.weight);
+  }
 }
 
 // For Reconcile. Tags beyond this many are not told apart by the meters either.
@@ -149,16 +159,15 @@ bool ProfConsumer::Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>
   // A filter speaks of the tags that samples are counted under; where those are not the tasks',
   // what the meters have cannot be filtered.
   if (options_.filter && !sampled_.origins.empty()) return false;
-  ExactCpu wanted = {.runtime_ns = used.runtime_ns, .unknown_ns = used.unknown_ns};
+  ExactCpu wanted = Completed(used, sampled_);
   if (options_.filter) {
     if (!options_.filter(nullptr)) wanted.runtime_ns = wanted.unknown_ns = 0;
-    for (const auto& [tag, sum] : used.tasks.sums()) {
+    for (const auto& [tag, sum] : std::exchange(wanted.tasks, {}).sums()) {
       if (options_.filter(tag)) wanted.tasks.Add(tag, sum.ns);
     }
-  } else {
-    wanted.tasks = used.tasks;
   }
   Reconcile(wanted, sampled_, entries, quality_);
+  quality_.unmetered_weight = used.unmetered_ns;
   return true;
 }
 

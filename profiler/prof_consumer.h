@@ -38,7 +38,8 @@ struct WeighedSample {
   uint64_t task_id = 0;           // 0: no task's
   const Tag* task_tag = nullptr;  // as the task had it; alive during the call
   uintptr_t spawn = 0;            // as in Where
-  bool metered = false;           // of a thread whose use is counted exactly, too
+  bool metered = false;           // of a thread whose use is counted exactly, too, ...
+  bool metered_then = false;      // ... also at the time of the sample
 };
 
 // Owner only: the writer.
@@ -58,7 +59,7 @@ class ProfConsumer {
 
   const Options& options() const { return options_; }
 
-  // From now on.
+  // From now on. The modules are looked at soon after.
   void Begin();
   // The sampler's period changed to that.
   void NotePeriod(int64_t period_ns);
@@ -78,15 +79,16 @@ class ProfConsumer {
   // with which the labels' totals are made to agree; null: unknown. Once.
   CpuProfile Take(const SamplerCounts& counts, const ExactCpu* used = nullptr);
 
-  // The meters' reading at Begin, and the epoch it is of (0: none).
+  // The meters' reading at Begin, and how often they had given up.
   ExactCpu exact_begin;
-  uint32_t exact_epoch = 0;
+  uint32_t give_ups_begin = 0;
 
  private:
   void CountShape(StackShape shape);
   void AddSpawners(uintptr_t spawn, std::span<const uintptr_t>& pcs);
   void AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleKind kind, uintptr_t pc,
                       int64_t samples, int64_t weight) const;
+  void NoteUnmetered(const WeighedSample& sample);
   void NoteOrigin(const WeighedSample& sample);
   bool Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>& entries);
   void NoteTrouble(const SamplerCounts& counts);

@@ -8,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "profiler/perf_event.h"
 #include "runtime/deadline.h"
 #include "runtime/service.h"
@@ -86,7 +87,7 @@ absl::Status ProfWriter::Add(ProfConsumer& consumer) {
   consumer.Begin();
   if (exact.has_value()) {
     const CpuTotals totals = CpuMeter::Read();
-    consumer.exact_epoch = totals.epoch;
+    consumer.give_ups_begin = totals.give_ups;
     consumer.exact_begin = ExactOf(totals);
   }
   consumer.NotePeriod(Sampler::Get().options().period_ns);
@@ -152,14 +153,14 @@ CpuProfile ProfWriter::Take(ProfConsumer& consumer, const CpuTotals& totals) {
   const std::optional<CpuMeter::Wish> exact = consumer.options().exact;
   if (!exact.has_value()) return consumer.Take(counts);
   CpuMeter::Stop(*exact);
-  if (totals.epoch != 0 && totals.epoch == consumer.exact_epoch) {
-    const ExactCpu used = Difference(consumer.exact_begin, ExactOf(totals));
-    return consumer.Take(counts, &used);
+  const ExactCpu used = Difference(consumer.exact_begin, ExactOf(totals));
+  if (totals.give_ups != consumer.give_ups_begin) {
+    consumer.Note(absl::StrCat(
+        "Label totals are sampled for ", absl::FormatDuration(absl::Nanoseconds(used.unmetered_ns)),
+        " of the CPU time: label sets took turns so fast that to count them would have cost more "
+        "than 1 % of it."));
   }
-  consumer.Note(
-      "Label totals are sampled: label sets took turns so fast that to count them would have cost "
-      "more than 1 % of the CPU time.");
-  return consumer.Take(counts);
+  return consumer.Take(counts, &used);
 }
 
 // Gives the sampler what the consumers need now. Requires: the buffers were just drained.
@@ -195,7 +196,7 @@ void ProfWriter::StartLoop() {
 void ProfWriter::StopLoop() { std::exchange(loop_, nullptr)->stop.Make(); }
 
 void ProfWriter::Run(Loop& loop) {
-  Clock::time_point look = Clock::now() + kLookPeriod;
+  Clock::time_point look = Clock::now();  // at once: the start does not wait for the mappings
   const SamplerOptions options = Sampler::Get().options();
   const std::chrono::nanoseconds period = DrainPeriod(
       Sampler::SignalHzMax(options), options.depth_max, Sampler::OtherBufferBytes(options));
@@ -222,6 +223,7 @@ void ProfWriter::Look() {
     }
   }
   Sampler::Get().ScanThreads();
+  CpuMeter::TryAgain();
 }
 
 ExactCpu ProfWriter::ExactOf(const CpuTotals& totals) const {

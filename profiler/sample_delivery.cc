@@ -18,6 +18,7 @@ void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
     weights_.push_back(record.header.periods * thread.period);
     nominal += weights_.back();
   }
+  if (thread.metered) metered_times_ = CpuMeter::Times();
   const int64_t given = thread.credit.Give(nominal, count(), level);
   Share(given, weights_);
   if (given > nominal && thread.timed) {
@@ -64,7 +65,8 @@ void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t we
                                 .task_id = header.task_id,
                                 .task_tag = header.tag,
                                 .spawn = header.spawn,
-                                .metered = metered};
+                                .metered = metered,
+                                .metered_then = metered && metered_times_.Contain(header.time)};
   for (ProfConsumer* consumer : consumers_) consumer->Add(sample);
 }
 

@@ -53,6 +53,7 @@ class SampleDelivery {
   std::unordered_map<pid_t, LastSample> last_samples_;  // of metered threads, while there are
                                                         // consumers
   // scratch
+  MeteredTimes metered_times_;
   SampleBatch batch_;
   std::vector<int64_t> weights_;
   std::vector<uintptr_t> stack_;

@@ -37,16 +37,24 @@ void DeleteBuffer(ProfBuf* buffer) {
   munmap(words.data(), words.size_bytes());
 }
 
-// Uniform over (0, period]: with a fixed first expiry, threads that live shorter than a period
-// would never be seen.
-int64_t RandomFirst(uint64_t& state, int64_t period_ns) {
+// Uniform over (0, max].
+int64_t RandomUpTo(uint64_t& state, int64_t max) {
   state += 0x9e3779b97f4a7c15;  // splitmix64
   uint64_t x = state ^ __rdtsc();
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
   x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
   x ^= x >> 31;
-  return 1 + static_cast<int64_t>(x % static_cast<uint64_t>(period_ns));
+  return 1 + static_cast<int64_t>(x % static_cast<uint64_t>(max));
 }
+
+// How often the kernel looks at timers.
+int64_t TickNs() {
+  timespec resolution = {};
+  clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+  return resolution.tv_nsec;
+}
+
+bool IsPerfClock(CpuEngine engine) { return engine != CpuEngine::kTimer && CountsTime(engine); }
 
 // The upper half of the descriptors is the program's, whatever the number of threads.
 int DescriptorsMax() {
@@ -128,8 +136,9 @@ void Sampler::SetPeriod(int64_t period_ns) {
   options_.period_ns = period_ns;
   for (auto& [tid, thread] : threads_) {
     if (thread.sampler == nullptr) continue;
-    Credit(CountFrom::kNow, *thread.sampler);
-    thread.sampler->source->Start(RandomFirst(random_state_, period_ns), period_ns);
+    const Expiry expiry = NextExpiry(thread.sampler->engine);
+    Credit(CountFrom::kNow, expiry, *thread.sampler);
+    thread.sampler->source->Start(expiry.first, expiry.period);
   }
 }
 
@@ -205,13 +214,14 @@ absl::Status Sampler::TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thr
   sampler->source = *std::move(source);
   sampler->final_count = std::nullopt;
   sampler->credit = {};
-  Credit(from, *sampler);
+  const Expiry expiry = NextExpiry(sampler->engine);
+  Credit(from, expiry, *sampler);
   // release: pairs with the acquire in ForEachThread()
   sampler->state.store(ThreadSampler::State::kArmed, std::memory_order_release);
   // seq_cst: pairs with the load in the handler. Before the timer can fire.
   sampler->armed_as.store(ticket, std::memory_order_seq_cst);
   thread.sampler = sampler;
-  sampler->source->Start(RandomFirst(random_state_, options_.period_ns), options_.period_ns);
+  sampler->source->Start(expiry.first, expiry.period);
   return absl::OkStatus();
 }
 
@@ -249,22 +259,48 @@ absl::StatusOr<std::unique_ptr<SampleSource>> Sampler::NewSource(pid_t tid, uint
   return NewCpuTimer(tid, ticket);
 }
 
+// With a fixed first expiry, threads that live shorter than a period would never be seen. The perf
+// clock has none of its own.
+Sampler::Expiry Sampler::NextExpiry(CpuEngine engine) {
+  const int64_t period = options_.period_ns;
+  if (!IsPerfClock(engine)) return {RandomUpTo(random_state_, period), period};
+  const int64_t varied = period - period / 4 + RandomUpTo(random_state_, period / 2);
+  return {varied, varied};
+}
+
 // A thread the runtime knows says what it has used when it ends, and a perf event tells it even
-// later: so their credit never needs to exceed the counter. A timer of another thread goes with it,
-// and the part of a period after the last signal is lost: made up for by the first signal, which
-// counts as a whole period although it comes, on average, after half of one.
-void Sampler::Credit(CountFrom from, ThreadSampler& sampler) const {
+// later. A timer of another thread goes with it, and nobody knows what there was after its last
+// signal.
+void Sampler::Credit(CountFrom from, Expiry expiry, ThreadSampler& sampler) const {
   // A timer's signal may wait for the kernel's tick, which comes every 10 ms at least.
   constexpr int64_t kLateMax = 20'000'000;
-  const int64_t period = options_.period_ns;
   const bool timer = sampler.engine == CpuEngine::kTimer;
+  ThreadCredit& credit = sampler.credit;
   sampler.timed = CountsTime(sampler.engine);
-  sampler.period = sampler.timed ? period : 1;
-  sampler.credit.behind_max = !sampler.timed ? 0 : timer ? period + kLateMax : 2 * period;
-  sampler.credit.ahead_max = timer && !sampler.known ? period : 0;
-  if (from == CountFrom::kNow || !sampler.timed) return;
-  sampler.credit.given = -ThreadCpuNs(sampler.tid).value_or(0);
-  sampler.credit.level_next = true;
+  sampler.period = sampler.timed ? expiry.period : 1;
+  if (!sampler.timed) return;
+  credit.behind_max = timer ? expiry.period + kLateMax : 2 * expiry.period;
+  credit.first_extra = timer ? expiry.first - expiry.period : 0;
+  credit.unseen_end = (expiry.period + TickNs()) / 2;
+  if (from == CountFrom::kNow) return;
+  const int64_t before = ThreadCpuNs(sampler.tid).value_or(0);
+  credit.given = -before;
+  credit.first_extra += before;
+}
+
+// A load that does the same over and over, in step with a perf event, would be met at one place
+// only. So the period of those that have had samples is changed a little at each look, and with it
+// where the next one begins. What the kernel forgets of the present one, the counter remembers.
+void Sampler::VaryPeriods() {
+  for (auto& [tid, thread] : threads_) {
+    ThreadSampler* const sampler = thread.sampler;
+    if (sampler == nullptr || !IsPerfClock(sampler->engine)) continue;
+    if (std::exchange(sampler->varied_at, sampler->credit.given) == sampler->credit.given) continue;
+    const Expiry expiry = NextExpiry(sampler->engine);
+    sampler->period = expiry.period;
+    sampler->credit.level_next = true;
+    sampler->source->Start(expiry.first, expiry.period);
+  }
 }
 
 void Sampler::Disarm(Thread& thread) {
@@ -332,6 +368,7 @@ void Sampler::ScanThreads() {
     ArmForeign(tid, scanned_ ? CountFrom::kBirth : CountFrom::kNow);
   }
   scanned_ = true;
+  VaryPeriods();
 }
 
 // A known thread says itself when it ends, so only the entries of foreign and of ended ones are

@@ -127,7 +127,13 @@ class Sampler final : public ThreadObserver {
   absl::Status ChooseEngine();
   absl::StatusOr<std::unique_ptr<SampleSource>> NewSource(pid_t tid, uint64_t ticket,
                                                           CpuEngine& engine);
-  void Credit(CountFrom from, ThreadSampler& sampler) const;
+  struct Expiry {
+    int64_t first;
+    int64_t period;
+  };
+  Expiry NextExpiry(CpuEngine engine);
+  void Credit(CountFrom from, Expiry expiry, ThreadSampler& sampler) const;
+  void VaryPeriods();
   void Disarm(Thread& thread);
   ThreadSampler* AcquireRecord();
   void ForgetGoneThreads(const std::vector<pid_t>& alive);

@@ -8,12 +8,16 @@ namespace curg::internal {
 
 int64_t ThreadCredit::Give(int64_t nominal, std::optional<int64_t> count, bool level) {
   int64_t give = nominal;
+  if (nominal > 0 || level) give += std::exchange(first_extra, 0);
   if (count.has_value()) {
     const int64_t owed = *count - given;
     if (nominal > 0 && std::exchange(level_next, false)) level = true;
-    if (level || nominal < owed - behind_max) give = owed;
-    give = std::max<int64_t>(std::min(give, owed + (level ? 0 : ahead_max)), 0);
+    if (level || give < owed - behind_max) give = owed;
+    give = std::min(give, owed);
+  } else if (level) {
+    give += std::exchange(unseen_end, 0);
   }
+  give = std::max<int64_t>(give, 0);
   given += give;
   return give;
 }

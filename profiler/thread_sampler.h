@@ -65,7 +65,8 @@ struct ThreadSampler {
   bool metered = false;
 
   // The writer task's, once state says that it is there.
-  int64_t period = 0;  // what one period of a signal weighs
+  int64_t period = 0;     // what one period of a signal weighs
+  int64_t varied_at = 0;  // what was credited when the period was last changed
   ThreadCredit credit;
 
   // Guarded by the sampler's lock; final_count is also the writer's once state says kEnded.

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/monotonic_clock.h"
+#include "runtime/task_slab.h"
 #include "runtime/tick_clock.h"
 
 namespace curg::internal {
@@ -20,8 +22,13 @@ struct Meters {
   // All guarded by lock.
   std::vector<CpuMeter*> all;
   std::array<int, 3> users = {};  // by what they wish
+  uint32_t session = 0;           // from the first user's Start to the last one's Stop; 0: none
+  uint32_t last_session = 0;
   uint32_t last_epoch = 0;
   uint32_t last_tasks = 0;
+  bool given_up = false;
+  int64_t given_up_at = 0;  // RealNow
+  MeteredTimes times;
 
   int& UsersWith(CpuMeter::Wish wish) { return users[static_cast<size_t>(wish)]; }
   bool Insistent() {
@@ -30,6 +37,8 @@ struct Meters {
   bool Used() { return Insistent() || UsersWith(CpuMeter::Wish::kTagsIfCheap) > 0; }
   CpuTotals folded;  // of threads that ended, and of tags that others took the entries of
 };
+
+constexpr int64_t kTryAgainNs = 1'000'000'000;
 
 Meters& All() {
   static Meters* const meters = new Meters;  // never destroyed: threads may outlive static objects
@@ -69,6 +78,8 @@ bool TicksAreTsc() {
 
 std::atomic<uint32_t> CpuMeter::epoch_wanted_{0};
 std::atomic<uint32_t> CpuMeter::tasks_wanted_{0};
+std::atomic<bool> CpuMeter::tags_seen_{false};
+std::atomic<int64_t> CpuMeter::slice_cost_ns_{25};
 
 CpuMeter::CpuMeter() : tid_(gettid()) {
   pthread_getcpuclockid(pthread_self(), &clock_);
@@ -80,8 +91,13 @@ CpuMeter::CpuMeter() : tid_(gettid()) {
 }
 
 CpuMeter::~CpuMeter() {
+  if (On()) EndSlice(nullptr, kScheduler, kScheduler);
   std::lock_guard lock(All().lock);
   Fold();
+  if (All().session != 0) {
+    const int64_t since = On() ? 0 : ThreadCpuNs() - cpu_at_start_.load(std::memory_order_relaxed);
+    All().folded.unmetered_ns += unmetered_ns_ + since;
+  }
   All().all.erase(std::find(All().all.begin(), All().all.end(), this));
 }
 
@@ -91,8 +107,25 @@ int64_t CpuMeter::ThreadCpuNs() const {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+// The best of some attempts: others may have taken the CPU meanwhile. Bounded for builds that are
+// instrumented, where everything else is as slow.
+int64_t CpuMeter::MeasureSliceNs() {
+  constexpr int kAttempts = 5;
+  constexpr int kSlices = 200;
+  CpuMeter meter;
+  uint64_t least = UINT64_MAX;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const uint64_t begin = TickClock::Now();
+    for (int i = 0; i < kSlices; ++i) meter.EndSliceNow(nullptr, {}, {.runtime = i % 2 == 0});
+    least = std::min(least, TickClock::Now() - begin);
+  }
+  return std::clamp<int64_t>(TickClock::ToNs(least) / kSlices, 5, 60);
+}
+
 void CpuMeter::Start(Wish wish) {
+  static const int64_t slice_cost = MeasureSliceNs();
   std::lock_guard lock(All().lock);
+  slice_cost_ns_.store(slice_cost, std::memory_order_relaxed);
   ++All().UsersWith(wish);
   if (wish == Wish::kTagsAndTasks && All().UsersWith(wish) == 1) {
     for (CpuMeter* meter : All().all) {
@@ -101,13 +134,15 @@ void CpuMeter::Start(Wish wish) {
     // release: pairs with ChargeTask()
     tasks_wanted_.store(Next(All().last_tasks), std::memory_order_release);
   }
-  if (On()) return;
-  All().folded = {};
-  for (CpuMeter* meter : All().all) {
-    meter->cpu_at_start_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
+  if (All().session == 0) {
+    All().session = Next(All().last_session);
+    All().folded = {};
+    for (CpuMeter* meter : All().all) {
+      meter->unmetered_ns_ = 0;
+      meter->cpu_at_start_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
+    }
   }
-  // release: pairs with EndSlice()
-  epoch_wanted_.store(Next(All().last_epoch), std::memory_order_release);
+  if (!On() && (wish == Wish::kTagsAndTasks || TagsInUse())) TurnOn();
 }
 
 void CpuMeter::Stop(Wish wish) {
@@ -115,23 +150,95 @@ void CpuMeter::Stop(Wish wish) {
   --All().UsersWith(wish);
   if (All().UsersWith(Wish::kTagsAndTasks) == 0) tasks_wanted_.store(0, std::memory_order_relaxed);
   if (All().Used()) return;
+  if (On()) All().times.End(__builtin_ia32_rdtsc());
   epoch_wanted_.store(0, std::memory_order_relaxed);
+  All().session = 0;
+  All().given_up = false;
   All().folded = {};
+}
+
+// Whoever gives a tag to a task after the fence sees that nobody has seen one, and says so; what was
+// given before is found here. So it costs nothing to have had tags once.
+bool CpuMeter::TagsInUse() {
+  constexpr int kLookedAtMax = 100'000;  // some milliseconds; with more records, it may be so
+  if (!tags_seen_.load(std::memory_order_relaxed)) return false;
+  if (!RegisterAsymmetricFence()) return true;
+  tags_seen_.store(false, std::memory_order_relaxed);
+  HeavyFence();
+  int looked_at = 0;
+  bool found = false;
+  TaskSlab::Instance().ForEach([&](const Task& task) {
+    if (found || ++looked_at > kLookedAtMax) return;
+    found = task.tag.load(std::memory_order_relaxed) != nullptr;
+  });
+  found = found || looked_at > kLookedAtMax;
+  if (found) tags_seen_.store(true, std::memory_order_relaxed);
+  return found;
+}
+
+void CpuMeter::WakeUp() {
+  std::lock_guard lock(All().lock);
+  tags_seen_.store(true, std::memory_order_relaxed);
+  if (All().session != 0 && !On() && !All().given_up) TurnOn();
+}
+
+void CpuMeter::TryAgain() {
+  std::lock_guard lock(All().lock);
+  if (All().given_up && RealNow() - All().given_up_at >= kTryAgainNs) TurnOn();
+}
+
+void CpuMeter::TurnOn() {
+  for (CpuMeter* meter : All().all) {
+    const int64_t cpu = meter->ThreadCpuNs();
+    meter->unmetered_ns_ += cpu - meter->cpu_at_start_.load(std::memory_order_relaxed);
+    meter->cpu_at_start_.store(cpu, std::memory_order_relaxed);
+  }
+  All().given_up = false;
+  All().times.Begin(__builtin_ia32_rdtsc());
+  // release: pairs with EndSlice()
+  epoch_wanted_.store(Next(All().last_epoch), std::memory_order_release);
+}
+
+// What is in flight, and whose nobody knows, was not metered.
+void CpuMeter::TurnOff() {
+  const uint32_t epoch = epoch_wanted_.load(std::memory_order_relaxed);
+  for (CpuMeter* meter : All().all) {
+    const CpuTotals::Slice slice =
+        meter->InFlight(epoch == meter->epoch_.load(std::memory_order_relaxed));
+    meter->cpu_at_start_.store(meter->ThreadCpuNs(), std::memory_order_relaxed);
+    if (!slice.known) {
+      meter->unmetered_ns_ += slice.ns;
+    } else if (slice.runtime) {
+      All().folded.runtime_ns += slice.ns;
+    } else {
+      AddTag(All().folded, slice.tag.get(), slice.ns);
+    }
+  }
+  All().times.End(__builtin_ia32_rdtsc());
+  epoch_wanted_.store(0, std::memory_order_relaxed);
 }
 
 void CpuMeter::GiveUp() {
   std::lock_guard lock(All().lock);
-  if (All().Insistent()) return;
-  epoch_wanted_.store(0, std::memory_order_relaxed);
-  All().folded = {};
+  if (All().Insistent() || !On()) return;
+  TurnOff();
+  All().given_up = true;
+  All().given_up_at = RealNow();
+  ++All().folded.give_ups;
 }
 
-// The numbers go to those of no thread, if they are of the present epoch; then there are none.
+bool CpuMeter::OfSession() const { return session_ != 0 && session_ == All().session; }
+
+void CpuMeter::SetOpen(Account account, Entry* entry) {
+  open_account_ = account;
+  open_tag_ = account.runtime ? static_cast<const void*>(this) : account.tag;
+  open_.store(entry, std::memory_order_relaxed);
+}
+
+// The numbers go to those of no thread, if they are of the present session; then there are none.
 void CpuMeter::Fold() {
-  open_account_ = kScheduler;
-  open_.store(nullptr, std::memory_order_relaxed);
-  const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
-  const bool counts = wanted != 0 && wanted == epoch_.load(std::memory_order_relaxed);
+  SetOpen(kScheduler, nullptr);
+  const bool counts = OfSession();
   CpuTotals& folded = All().folded;
   for (Entry& entry : entries_) {
     const TagRef tag = TagRef::Adopt(entry.tag.exchange(nullptr, std::memory_order_relaxed));
@@ -159,6 +266,7 @@ void CpuMeter::ReleaseIfOff() {
 void CpuMeter::BeginEpoch(uint32_t epoch) {
   std::lock_guard lock(All().lock);
   Fold();
+  session_ = All().session;
   epoch_.store(epoch, std::memory_order_relaxed);
   charged_.store(0, std::memory_order_relaxed);
   uncharged_from_ = cpu_at_start_.load(std::memory_order_relaxed);
@@ -191,7 +299,7 @@ void CpuMeter::Replace(Entry& entry, const Tag* tag) {
   std::lock_guard lock(All().lock);
   const TagRef old = TagRef::Adopt(entry.tag.exchange(tag, std::memory_order_relaxed));
   const int64_t ns = entry.ns.exchange(0, std::memory_order_relaxed);
-  if (old && On()) AddTag(All().folded, old.get(), ns);
+  if (old && OfSession()) AddTag(All().folded, old.get(), ns);
 }
 
 CpuMeter::Entry& CpuMeter::EntryOf(Account account) {
@@ -217,10 +325,10 @@ void CpuMeter::ChargeTask(Task& task, int64_t ns) {
 
 // What a program pays at first, before it is clear that it goes on like that, is no matter.
 void CpuMeter::CheckCost(int64_t cpu) {
-  constexpr int64_t kSliceCostNs = 25;
   constexpr int64_t kFreeNs = 250'000;
   const int64_t used = cpu - cpu_at_start_.load(std::memory_order_relaxed);
-  if (slices_ * kSliceCostNs <= kFreeNs + used / kCostShareMax) return;
+  const int64_t cost = slices_ * slice_cost_ns_.load(std::memory_order_relaxed);
+  if (cost <= kFreeNs + used / kCostShareMax) return;
   slices_ = 0;  // where it must go on, this is not asked all the time
   GiveUp();
 }
@@ -230,6 +338,10 @@ __attribute__((noinline)) void CpuMeter::EndSlice(Task* task, Account from, Acco
   const uint32_t epoch = epoch_wanted_.load(std::memory_order_acquire);
   if (epoch == 0) return;
   if (epoch != epoch_.load(std::memory_order_relaxed)) BeginEpoch(epoch);
+  EndSliceNow(task, from, to);
+}
+
+void CpuMeter::EndSliceNow(Task* task, Account from, Account to) {
   Entry* entry = open_.load(std::memory_order_relaxed);
   if (entry == nullptr) entry = &EntryOf(from);
   ++slices_;
@@ -240,9 +352,12 @@ __attribute__((noinline)) void CpuMeter::EndSlice(Task* task, Account from, Acco
   AddTo(charged_, ns);
   AddTo(entry->ns, ns);
   if (task != nullptr) ChargeTask(*task, ns);
-  open_account_ = to;
-  open_.store(&EntryOf(to), std::memory_order_relaxed);
+  SetOpen(to, &EntryOf(to));
   version_.store(version + 2, std::memory_order_release);  // release: pairs with InFlight()
+}
+
+void CpuMeter::SwitchAccount(Task& task, Account to) {
+  if (to != open_account_ || OfTasks() || !HasBegun()) EndSlice(&task, AccountOf(task), to);
 }
 
 void CpuMeter::Leave(Task& task) {
@@ -292,16 +407,19 @@ CpuTotals::Slice CpuMeter::InFlight(bool of_epoch) {
   return slice;
 }
 
+MeteredTimes CpuMeter::Times() {
+  std::lock_guard lock(All().lock);
+  return All().times;
+}
+
 CpuTotals CpuMeter::Read() {
   std::lock_guard lock(All().lock);
   CpuTotals totals = All().folded;
+  if (All().session == 0) return totals;
   const uint32_t wanted = epoch_wanted_.load(std::memory_order_relaxed);
-  totals.epoch = wanted;
-  if (wanted == 0) return totals;
   const bool of_tsc = TicksAreTsc();
   for (CpuMeter* meter : All().all) {
-    const bool of_epoch = meter->epoch_.load(std::memory_order_relaxed) == wanted;
-    if (of_epoch) {
+    if (meter->OfSession()) {
       totals.runtime_ns += meter->runtime_.ns.load(std::memory_order_relaxed);
       AddTag(totals, nullptr, meter->untagged_.ns.load(std::memory_order_relaxed));
       for (const Entry& entry : meter->entries_) {
@@ -309,7 +427,14 @@ CpuTotals CpuMeter::Read() {
         if (tag != nullptr) AddTag(totals, tag, entry.ns.load(std::memory_order_relaxed));
       }
     }
-    CpuTotals::Slice slice = meter->InFlight(of_epoch);
+    totals.unmetered_ns += meter->unmetered_ns_;
+    if (wanted == 0) {
+      totals.unmetered_ns +=
+          meter->ThreadCpuNs() - meter->cpu_at_start_.load(std::memory_order_relaxed);
+      continue;
+    }
+    CpuTotals::Slice slice =
+        meter->InFlight(wanted == meter->epoch_.load(std::memory_order_relaxed));
     if (slice.ns == 0) continue;
     if (!of_tsc) slice.since = UINT64_MAX;
     totals.in_flight_ns += slice.ns;

@@ -10,7 +10,13 @@
 //
 // Slices are timed with one read of TickClock, some 25 ns with all that is done. Where that is more
 // than a hundredth of a thread's CPU time (accounts change every 2.5 us or faster, and not just for
-// a moment), and nobody has insisted, metering ends for all: see Wish.
+// a moment), and nobody has insisted, metering pauses for all: see Wish and TryAgain. And as long
+// as no task has a tag it sleeps: there is nothing to tell apart. What threads use meanwhile is
+// known as one sum.
+//
+//   Start --> asleep --a task gets a tag--> on --too dear--> given up
+//     |                                      ^                  |
+//     +--------tasks have tags---------------+----TryAgain------+
 //
 // TickClock is wall time: a thread that lost its CPU meanwhile would be charged for it. So a slice
 // that ends 100 us or more after the last reading of the thread's CPU clock reads it again (0.4 us)
@@ -32,15 +38,16 @@
 #include <unordered_map>
 #include <vector>
 
+#include "runtime/asymmetric_fence.h"
 #include "runtime/tag.h"
 #include "runtime/task.h"
 
 namespace curg::internal {
 
-// The sums over all threads. A value.
+// The sums over all threads since the first Start. A value.
 struct CpuTotals {
-  uint32_t epoch = 0;  // numbers of different ones do not compare; 0: metering has ended, there are
-                       // none
+  int64_t unmetered_ns = 0;  // while metering slept or had given up: nobody knows whose
+  uint32_t give_ups = 0;     // how often it has given up
   struct Sum {
     TagRef tag;
     int64_t ns = 0;
@@ -58,6 +65,30 @@ struct CpuTotals {
     TagRef tag = {};
   };
   std::vector<Slice> slices;
+};
+
+// When metering was on of late: as far back as a sample may wait in its buffer. A value.
+class MeteredTimes {
+ public:
+  static constexpr uint64_t kNow = UINT64_MAX;
+
+  void Begin(uint64_t time) { spans_[++last_ % spans_.size()] = {time, kNow}; }
+  void End(uint64_t time) { spans_[last_ % spans_.size()].end = time; }
+  // `time`, as all of them: the time-stamp counter.
+  bool Contain(uint64_t time) const {
+    for (const Span& span : spans_) {
+      if (time >= span.begin && time < span.end) return true;
+    }
+    return false;
+  }
+
+ private:
+  struct Span {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  std::array<Span, 4> spans_ = {};
+  size_t last_ = 0;
 };
 
 // Whom a slice is charged to.
@@ -79,13 +110,13 @@ class CpuMeter {
 
   // What somebody who starts metering asks for.
   enum class Wish {
-    kTagsIfCheap,   // the time of each tag, unless that costs more than 1 % of a thread's CPU time
+    kTagsIfCheap,   // the time of each tag, while that costs less than 1 % of a thread's CPU time
     kTags,          // the time of each tag
     kTagsAndTasks,  // that of each task, too
   };
   static constexpr int64_t kCostShareMax = 100;  // one part in so many
 
-  // Whether anybody wants to know. Thread-safe.
+  // Whether slices are metered now. Thread-safe.
   static bool On() { return epoch_wanted_.load(std::memory_order_relaxed) != 0; }
 
   // All of these, while On(): owner only. Not async-signal-safe. Block: seldom, for a lock, when
@@ -93,9 +124,10 @@ class CpuMeter {
   //
   // The thread goes from `task` to `next`.
   void Switch(Task& task, const Task& next) {
-    const Account from = AccountOf(task);
-    const Account to = AccountOf(next);
-    if (from != to || OfTasks()) EndSlice(&task, from, to);
+    // relaxed: the caller owns the task
+    if (next.tag.load(std::memory_order_relaxed) != open_tag_ || OfTasks() || !HasBegun()) {
+      SwitchAccount(task, AccountOf(next));
+    }
   }
   // From `task` to the scheduler, which looks for another one. If Enter comes before Idle, that
   // look is taken for a part of what `task` did.
@@ -112,13 +144,24 @@ class CpuMeter {
   // Nobody wants to know any more: lets go of tags. Owner only. Blocks: for a lock.
   void ReleaseIfOff();
 
-  // The first Start turns metering on, the last Stop off. A Start after metering ended because of
-  // its cost turns it on again, in a new epoch. Thread-safe. Block: the thread, for a lock.
+  // A task, whoever's, has been given a tag. Thread-safe. Blocks: once in a while, for a lock.
+  static void NoteTag() {
+    LightFence();  // pairs with the HeavyFence in TagsInUse()
+    if (!tags_seen_.load(std::memory_order_relaxed)) [[unlikely]]
+      WakeUp();
+  }
+
+  // From the first Start to the last Stop sums are kept. Thread-safe. Block: the thread, for a
+  // lock; the first Start for a fifth of a millisecond.
   static void Start(Wish wish);
   static void Stop(Wish wish);  // as at the Start
+  // Turns metering on again if it gave up a second ago or more. Thread-safe. Blocks: for a lock.
+  static void TryAgain();
+  // Thread-safe. Blocks: the thread, for a lock.
+  static MeteredTimes Times();
   // Whether `tid` is a thread with a meter. Thread-safe. Blocks: the thread, for a lock.
   static bool Has(pid_t tid);
-  // Since the epoch began. Thread-safe. Blocks: the thread, for a lock.
+  // Since the first Start. Thread-safe. Blocks: the thread, for a lock.
   static CpuTotals Read();
 
  private:
@@ -143,29 +186,45 @@ class CpuMeter {
   // relaxed: whoever sees it late charges a slice to one task more than it should
   static bool OfTasks() { return tasks_wanted_.load(std::memory_order_relaxed) != 0; }
 
+  // As Switch, if it is one to another account.
+  void SwitchAccount(Task& task, Account to);
   // Charges the slice to `task` (if there is one) and its account, which is `from` unless it is
   // known better; the next one is for `to`.
   void EndSlice(Task* task, Account from, Account to);
+  void EndSliceNow(Task* task, Account from, Account to);
   int64_t NextCharge();
   Entry& EntryOf(Account account);
   CpuTotals::Slice InFlight(bool of_epoch);
   void ChargeTask(Task& task, int64_t ns);
   void CheckCost(int64_t cpu);
-  static void GiveUp();             // takes the lock
+  void SetOpen(Account account, Entry* entry);
+  static int64_t MeasureSliceNs();
+  static void GiveUp();  // takes the lock
+  static void WakeUp();  // takes the lock
+  // Whether a task has a tag; these three: with the lock held.
+  static bool TagsInUse();
+  static void TurnOn();
+  static void TurnOff();
+  bool OfSession() const;           // with the lock held
   void BeginEpoch(uint32_t epoch);  // takes the lock
   void Replace(Entry& entry, const Tag* tag);
   void Fold();  // with the lock held
   int64_t ThreadCpuNs() const;
 
-  static std::atomic<uint32_t> epoch_wanted_;  // 0: off
+  static std::atomic<uint32_t> epoch_wanted_;  // a new one whenever metering is turned on; 0: off
   static std::atomic<uint32_t> tasks_wanted_;  // 0: nobody wants to know of tasks; else since when,
                                                // as a number
+  // False: no task has a tag. Set by whoever gives one to a task; cleared under the lock.
+  static std::atomic<bool> tags_seen_;
+  static std::atomic<int64_t> slice_cost_ns_;
 
   clockid_t clock_;
-  std::atomic<uint32_t> epoch_{0};  // that the numbers are of
-  // the thread's CPU clock at the epoch's start; under the lock
+  std::atomic<uint32_t> epoch_{0};  // that the thread knows of
+  uint32_t session_ = 0;            // that the numbers are of; under the lock
+  // the thread's CPU clock when metering was last turned on or off; under the lock
   std::atomic<int64_t> cpu_at_start_{0};
-  uint32_t tasks_seen_ = 0;  // of tasks_wanted_
+  int64_t unmetered_ns_ = 0;  // in this session, up to then; under the lock
+  uint32_t tasks_seen_ = 0;   // of tasks_wanted_
   // the thread's CPU clock when tasks_wanted_ was set; under the lock
   std::atomic<int64_t> cpu_at_tasks_{0};
   int64_t slices_ = 0;  // in this epoch
@@ -173,6 +232,7 @@ class CpuMeter {
   // The account of the slice that has not ended, whose entry holds its tag. The entry is null until
   // the epoch's first slice has ended.
   Account open_account_ = kScheduler;
+  const void* open_tag_ = this;  // the account's; no tag at all where it is the runtime
   std::atomic<Entry*> open_{nullptr};
   // Odd while a slice ends: whoever saw the same even number before and after has read numbers of
   // one slice.

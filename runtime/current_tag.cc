@@ -46,9 +46,11 @@ TagRef ExchangeCurrentTag(TagRef tag) {
   // A plain load and store will do: only this thread writes, and a handler on it sees either value.
   // The old reference is the caller's to drop, after the new one is published.
   TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));
-  if (tag) tag.get()->ShowRelease();
+  const bool tagged = static_cast<bool>(tag);
+  if (tagged) tag.get()->ShowRelease();
   slot.store(tag.release(), std::memory_order_release);  // release: shows RollCaller the tag
   std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (tagged) internal::CpuMeter::NoteTag();
   internal::RollCall::BeforeTagDrop(old.get());
   return old;
 }

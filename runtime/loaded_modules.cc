@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 
 // Called straight through the address that the loader filled in at start. Bound lazily, the first
 // call would run the loader's symbol lookup inside the signal handler.
@@ -66,32 +68,26 @@ void VisitDynamicStrings(const link_map& map, ElfW(Sxword) kind,
   }
 }
 
-bool IsNamed(const link_map& map, std::string_view name) {
-  bool named = NameOf(map) == name;
-  VisitDynamicStrings(map, DT_SONAME, [&](std::string_view own) { named = named || own == name; });
-  return named;
-}
-
 // The modules that stay for as long as the process: the program, what it was linked with, what
 // those were linked with, and so on; and the vdso. What a program needs, dlclose never unloads.
 // Requires: the loader's lock is held.
 std::vector<const void*> FindPermanent() {
-  std::vector<const void*> permanent = {_r_debug.r_map};
-  for (size_t i = 0; i < permanent.size(); ++i) {
-    VisitDynamicStrings(
-        *static_cast<const link_map*>(permanent[i]), DT_NEEDED, [&](std::string_view needed) {
-          for (const link_map* map = _r_debug.r_map; map != nullptr; map = map->l_next) {
-            if (!IsNamed(*map, needed)) continue;
-            if (std::find(permanent.begin(), permanent.end(), map) == permanent.end()) {
-              permanent.push_back(map);
-            }
-            return;
-          }
-        });
-  }
+  std::unordered_map<std::string_view, const link_map*> named;  // the first of that name
   for (const link_map* map = _r_debug.r_map; map != nullptr; map = map->l_next) {
-    if (NameOf(*map) == "linux-vdso.so.1") permanent.push_back(map);
+    named.try_emplace(NameOf(*map), map);
+    VisitDynamicStrings(*map, DT_SONAME,
+                        [&](std::string_view own) { named.try_emplace(own, map); });
   }
+  std::vector<const void*> permanent = {_r_debug.r_map};
+  std::unordered_set<const void*> seen = {_r_debug.r_map};
+  const auto add = [&](std::string_view name) {
+    const auto it = named.find(name);
+    if (it != named.end() && seen.insert(it->second).second) permanent.push_back(it->second);
+  };
+  for (size_t i = 0; i < permanent.size(); ++i) {
+    VisitDynamicStrings(*static_cast<const link_map*>(permanent[i]), DT_NEEDED, add);
+  }
+  add("linux-vdso.so.1");
   return permanent;
 }
 

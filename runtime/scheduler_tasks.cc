@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/cpu_meter.h"
 #include "runtime/fork_guard.h"
 #include "runtime/joiner.h"
 #include "runtime/park.h"
@@ -118,6 +119,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
     }
   }
   task->tag.store(tag, std::memory_order_relaxed);  // relaxed: published with the task
+  if (tag != nullptr) CpuMeter::NoteTag();
   task->scheduler = this;
   task->cpu_ns.store(0, std::memory_order_relaxed);
   task->roll.store(RollCall::BornNow(), std::memory_order_relaxed);  // relaxed: published with the

@@ -130,7 +130,7 @@ void Report(const char* load, const Overhead& overhead, ProfilerReport& report) 
                         "", {}, RangeOf(perf));
 }
 
-constexpr int64_t kRoundTrips = 150'000;
+constexpr int64_t kRoundTrips = 1'000'000;  // a tenth of a second
 
 // What the children of that kind printed.
 Spread RunChildren(const char* kind, int children) {
@@ -162,7 +162,7 @@ void MeasureOff(bool quick, ProfilerReport& report) {
 
 int RunIdleChild(bool profile) {
   curg::Run({.workers = 1}, [profile] {
-    const auto load = [] { ChannelRoundTrips(kRoundTrips / 3); };
+    const auto load = [] { ChannelRoundTrips(kRoundTrips / 20); };
     load();
     std::vector<double> before;
     std::vector<double> after;
@@ -177,7 +177,7 @@ int RunIdleChild(bool profile) {
 }
 
 void MeasureOverhead(const ProfilerBenchmarkOptions& options, ProfilerReport& report) {
-  const int rounds = options.quick ? 10 : 100;
+  const int rounds = options.quick ? 10 : 60;
   curg::Run({.workers = 1, .long_slice = std::chrono::milliseconds(0)}, [&] {
     peers::MatrixProduct product;
     volatile double sink = 0;

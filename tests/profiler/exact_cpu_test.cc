@@ -79,6 +79,21 @@ TEST_F(ExactCpuTest, ADifferenceIsWhatWasSpentBetween) {
   EXPECT_EQ(used.tasks.Of(b_.get()), 20);
 }
 
+// What was not metered belongs to those who were sampled then, in proportion.
+TEST_F(ExactCpuTest, CompletesWhatWasNotMetered) {
+  ExactCpu used = {.runtime_ns = 5, .unmetered_ns = 60};
+  used.tasks.Add(a_.get(), 10);
+  sampled_.unmetered_tasks.Add(a_.get(), 10);
+  sampled_.unmetered_tasks.Add(b_.get(), 15);
+  sampled_.unmetered_runtime_ns = 5;
+  const ExactCpu whole = Completed(used, sampled_);
+  EXPECT_EQ(whole.tasks.Of(a_.get()), 30);
+  EXPECT_EQ(whole.tasks.Of(b_.get()), 30);
+  EXPECT_EQ(whole.runtime_ns, 15);
+  EXPECT_EQ(whole.unmetered_ns, 0);
+  EXPECT_EQ(Completed(used, {}).unknown_ns, 60);  // nobody was
+}
+
 // Samples of each tag keep their proportions and get the counted sum.
 TEST_F(ExactCpuTest, ReconcilesEachTag) {
   Entry(a_, 10 * kMs);

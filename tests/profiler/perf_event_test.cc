@@ -209,6 +209,29 @@ TEST(PerfEvent, AKernelWithoutItIsNoObstacle) {
   }));
 }
 
+// No descriptor is left: neither for the process nor, ENFILE, for the machine.
+TEST(PerfEvent, AProgramWithoutDescriptorsIsNoObstacle) {
+  for (const int error : {EMFILE, ENFILE}) {
+    EXPECT_TRUE(InChild([error] {
+      Forbid(error);
+      const absl::Status status = Try(CpuEngine::kPerf);
+      Require(absl::IsResourceExhausted(status), status.ToString());
+      const absl::Status forced = Sampler::Get().Start({.engine = CpuEngine::kPerf});
+      Require(absl::IsResourceExhausted(forced), forced.ToString());
+      RequireTimersInstead("ulimit -n");
+    }));
+  }
+  if (!Try(CpuEngine::kPerfUser).ok()) GTEST_SKIP();
+  EXPECT_TRUE(InChild([] {
+    const int next = dup(0);
+    Require(next >= 0 && close(next) == 0, "dup");
+    const rlimit none_left = {static_cast<rlim_t>(next), static_cast<rlim_t>(next)};
+    Require(setrlimit(RLIMIT_NOFILE, &none_left) == 0, "setrlimit");
+    const absl::Status status = Try(CpuEngine::kPerfUser);
+    Require(absl::IsResourceExhausted(status), status.ToString());
+  }));
+}
+
 // Half of the descriptors are the program's; the threads beyond get timers.
 TEST(PerfEvent, DescriptorsAreLeftToTheProgram) {
   if (!Try(CpuEngine::kPerf).ok()) GTEST_SKIP();

@@ -27,11 +27,30 @@ TEST(ThreadCredit, NeverExceedsTheCounter) {
   EXPECT_EQ(credit.Give(10, 13, false), 10);
 }
 
-TEST(ThreadCredit, MayRunAheadAsFarAsItIsAllowed) {
-  ThreadCredit credit = {.ahead_max = 10, .behind_max = 15};
-  EXPECT_EQ(credit.Give(10, 3, false), 10);
-  EXPECT_EQ(credit.Give(20, 13, false), 13);
-  EXPECT_EQ(credit.Give(0, 20, true), 0);  // never takes back
+// It was due after 4 of 10; before the timer was made, 50 had been used.
+TEST(ThreadCredit, TheFirstSignalStandsForWhatThereWasUntilItWasDue) {
+  ThreadCredit credit = {.given = -50, .behind_max = 15, .first_extra = 50 - 6};
+  EXPECT_EQ(credit.Give(0, 1, false), 0);
+  EXPECT_EQ(credit.Give(20, 19, false), 64);
+  EXPECT_EQ(credit.Give(10, 27, false), 10);
+  EXPECT_EQ(credit.Give(0, 29, true), 5);
+}
+
+// A thread's counter is gone with it. Over all first expiries, what is given is what was used.
+TEST(ThreadCredit, IsRightOnAverageWhereTheEndIsUnseen) {
+  constexpr int64_t kPeriod = 1000;
+  for (const int64_t used : {100, 700, 1500, 10'250}) {
+    int64_t sum = 0;
+    for (int64_t first = 1; first <= kPeriod; ++first) {
+      ThreadCredit credit = {.given = -kPeriod,
+                             .behind_max = 2 * kPeriod,
+                             .first_extra = kPeriod + first - kPeriod,
+                             .unseen_end = kPeriod / 2};
+      const int64_t signals = used < first ? 0 : 1 + (used - first) / kPeriod;
+      sum += credit.Give(signals * kPeriod, std::nullopt, true);
+    }
+    EXPECT_NEAR(static_cast<double>(sum) / kPeriod, static_cast<double>(kPeriod + used), 1);
+  }
 }
 
 TEST(ThreadCredit, CatchesUpWhenSignalsWereLost) {
