@@ -29,8 +29,8 @@ namespace curg {
 // Whether the CPU time of each label set is counted at every switch from one to another, or only
 // sampled.
 enum class LabelTotals {
-  kExactIfCheap,  // counted, unless that takes more than 1 % of a thread's CPU time: then sampled,
-                  // with a note
+  kExactIfCheap,  // counted; sampled while counting takes more than 1 % of a thread's CPU time,
+                  // with a note that says how much that was
   kExact,         // counted; 25 ns a switch between tasks of different label sets
   kSampled,
 };

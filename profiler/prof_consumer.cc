@@ -162,7 +162,8 @@ bool ProfConsumer::Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>
   ExactCpu wanted = Completed(used, sampled_);
   if (options_.filter) {
     if (!options_.filter(nullptr)) wanted.runtime_ns = wanted.unknown_ns = 0;
-    for (const auto& [tag, sum] : std::exchange(wanted.tasks, {}).sums()) {
+    const TagSums all = std::exchange(wanted.tasks, {});
+    for (const auto& [tag, sum] : all.sums()) {
       if (options_.filter(tag)) wanted.tasks.Add(tag, sum.ns);
     }
   }

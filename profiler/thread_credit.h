@@ -11,13 +11,13 @@
 //
 // A signal stands for the periods it carries, the first one for what was used until it was due, and
 // as long as those keep up with the counter nothing else happens. Where they fall behind it by more
-// than a signal may be late, because signals merged or never came, the samples at hand share what is
-// missing. They never get ahead of it. When the account is brought level (the thread ends, or a
+// than a signal may be late, because signals merged or never came, the samples at hand share what
+// is missing. They never get ahead of it. When the account is brought level (the thread ends, or a
 // profile begins or ends), all that was used is given. So the sum is the thread's CPU time, however
 // few and however late its signals are, and however short it lives.
 //
-// Where the counter is gone with its thread, what was used after the last signal is unknown: between
-// nothing and a period and a tick. Half of that is given, which is right on average.
+// Where the counter is gone with its thread, what was used after the last signal is unknown:
+// between nothing and a period and a tick. Half of that is given, which is right on average.
 #pragma once
 
 #include <cstdint>

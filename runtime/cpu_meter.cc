@@ -157,8 +157,8 @@ void CpuMeter::Stop(Wish wish) {
   All().folded = {};
 }
 
-// Whoever gives a tag to a task after the fence sees that nobody has seen one, and says so; what was
-// given before is found here. So it costs nothing to have had tags once.
+// Whoever gives a tag to a task after the fence sees that nobody has seen one, and says so; what
+// was given before is found here. So it costs nothing to have had tags once.
 bool CpuMeter::TagsInUse() {
   constexpr int kLookedAtMax = 100'000;  // some milliseconds; with more records, it may be so
   if (!tags_seen_.load(std::memory_order_relaxed)) return false;
@@ -285,7 +285,6 @@ int64_t CpuMeter::NextCharge() {
     return slice;
   }
   const int64_t cpu = ThreadCpuNs();
-  CheckCost(cpu);
   const int64_t charge = cpu - uncharged_from_ - since_read_;
   clock_read_ = now;
   uncharged_from_ = cpu;
@@ -354,6 +353,8 @@ void CpuMeter::EndSliceNow(Task* task, Account from, Account to) {
   if (task != nullptr) ChargeTask(*task, ns);
   SetOpen(to, &EntryOf(to));
   version_.store(version + 2, std::memory_order_release);  // release: pairs with InFlight()
+  const bool clock_was_read = clock_read_ == slice_begin_.load(std::memory_order_relaxed);
+  if (clock_was_read) CheckCost(uncharged_from_);
 }
 
 void CpuMeter::SwitchAccount(Task& task, Account to) {

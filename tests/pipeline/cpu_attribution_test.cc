@@ -361,7 +361,7 @@ TEST(CpuAttribution, LabelTotalsAreCountedOrSampledAsAsked) {
                         [switches](int i) {
                           const ScopedLabels labels({{"job", i % 2 == 0 ? "a" : "b"}});
                           for (int n = 0; n < switches; ++n) Yield();
-                          i % 2 == 0 ? HogA() : HogB();
+                          for (int n = 0; n < 20; ++n) i % 2 == 0 ? HogA() : HogB();
                         },
                         {.rate_hz = 1000, .label_totals = totals});
   };

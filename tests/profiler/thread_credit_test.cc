@@ -29,7 +29,7 @@ TEST(ThreadCredit, NeverExceedsTheCounter) {
 
 // It was due after 4 of 10; before the timer was made, 50 had been used.
 TEST(ThreadCredit, TheFirstSignalStandsForWhatThereWasUntilItWasDue) {
-  ThreadCredit credit = {.given = -50, .behind_max = 15, .first_extra = 50 - 6};
+  ThreadCredit credit = {.given = -50, .behind_max = 100, .first_extra = 50 - 6};
   EXPECT_EQ(credit.Give(0, 1, false), 0);
   EXPECT_EQ(credit.Give(20, 19, false), 64);
   EXPECT_EQ(credit.Give(10, 27, false), 10);
