@@ -96,8 +96,8 @@ ExactCpu Completed(const ExactCpu& used, const SampledCpu& sampled) {
   return whole;
 }
 
-void Reconcile(const ExactCpu& used, const SampledCpu& sampled,
-               std::vector<CpuProfileEntry>& entries, CpuProfileQuality& quality) {
+int64_t Reconcile(const ExactCpu& used, const SampledCpu& sampled,
+                  std::vector<CpuProfileEntry>& entries, CpuProfileQuality& quality) {
   for (CpuProfileEntry& entry : entries) {
     if (entry.kind == SampleKind::kTask) {
       const Tag* const tag = OriginOf(entry, sampled);
@@ -120,8 +120,8 @@ void Reconcile(const ExactCpu& used, const SampledCpu& sampled,
       AddNotSampled(entries, sum.tag, missing);
     }
   }
-  if (nobodys > 0) AddNotSampled(entries, {}, nobodys);
   quality.exact_tags = static_cast<int64_t>(used.tasks.sums().size());
+  return nobodys;
 }
 
 }  // namespace curg::internal

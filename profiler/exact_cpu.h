@@ -75,7 +75,8 @@ ExactCpu Completed(const ExactCpu& used, const SampledCpu& sampled);
 // Scales the entries of each tag, and of the runtime, so that they add up to `used`; up to the
 // double, since then most of what they stand for was never seen. What is missing beyond becomes an
 // entry of the tag with the one frame curg::NotSampled. Notes in `quality` how much was moved.
-void Reconcile(const ExactCpu& used, const SampledCpu& sampled,
-               std::vector<CpuProfileEntry>& entries, CpuProfileQuality& quality);
+// Returns the nanoseconds missing that have no tag, or too few for an entry.
+[[nodiscard]] int64_t Reconcile(const ExactCpu& used, const SampledCpu& sampled,
+                                std::vector<CpuProfileEntry>& entries, CpuProfileQuality& quality);
 
 }  // namespace curg::internal

@@ -155,10 +155,11 @@ void ProfConsumer::AddPseudoEntry(std::vector<CpuProfileEntry>& entries, SampleK
   entry.weight = weight;
 }
 
-bool ProfConsumer::Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>& entries) {
+std::optional<int64_t> ProfConsumer::Reconciled(const ExactCpu& used,
+                                                std::vector<CpuProfileEntry>& entries) {
   // A filter speaks of the tags that samples are counted under; where those are not the tasks',
   // what the meters have cannot be filtered.
-  if (options_.filter && !sampled_.origins.empty()) return false;
+  if (options_.filter && !sampled_.origins.empty()) return std::nullopt;
   ExactCpu wanted = Completed(used, sampled_);
   if (options_.filter) {
     if (!options_.filter(nullptr)) wanted.runtime_ns = wanted.unknown_ns = 0;
@@ -167,9 +168,8 @@ bool ProfConsumer::Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>
       if (options_.filter(tag)) wanted.tasks.Add(tag, sum.ns);
     }
   }
-  Reconcile(wanted, sampled_, entries, quality_);
   quality_.unmetered_weight = used.unmetered_ns;
-  return true;
+  return Reconcile(wanted, sampled_, entries, quality_);
 }
 
 CpuProfile ProfConsumer::Take(const SamplerCounts& counts, const ExactCpu* used) {
@@ -184,10 +184,12 @@ CpuProfile ProfConsumer::Take(const SamplerCounts& counts, const ExactCpu* used)
   profile.duration = end_ - start_;
   quality_.overflow_samples = map_.overflow_samples();
   profile.entries = map_.Take();
-  // What the meters have counted, has its tag already.
-  if (used != nullptr && Reconciled(*used, profile.entries)) {
-    not_sampled_.metered = 0;
-    lost_weight_.metered = 0;
+  // What the meters have counted, has its tag already, but for the rest.
+  if (used != nullptr) {
+    if (const auto nobodys = Reconciled(*used, profile.entries)) {
+      not_sampled_.metered = *nobodys;
+      lost_weight_.metered = 0;
+    }
   }
   // Whose time these were, nobody knows: a filtered profile leaves them out.
   if (options_.filter) {

@@ -90,7 +90,8 @@ class ProfConsumer {
                       int64_t samples, int64_t weight) const;
   void NoteUnmetered(const WeighedSample& sample);
   void NoteOrigin(const WeighedSample& sample);
-  bool Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>& entries);
+  // Nothing: it could not be. Else as Reconcile.
+  std::optional<int64_t> Reconciled(const ExactCpu& used, std::vector<CpuProfileEntry>& entries);
   void NoteTrouble(const SamplerCounts& counts);
 
   const Options options_;

@@ -103,7 +103,7 @@ TEST_F(ExactCpuTest, ReconcilesEachTag) {
   ExactCpu used = {.runtime_ns = 5 * kMs};
   used.tasks.Add(a_.get(), 60 * kMs);
   used.tasks.Add(b_.get(), 20 * kMs);
-  Reconcile(used, sampled_, entries_, quality_);
+  EXPECT_EQ(Reconcile(used, sampled_, entries_, quality_), 0);
   ASSERT_EQ(entries_.size(), 4u);
   EXPECT_EQ(entries_[0].weight, 15 * kMs);
   EXPECT_EQ(entries_[1].weight, 45 * kMs);
@@ -119,16 +119,26 @@ TEST_F(ExactCpuTest, MarksWhatWasNeverSampled) {
   ExactCpu used = {.unknown_ns = 3 * kMs};
   used.tasks.Add(a_.get(), 100 * kMs);
   used.tasks.Add(b_.get(), 7 * kMs);
-  Reconcile(used, sampled_, entries_, quality_);
+  EXPECT_EQ(Reconcile(used, sampled_, entries_, quality_), 3 * kMs);
   EXPECT_EQ(WeightOf(a_), 100 * kMs);
   EXPECT_EQ(entries_[0].weight, 20 * kMs);
   EXPECT_EQ(WeightOf(b_), 7 * kMs);
-  EXPECT_EQ(WeightOf({}), 3 * kMs);
   for (size_t i = 1; i < entries_.size(); ++i) {
     EXPECT_EQ(entries_[i].kind, SampleKind::kNotSampled);
     EXPECT_EQ(entries_[i].pcs, std::vector<uintptr_t>{PseudoLeaf(&NotSampled)});
     EXPECT_EQ(entries_[i].samples, 0);
   }
+}
+
+// A rest too small for an entry is not the tag's any more, but nor is it an entry of nobody's: a
+// profile of one tag only has no room for that.
+TEST_F(ExactCpuTest, ReturnsWhatIsNotWorthAnEntry) {
+  Entry(a_, 10 * kMs);
+  ExactCpu used;
+  used.tasks.Add(a_.get(), 10 * kMs);
+  used.tasks.Add(b_.get(), 999);
+  EXPECT_EQ(Reconcile(used, sampled_, entries_, quality_), 999);
+  EXPECT_EQ(entries_.size(), 1u);
 }
 
 // An entry that a tagger gave another tag belongs to the task's all the same; foreign threads are
@@ -140,7 +150,7 @@ TEST_F(ExactCpuTest, KnowsTheTagThatTheTaskHad) {
   Entry({}, 8 * kMs, SampleKind::kForeign);
   ExactCpu used;
   used.tasks.Add(a_.get(), 15 * kMs);
-  Reconcile(used, sampled_, entries_, quality_);
+  EXPECT_EQ(Reconcile(used, sampled_, entries_, quality_), 0);
   EXPECT_EQ(WeightOf(b_), 15 * kMs);
   EXPECT_EQ(WeightOf({}), 8 * kMs);
 }
