@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <thread>
@@ -153,32 +154,37 @@ TEST(CpuMeter, GoesOnForThoseWhoInsist) {
 // Slices go on over switches between tasks of one tag, also through the scheduler, and what each
 // tag gets is right.
 TEST(CpuMeter, SlicesOfSeveralTasksGoToTheirTag) {
-  const TagRef one = NewTag();
-  const TagRef two = NewTag();
-  Metering metering(Wish::kTagsIfCheap);
   constexpr int64_t kBurnNs = 30'000;
-  constexpr int kTimes = 300;
   constexpr int kTasks = 6;
-  curg::Run({.workers = 1}, [&] {
-    std::vector<JoinHandle<void>> tasks;
-    for (int i = 0; i < kTasks; ++i) {
-      tasks.push_back(Go({.tag = i < kTasks / 3 ? one : two}, [] {
-        for (int n = 0; n < kTimes; ++n) {
-          Burn(kBurnNs);
-          Yield();
-        }
-      }));
-    }
-    for (JoinHandle<void>& task : tasks) task.Join();
-  });
-  const CpuTotals totals = CpuMeter::Read();
-  ASSERT_EQ(totals.give_ups, 0u);
-  const auto ns_of_one = static_cast<double>(totals.tags.at(one.get()).ns);
-  const auto ns_of_two = static_cast<double>(totals.tags.at(two.get()).ns);
-  constexpr double kOne = 1.0 * kBurnNs * kTimes * kTasks / 3;
-  EXPECT_GT(ns_of_one, 0.98 * kOne);
-  EXPECT_GT(ns_of_two, 0.98 * 2 * kOne);
-  EXPECT_NEAR(ns_of_two / ns_of_one, 2, 0.1);
+  double ratio = 0;
+  // Longer if need be: others' interrupts are in the slices that they hit.
+  for (const int times : {300, 1200, 4800}) {
+    const TagRef one = NewTag();
+    const TagRef two = NewTag();
+    Metering metering(Wish::kTagsIfCheap);
+    curg::Run({.workers = 1}, [&] {
+      std::vector<JoinHandle<void>> tasks;
+      for (int i = 0; i < kTasks; ++i) {
+        tasks.push_back(Go({.tag = i < kTasks / 3 ? one : two}, [times] {
+          for (int n = 0; n < times; ++n) {
+            Burn(kBurnNs);
+            Yield();
+          }
+        }));
+      }
+      for (JoinHandle<void>& task : tasks) task.Join();
+    });
+    const CpuTotals totals = CpuMeter::Read();
+    ASSERT_EQ(totals.give_ups, 0u);
+    const auto ns_of_one = static_cast<double>(totals.tags.at(one.get()).ns);
+    const auto ns_of_two = static_cast<double>(totals.tags.at(two.get()).ns);
+    const double burnt = 1.0 * kBurnNs * times * kTasks / 3;
+    EXPECT_GT(ns_of_one, 0.98 * burnt);
+    EXPECT_GT(ns_of_two, 0.98 * 2 * burnt);
+    ratio = ns_of_two / ns_of_one;
+    if (std::abs(ratio - 2) < 0.1) break;
+  }
+  EXPECT_NEAR(ratio, 2, 0.1);
 }
 
 // A slice that goes on and on, through visits to the scheduler, too, says whose it is.
