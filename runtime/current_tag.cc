@@ -47,10 +47,11 @@ TagRef ExchangeCurrentTag(TagRef tag) {
   // The old reference is the caller's to drop, after the new one is published.
   TagRef old = TagRef::Adopt(slot.load(std::memory_order_relaxed));
   const bool tagged = static_cast<bool>(tag);
+  const bool of_task = internal::ThisThread().current.load(std::memory_order_relaxed) != nullptr;
   if (tagged) tag.get()->ShowRelease();
   slot.store(tag.release(), std::memory_order_release);  // release: shows RollCaller the tag
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (tagged) internal::CpuMeter::NoteTag();
+  if (tagged && of_task) internal::CpuMeter::NoteTag();
   internal::RollCall::BeforeTagDrop(old.get());
   return old;
 }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/unwind_table.h"
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <new>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,27 +32,98 @@ State& GetState() {
   return *state;
 }
 
-std::shared_ptr<const ModuleTable> TableOf(const LoadedModule& module, const UnwindIndex* known) {
-  if (known != nullptr) {
-    for (const auto& table : known->tables()) {
-      if (table->IsOf(module)) return table;
+std::shared_ptr<const ModuleTable> KnownTableOf(const LoadedModule& module,
+                                                const UnwindIndex* known) {
+  if (known == nullptr) return nullptr;
+  for (const auto& table : known->tables()) {
+    if (table->IsOf(module)) return table;
+  }
+  return nullptr;
+}
+
+// The tables of modules that never go, compiled by some threads at once: most of the work when it
+// is first done.
+class ParallelCompilation {
+ public:
+  explicit ParallelCompilation(std::vector<LoadedModule> modules)
+      : modules_(std::move(modules)), tables_(modules_.size()) {}
+
+  // Throws std::bad_alloc.
+  Tables Run() {
+    // The largest first: they are what is waited for.
+    std::sort(modules_.begin(), modules_.end(), [](const LoadedModule& a, const LoadedModule& b) {
+      return TextSize(a) > TextSize(b);
+    });
+    std::vector<std::thread> helpers;
+    for (size_t i = 0; i < Helpers(); ++i) {
+      try {
+        helpers.emplace_back([this] { CompileSome(); });
+      } catch (const std::system_error&) {
+        break;  // alone, then
+      }
+    }
+    CompileSome();
+    for (std::thread& helper : helpers) helper.join();
+    if (exhausted_.load()) throw std::bad_alloc();
+    std::erase(tables_, nullptr);
+    return std::move(tables_);
+  }
+
+ private:
+  static size_t TextSize(const LoadedModule& module) {
+    return module.text.back().end - module.text.front().begin;
+  }
+
+  // None for what takes less than a thread.
+  size_t Helpers() const {
+    constexpr size_t kHelpersMax = 3;
+    constexpr size_t kWorthIt = 1 << 20;
+    size_t text = 0;
+    for (const LoadedModule& module : modules_) text += TextSize(module);
+    if (text < kWorthIt) return 0;
+    return std::min<size_t>(std::max(std::thread::hardware_concurrency(), 1u) - 1, kHelpersMax);
+  }
+
+  void CompileSome() {
+    // relaxed: each gets a number of its own; joining shows the rest
+    for (size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < modules_.size();) {
+      try {
+        tables_[i] = ModuleTable::Compile(modules_[i]);
+      } catch (const std::bad_alloc&) {
+        exhausted_.store(true);
+      }
     }
   }
-  return ModuleTable::Compile(module);
-}
+
+  std::vector<LoadedModule> modules_;
+  Tables tables_;
+  std::atomic<size_t> next_{0};
+  std::atomic<bool> exhausted_{false};
+};
 
 // False: the modules are those of `generation`, and `tables` is empty.
 bool CollectTables(LoaderGeneration* generation, const UnwindIndex* known, Tables* tables) {
   bool exhausted = false;
+  std::vector<LoadedModule> permanent;
   const bool changed = VisitLoadedModules(generation, [&](const LoadedModule& module) {
-    // The loader calls this with its lock held: nothing may be thrown through it.
+    // The loader calls this with its lock held: nothing may be thrown through it. Without the lock,
+    // any module but the permanent ones might go.
     try {
-      if (auto table = TableOf(module, known)) tables->push_back(std::move(table));
+      if (auto table = KnownTableOf(module, known)) {
+        tables->push_back(std::move(table));
+      } else if (module.permanent) {
+        permanent.push_back(module);
+      } else if (auto compiled = ModuleTable::Compile(module)) {
+        tables->push_back(std::move(compiled));
+      }
     } catch (const std::bad_alloc&) {
       exhausted = true;
     }
   });
   if (exhausted) throw std::bad_alloc();
+  for (auto& table : ParallelCompilation(std::move(permanent)).Run()) {
+    tables->push_back(std::move(table));
+  }
   return changed;
 }
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <thread>
@@ -271,23 +272,29 @@ TEST_P(EveryEngine, CountsNoThreadTwice) {
     Sums sums;
     std::chrono::nanoseconds used{0};
     std::atomic<bool> done{false};
+    std::mutex writer;  // who scans and drains
+    const auto scan = [&writer] {
+      const std::lock_guard lock(writer);
+      Sampler::Get().ScanThreads();
+    };
     std::thread changing([&] {
       const std::chrono::nanoseconds before = ThreadCpu();
-      Sampler::Get().ScanThreads();
+      scan();
       BurnCpu(cpu / 4);
       {
         const ScopedKnownThread known(ThreadKind::kWorker);
-        Sampler::Get().ScanThreads();
+        scan();
         BurnCpu(cpu / 2);
       }
       BlockSigprof(false);  // known threads end with it blocked; this one lives on
-      for (int i = 0; i < 3; ++i) Sampler::Get().ScanThreads();
+      for (int i = 0; i < 3; ++i) scan();
       BurnCpu(cpu / 4);
       used = ThreadCpu() - before;
       done = true;
     });
     while (!done) {
       usleep(5000);
+      const std::lock_guard lock(writer);
       Add(sums, DrainAll());
     }
     changing.join();
