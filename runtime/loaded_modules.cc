@@ -97,13 +97,15 @@ bool IsPermanent(const void* map) {
   return std::find(permanent->begin(), permanent->end(), map) != permanent->end();
 }
 
-// _init and _fini of the module at `base`, by its dynamic section.
+// The start files' functions in the module at `base`, by its dynamic section.
 std::vector<uintptr_t> InitFunctions(uintptr_t base, uintptr_t dynamic) {
   std::vector<uintptr_t> functions;
   for (const auto* entry = reinterpret_cast<const ElfW(Dyn)*>(dynamic); entry->d_tag != DT_NULL;
        ++entry) {
-    const bool of_interest = entry->d_tag == DT_INIT || entry->d_tag == DT_FINI;
-    if (of_interest) functions.push_back(base + entry->d_un.d_ptr);
+    const uintptr_t at = base + entry->d_un.d_ptr;
+    if (entry->d_tag == DT_INIT || entry->d_tag == DT_FINI) functions.push_back(at);
+    // Its first entry is the start files'.
+    if (entry->d_tag == DT_FINI_ARRAY) functions.push_back(*reinterpret_cast<const uintptr_t*>(at));
   }
   std::sort(functions.begin(), functions.end());
   return functions;

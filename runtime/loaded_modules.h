@@ -57,7 +57,8 @@ struct LoadedModule {
   bool permanent = false;  // never unloaded: the program, the vdso, and what the program was linked
                            // with
   std::vector<Text> text;  // its readable and executable segments, ascending; never empty
-  std::vector<uintptr_t> init_functions;  // _init and _fini, ascending, where it has them
+  // Of the start files, ascending: _init, _fini, __do_global_dtors_aux, where it has them.
+  std::vector<uintptr_t> init_functions;
 };
 
 // How many modules were ever loaded and unloaded; changes whenever the set of modules does.

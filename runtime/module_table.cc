@@ -2,7 +2,6 @@
 #include "runtime/module_table.h"
 
 #include <algorithm>
-#include <array>
 
 #include "runtime/cfi_program.h"
 #include "runtime/eh_frame.h"
@@ -49,7 +48,7 @@ class ModuleTableBuilder {
   void AppendThrower(const FrameEntry& entry);
   void AppendGap(const LoadedModule& module, uintptr_t begin, uintptr_t end);
   void AppendUncovered(uintptr_t begin, uintptr_t end);
-  uintptr_t AppendInit(uintptr_t pc, uintptr_t end);
+  uintptr_t AppendInit(uintptr_t begin, uintptr_t pc, uintptr_t end);
 
   std::unique_ptr<ModuleTable> table_;
 };
@@ -129,27 +128,30 @@ void ModuleTableBuilder::AppendModule(const LoadedModule& module) {
 }
 
 void ModuleTableBuilder::AppendGap(const LoadedModule& module, uintptr_t begin, uintptr_t end) {
-  if (end < begin + kPadding) return;
+  const std::vector<uintptr_t>& init = module.init_functions;
+  const auto first = std::lower_bound(init.begin(), init.end(), begin);
+  const bool executed = first != init.end() && *first < end;
+  if (end < begin + kPadding && !executed) return;
   AppendNone(begin);
   for (const LoadedModule::Text& text : module.text) {
     uintptr_t from = std::max(begin, text.begin);
     const uintptr_t to = std::min(end, text.end);
-    for (const uintptr_t pc : module.init_functions) {
+    for (const uintptr_t pc : init) {
       if (pc < from || pc >= to) continue;
       AppendUncovered(from, pc);
-      from = AppendInit(pc, to);
+      from = AppendInit(from, pc, to);
     }
     AppendUncovered(from, to);
   }
 }
 
-// Returns where the rows for _init or _fini end.
-uintptr_t ModuleTableBuilder::AppendInit(uintptr_t pc, uintptr_t end) {
-  std::array<InitRow, 3> rows;
-  if (!FindInitRows(pc, end, &rows)) return pc;
-  for (const InitRow& row : rows) Append(row.pc, row.rule);
-  AppendNone(rows.back().pc + 1);
-  return rows.back().pc + 1;
+// Returns where the rows for the function at `pc`, one of the start files', end.
+uintptr_t ModuleTableBuilder::AppendInit(uintptr_t begin, uintptr_t pc, uintptr_t end) {
+  InitRows init;
+  if (!FindInitRows(begin, pc, end, &init)) return pc;
+  for (const InitRow& row : init.rows) Append(row.pc, row.rule);
+  AppendNone(init.end);
+  return init.end;
 }
 
 void ModuleTableBuilder::AppendUncovered(uintptr_t begin, uintptr_t end) {
