@@ -137,8 +137,7 @@ struct ContextEntry {
 #ifdef CURG_ASAN
     __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
-    message.to->entry_(message.word);
-    CURG_CHECK(false, "a task's entry must leave by a last switch");
+    return message.to->entry_(message.word);  // a jump: see Context::Leave
   }
 };
 
@@ -178,8 +177,11 @@ void Context::Finish() {
   stack_ = {};
 }
 
-CURG_NO_TSAN __attribute__((noinline)) void* Context::Switch(Context& from, Context& to, void* word,
-                                                             bool last) {
+// The body of Switch and Leave.
+CURG_NO_TSAN inline __attribute__((always_inline)) void* Context::SwitchHere(Context& from,
+                                                                             Context& to,
+                                                                             void* word,
+                                                                             bool last) {
   Message message = {.from = &from, .to = &to, .word = word};
 #ifdef CURG_ASAN
   __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_,
@@ -202,6 +204,17 @@ CURG_NO_TSAN __attribute__((noinline)) void* Context::Switch(Context& from, Cont
 #endif
   (void)last;
   return arrived.word;
+}
+
+CURG_NO_TSAN __attribute__((noinline)) void* Context::Switch(Context& from, Context& to, void* word,
+                                                             bool last) {
+  return SwitchHere(from, to, word, last);
+}
+
+CURG_NO_TSAN __attribute__((noinline)) void Context::Leave(Context& from, Context& to, void* word,
+                                                           bool last, Entry again) {
+  again(SwitchHere(from, to, word, last));
+  CURG_CHECK(false, "a flow leaves its stack for good by Leave, or by a last switch");
 }
 
 Registers Context::Saved() const {

@@ -60,6 +60,13 @@ class Context {
   // be kept across it.
   static void* Switch(Context& from, Context& to, void* word, bool last = false);
 
+  // As Switch, for a flow that has nothing left to return to: to be called last, so that the
+  // compiler makes a jump of it. Then such a flow leaves no return addresses behind in the
+  // processor's predictor, and those of `to` are where they were when it left. Should somebody
+  // switch back to `from` all the same, `again` is called there, with that switch's word, as an
+  // entry is.
+  static void Leave(Context& from, Context& to, void* word, bool last, Entry again);
+
   const StackBounds& stack() const { return stack_; }
 
   // Where its hot memory is, to be fetched ahead: a hint; null unless it is suspended. Thread-safe.
@@ -82,6 +89,8 @@ class Context {
  private:
   friend struct ContextEntry;
   friend struct DebugLayout;
+
+  static void* SwitchHere(Context& from, Context& to, void* word, bool last);
 
   // Boost's fcontext_t: the stack pointer below the saved registers. Not null exactly while the
   // flow is suspended: cleared before it goes on, set once all of it is saved (release, for

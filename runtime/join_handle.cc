@@ -17,23 +17,6 @@
 namespace curg::internal {
 namespace {
 
-// The few instructions between "it ends" and "it has ended" on the task's worker.
-uintptr_t AwaitEnding(const Task* task) {
-  uintptr_t end;
-  // acquire: pairs with the release in Scheduler::FinishTask()
-  while ((end = task->end.load(std::memory_order_acquire)) == Task::kEnding) sched_yield();
-  return end;
-}
-
-// Makes `joiner` the one to wake. False: the task has ended, or somebody else joins it.
-bool Register(Task* task, uintptr_t joiner) {
-  uintptr_t end = 0;
-  // acq_rel: release the joiner to FinishTask(), or acquire the result from it
-  if (task->end.compare_exchange_strong(end, joiner, std::memory_order_acq_rel)) return true;
-  AwaitEnding(task);
-  return false;
-}
-
 struct Joining {
   Task* task;
   Waiter* waiter;
@@ -41,7 +24,9 @@ struct Joining {
 
 bool RegisterWaiter(void* arg) {
   const Joining joining = *static_cast<Joining*>(arg);
-  return Register(joining.task, reinterpret_cast<uintptr_t>(joining.waiter));
+  const auto joiner = reinterpret_cast<uintptr_t>(joining.waiter);
+  TaskEnd<>& end = joining.task->end;
+  return joining.task == CurrentTask() ? end.JoinBeforeRun(joiner) : end.Join(joiner);
 }
 
 [[noreturn]] void ThrowMisuse(std::string_view what) {
@@ -54,7 +39,7 @@ void RequireOther(const Task* task) {
     ThrowMisuse("joins itself, which would never end");
 }
 
-// After a Register that failed.
+// After a Join that failed.
 void RequireEnded(const Task* task) {
   if (!HasEnded(task)) [[unlikely]]
     ThrowMisuse(absl::StrCat("joins task ", task->id, ", which somebody else is joining"));
@@ -66,15 +51,12 @@ uint64_t TaskId(const Task* task) { return task->id; }
 
 TaskBody& BodyOf(Task* task) { return task->body; }
 
-bool HasEnded(const Task* task) {
-  // acquire: pairs with the release in Scheduler::FinishTask()
-  return task->end.load(std::memory_order_acquire) == Task::kDone;
-}
+bool HasEnded(const Task* task) { return task->end.HasEnded(); }
 
 void AwaitEnd(Task* task) {
   if (HasEnded(task)) return;
-  RequireOther(task);
   Waiter waiter;
+  if (waiter.task() == nullptr || waiter.task() == task) RequireOther(task);
   Joining joining = {.task = task, .waiter = &waiter};
   waiter.WaitIf(WaitReason::kJoin, task, &RegisterWaiter, &joining);
   RequireEnded(task);
@@ -84,15 +66,14 @@ WaitStatus AwaitEndWithin(Task* task, const WaitLimits& limits) {
   if (HasEnded(task)) return WaitStatus::kOk;
   RequireOther(task);
   LimitedJoin join;
-  uintptr_t self = reinterpret_cast<uintptr_t>(&join) | kLimitedJoin;
-  if (!Register(task, self)) {
+  const uintptr_t self = reinterpret_cast<uintptr_t>(&join) | kLimitedJoin;
+  if (!task->end.Join(self)) {
     RequireEnded(task);
     return WaitStatus::kOk;
   }
   const WaitStatus status = WaitClaimed(join.waiter, limits, WaitReason::kJoin, task);
   if (status == WaitStatus::kOk) return status;
-  // relaxed: nobody reads what we wrote
-  if (task->end.compare_exchange_strong(self, 0, std::memory_order_relaxed)) return status;
+  if (task->end.GiveUp(self)) return status;
   // It ends just now, and its worker has seen us: a few instructions.
   // acquire: pairs with the release in WakeLimitedJoin()
   while (!join.released.load(std::memory_order_acquire)) sched_yield();
@@ -115,11 +96,7 @@ void ReleaseEnded(Task* task) {
 }
 
 void Detach(Task* task) {
-  uintptr_t end = 0;
-  // release: pairs with the acquires in TaskMain() and CommitEnd()
-  if (task->end.compare_exchange_strong(end, Task::kDetached, std::memory_order_acq_rel)) return;
-  AwaitEnding(task);
-  ReleaseEnded(task);
+  if (!task->end.Detach()) ReleaseEnded(task);
 }
 
 }  // namespace curg::internal

@@ -74,6 +74,7 @@ struct RuntimeStats;
 namespace curg::internal {
 
 class Sysmon;
+struct ThreadState;
 
 // Hears when workers that were asleep are awake, and when work waits while tasks are in Blocking.
 class AwakeListener {
@@ -112,9 +113,10 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   explicit Scheduler(const Config& config);
   ~Scheduler();
 
-  // Makes a task that is not yet runnable. RESOURCE_EXHAUSTED: no stack for it; INVALID_ARGUMENT:
-  // its stack size. Thread-safe. Blocks: nothing.
-  absl::StatusOr<Task*> NewTask(const TaskOptions& options, uintptr_t spawn_pc);
+  // Makes a task that is not yet runnable, for the calling thread. RESOURCE_EXHAUSTED: no stack for
+  // it; INVALID_ARGUMENT: its stack size. Thread-safe. Blocks: nothing.
+  absl::StatusOr<Task*> NewTask(ThreadState& thread, const TaskOptions& options,
+                                uintptr_t spawn_pc);
   // Undoes NewTask for a task that was never made runnable.
   void DropNewTask(Task* task);
 
@@ -182,7 +184,14 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   Task* FindRunnable(Worker& worker);
   // The next task to run if one is at hand and nothing else is due; else null. On any stack.
   Task* PickNext(Worker& worker);
-  void FinishTask(Worker& worker, Task* task);
+  // The task that joins `ending`, the current one, if nothing else is at hand or due; else null. To
+  // be run at once, after FinishJoinedTask.
+  Task* PickJoiner(Worker& worker, const Task& ending);
+  // Ends a task that has left its stack for good, and wakes whoever joins it. `joiner` is what
+  // TaskEnd::Begin took.
+  void FinishTask(Worker& worker, Task* task, uintptr_t joiner);
+  // As FinishTask, where PickJoiner has found the joiner.
+  void FinishJoinedTask(Worker& worker, Task* task);
   void BindStack(Processor& processor, Task* task);
 
   // --- For Blocking (blocking.h), by the task that `worker` runs.
@@ -236,6 +245,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
     bool timers = false;
   };
   static Due DueAt(const Processor& processor, uint32_t tick);
+  bool IsAnythingDue(const Processor& processor, uint32_t tick) const;
 
   static bool HasLocalWork(const Processor& processor);
   Task* PopLocal(Processor& processor);
@@ -306,6 +316,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Gives the memory of unused stacks and task records back. True: there may be more later.
   bool TrimMemory();
 
+  // Whatever an ended task has but its record and its result.
+  void GiveUp(Processor& processor, Task* task);
   StackPool& PoolFor(size_t slot_size);
   absl::Status ReserveStack(Task* task, size_t slot_size, Processor* processor);
   uint64_t NextId(Processor* processor);

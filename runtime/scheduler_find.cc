@@ -8,6 +8,7 @@
 
 #include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
+#include "runtime/joiner.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 
@@ -118,7 +119,8 @@ Task* Scheduler::PopLocal(Processor& processor) {
   if (config_.schedule_seed != 0) [[unlikely]]
     return PopShuffled(processor);
   if (processor.queue.next() != nullptr &&
-      (processor.next_streak < kNextStreakMax || processor.queue.size() == 0)) {
+      (processor.next_streak < kNextStreakMax ||
+       (processor.queue.size() == 0 && processor.batch.Empty()))) {
     if (Task* task = processor.queue.ExchangeNext(nullptr)) {
       ++processor.next_streak;
       return task;
@@ -224,21 +226,36 @@ Scheduler::Due Scheduler::DueAt(const Processor& processor, uint32_t tick) {
           .timers = tick % kTimerPeriod == 0 && processor.timers.Earliest() != TimerQueue::kNever};
 }
 
-// As the first half of FindRunnable, for a task that leaves its stack: what is due only now and
-// then is left to that.
+// Whether something is due that comes now and then, and is left to FindRunnable.
+inline bool Scheduler::IsAnythingDue(const Processor& processor, uint32_t tick) const {
+  const Due due = DueAt(processor, tick);
+  return due.global || due.timers || processor.surplus ||
+         processor.held.load(std::memory_order_relaxed) ||
+         stopping_.load(std::memory_order_relaxed);
+}
+
+// As the first half of FindRunnable, for a task that leaves its stack.
 Task* Scheduler::PickNext(Worker& worker) {
   Processor& processor = *worker.processor;
   const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
-  const Due due = DueAt(processor, tick);
-  if (due.global || due.timers || processor.surplus ||
-      processor.held.load(std::memory_order_relaxed) || stopping_.load(std::memory_order_relaxed)) {
-    return nullptr;
-  }
+  if (IsAnythingDue(processor, tick)) return nullptr;
   Task* const task = PopLocal(processor);
   if (task == nullptr) return nullptr;
   processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
   WakeForRest(processor);
   return task;
+}
+
+// As if `ending` had made it runnable, and it had been found by the scheduler's loop.
+Task* Scheduler::PickJoiner(Worker& worker, const Task& ending) {
+  Task* const joiner = TaskThatJoins(ending.end.Joiner());
+  if (joiner == nullptr || joiner->scheduler != this) return nullptr;
+  Processor& processor = *worker.processor;
+  const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
+  if (IsAnythingDue(processor, tick) || HasLocalWork(processor)) return nullptr;
+  processor.counters.OnRunnable(*joiner);
+  processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
+  return joiner;
 }
 
 Task* Scheduler::FindRunnable(Worker& worker) {

@@ -69,7 +69,8 @@ absl::Status Scheduler::ReserveStack(Task* task, size_t slot_size, Processor* pr
   return PoolFor(slot_size).TakeCredits(1, &taken);
 }
 
-absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t spawn_pc) {
+absl::StatusOr<Task*> Scheduler::NewTask(ThreadState& thread, const TaskOptions& options,
+                                         uintptr_t spawn_pc) {
   size_t slot_size = config_.slot_size;
   if (options.stack_size != 0) {
     if (absl::Status status = SlotSizeFor(options.stack_size, &slot_size); !status.ok())
@@ -83,7 +84,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
                                                      " tasks; start fewer at a time"));
   }
 #endif
-  Worker* const worker = CurrentWorker();
+  Worker* const worker = thread.worker.load(std::memory_order_relaxed);
   Processor* const processor =
       worker != nullptr && &worker->scheduler == this ? worker->processor : nullptr;
   if (processor == nullptr) {
@@ -103,7 +104,6 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
     return status;
   }
 
-  ThreadState& thread = ThisThread();
   // relaxed: see ThreadState
   const Task* const spawner = thread.current.load(std::memory_order_relaxed);
   const Tag* tag;
@@ -130,7 +130,7 @@ absl::StatusOr<Task*> Scheduler::NewTask(const TaskOptions& options, uintptr_t s
   task->spawn_stack = 0;
   task->runtime_task = config_.kind == ThreadKind::kService;
   if (!options.name.empty()) task->name.assign(options.name);
-  task->end.store(0, std::memory_order_relaxed);
+  task->end.Reset();
   task->state.store(TaskState::kNew, std::memory_order_relaxed);
   if (processor != nullptr) {
     processor->counters.spawned.Add();
@@ -155,7 +155,7 @@ void Scheduler::DropNewTask(Task* task) {
   if (worker != nullptr && &worker->scheduler == this && task->slot_size == config_.slot_size) {
     worker->processor->stacks.Unreserve(task->stack);
   } else if (task->stack) {
-    PoolFor(task->slot_size).ReturnSlots(&task->stack, 1);
+    PoolFor(task->slot_size).ReturnSlot(task->stack);
   } else {
     PoolFor(task->slot_size).ReturnCredits(1);
   }
@@ -174,30 +174,38 @@ void Scheduler::BindStack(Processor& processor, Task* task) {
                                                      : PoolFor(task->slot_size).TakeSlot();
 }
 
-void Scheduler::FinishTask(Worker& worker, Task* task) {
-  Processor& processor = *worker.processor;
+void Scheduler::GiveUp(Processor& processor, Task* task) {
   task->context.Finish();
   if (task->slot_size == config_.slot_size) {
     processor.stacks.Release(task->stack);
   } else {
-    PoolFor(task->slot_size).ReturnSlots(&task->stack, 1);
+    PoolFor(task->slot_size).ReturnSlot(task->stack);
   }
   task->stack = {};
-  processor.tags.Unref(task->tag.exchange(nullptr, std::memory_order_relaxed));
+  processor.tags.Unref(task->tag.load(std::memory_order_relaxed));
+  task->tag.store(nullptr, std::memory_order_relaxed);
   if (!task->name.empty()) ClearName(*task);
   task->state.store(TaskState::kEnded, std::memory_order_relaxed);
   processor.counters.ended.Add();
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
 #endif
-  // acq_rel: publishes the result to the joiner, who loads `end` with acquire, and takes the
-  // joiner's Waiter, stored with release.
-  const uintptr_t end = task->end.exchange(Task::kDone, std::memory_order_acq_rel);
-  if (end == Task::kDetached) {
+}
+
+void Scheduler::FinishJoinedTask(Worker& worker, Task* task) {
+  GiveUp(*worker.processor, task);
+  task->end.FinishJoined();
+}
+
+void Scheduler::FinishTask(Worker& worker, Task* task, uintptr_t joiner) {
+  Processor& processor = *worker.processor;
+  GiveUp(processor, task);
+  const uintptr_t left = task->end.Finish(joiner);
+  if (left == TaskEnd<>::kDetached) {
     task->state.store(TaskState::kFree, std::memory_order_relaxed);
     processor.tasks.Return(task);
-  } else if (end > Task::kEnding) {
-    WakeJoiner(end);
+  } else if (left != 0) {
+    WakeJoiner(left);
   }
 }
 

@@ -37,7 +37,8 @@ void InheritInto(Task* task) {
 // Never inlined: the return address is the spawn site.
 __attribute__((noinline)) absl::StatusOr<Task*> NewTask(Scheduler* scheduler,
                                                         const TaskOptions& options) {
-  const Task* const spawner = CurrentTask();
+  ThreadState& thread = ThisThread();
+  const Task* const spawner = thread.current.load(std::memory_order_relaxed);
   if (scheduler == nullptr) {
     if (spawner == nullptr) {
       if (absl::Status status = CheckNotForked(); !status.ok()) return status;
@@ -47,7 +48,7 @@ __attribute__((noinline)) absl::StatusOr<Task*> NewTask(Scheduler* scheduler,
     scheduler = spawner->scheduler;
   }
   absl::StatusOr<Task*> task =
-      scheduler->NewTask(options, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
+      scheduler->NewTask(thread, options, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
   if (SpawnStacksKept() && task.ok()) [[unlikely]]
     (*task)->spawn_stack = RecordSpawnStack(SpawnWalks());
   const bool may_have_locals = spawner == nullptr || spawner->locals != nullptr;

@@ -213,10 +213,10 @@ StackSlot StackPool::TakeSlot() {
   return {base, slot_size_};
 }
 
-void StackPool::ReturnSlots(const StackSlot* slots, size_t count) {
+void StackPool::ReturnSlots(std::span<char* const> bases) {
   std::lock_guard lock(lock_);
-  for (size_t i = 0; i < count; ++i) warm_.push_back(slots[i].base);
-  credits_ += count;
+  warm_.insert(warm_.end(), bases.begin(), bases.end());
+  credits_ += bases.size();
 }
 
 void StackPool::TrimSlot(char* base) {
@@ -275,7 +275,7 @@ StackPoolStats StackPool::stats() {
 }
 
 void StackCache::Flush() {
-  pool_.ReturnSlots(slots_, count_);
+  pool_.ReturnSlots(std::span(slots_).first(count_));
   pool_.ReturnCredits(credits_);
   count_ = 0;
   credits_ = 0;
@@ -283,7 +283,7 @@ void StackCache::Flush() {
 
 absl::Status StackCache::Reserve(StackSlot* slot) {
   if (credits_ == 0 && count_ > 0) {
-    *slot = slots_[--count_];
+    *slot = {slots_[--count_], pool_.slot_size()};
     return absl::OkStatus();
   }
   if (credits_ == 0) {
@@ -311,18 +311,18 @@ StackSlot StackCache::Bind() {
     pool_.ReturnCredits(kBatch);
     credits_ -= kBatch;
   }
-  return slots_[--count_];
+  return {slots_[--count_], pool_.slot_size()};
 }
 
 void StackCache::Release(StackSlot slot) {
-  if (pool_.limited()) return pool_.ReturnSlots(&slot, 1);
+  if (pool_.limited()) return pool_.ReturnSlot(slot);
   if (count_ == kSlots) {
     // The oldest half goes; the warm half stays.
-    pool_.ReturnSlots(slots_, kBatch);
-    std::copy(slots_ + kBatch, slots_ + kSlots, slots_);
+    pool_.ReturnSlots(std::span(slots_).first<kBatch>());
+    std::copy(slots_.begin() + kBatch, slots_.end(), slots_.begin());
     count_ -= kBatch;
   }
-  slots_[count_++] = slot;
+  slots_[count_++] = slot.base;
 }
 
 }  // namespace curg::internal

@@ -74,8 +74,10 @@ class StackPool {
 
   // Turns a credit of the caller's into a slot with its guard in place.
   StackSlot TakeSlot();
-  // Gives slots back with their credits. Their memory stays resident until TrimUnused.
-  void ReturnSlots(const StackSlot* slots, size_t count);
+  // Gives a slot back with its credit. Its memory stays resident until TrimUnused.
+  void ReturnSlot(StackSlot slot) { ReturnSlots({&slot.base, 1}); }
+  // The same for many, by their bases.
+  void ReturnSlots(std::span<char* const> bases);
 
   // Gives memory back to the kernel: that of slots which were free all the time since the last
   // call, except of `keep` of them. True: more than `keep` are left for the next call to look at.
@@ -85,6 +87,7 @@ class StackPool {
   // Whether the number of slots has a limit: then caches keep none back, so that the limit is
   // exact.
   bool limited() const { return slots_max_ != 0; }
+  size_t slot_size() const { return slot_size_; }
 
   StackPoolStats stats();
 
@@ -166,8 +169,8 @@ class StackCache {
   static constexpr size_t kBatch = 32;  // one visit to the pool's lock pays for this many
 
   StackPool& pool_;
-  const size_t batch_;  // credits taken at a time
-  StackSlot slots_[kSlots];
+  const size_t batch_;               // credits taken at a time
+  std::array<char*, kSlots> slots_;  // bases
   size_t count_ = 0;
   size_t credits_ = 0;
 };

@@ -12,6 +12,7 @@
 #include "runtime/stack_pool.h"
 #include "runtime/tag.h"
 #include "runtime/task_body.h"
+#include "runtime/task_end.h"
 #include "runtime/wait_reason.h"
 
 namespace curg::internal {
@@ -83,11 +84,7 @@ class alignas(64) Task {
   TaskLocals* locals = nullptr;  // task_locals.h
   const void* group = nullptr;   // the TaskGroup it is a child of
 
-  // --- How it ends. 0, kDone, kDetached, kEnding, or whoever joins (joiner.h).
-  static constexpr uintptr_t kDone = 1;
-  static constexpr uintptr_t kDetached = 2;
-  static constexpr uintptr_t kEnding = 3;  // about to be kDone; neither join nor detach now
-  std::atomic<uintptr_t> end{0};
+  TaskEnd<> end;
 
   TaskBody body;
 };

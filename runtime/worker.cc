@@ -8,7 +8,6 @@
 #include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
 #include "runtime/fork_guard.h"
-#include "runtime/joiner.h"
 #include "runtime/park.h"
 #include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
@@ -25,38 +24,40 @@ bool HasLeftovers(const Task& task) { return task.body.drop != nullptr || task.b
 
 bool CommitEnd(void* arg) {
   Task* const task = static_cast<Task*>(arg);
-  uintptr_t end = task->end.load(std::memory_order_acquire);
-  if (HasLeftovers(*task)) {
-    do {
-      if (end == Task::kDetached) return false;
-      // From here on the handle can neither join nor detach until FinishTask says kDone.
-    } while (!task->end.compare_exchange_weak(end, Task::kEnding, std::memory_order_acq_rel));
-  }
+  uintptr_t joiner = 0;
+  if (HasLeftovers(*task) && !task->end.Begin(&joiner)) return false;
   Worker& worker = *CurrentWorker();
   RollCall::BeforeEnd(*task);
-  const bool wake =
-      end > Task::kEnding && task->end.load(std::memory_order_relaxed) == Task::kEnding;
-  worker.scheduler.FinishTask(worker, task);
-  if (wake) WakeJoiner(end);
+  worker.scheduler.FinishTask(worker, task, joiner);
   return true;
 }
 
-CURG_NO_TSAN void Leave(Task& task) {
-  if (InForkedChild()) [[unlikely]]
-    FatalInForkedChild("returns from a task");
-  CurrentWorker()->SwitchAway(task, &CommitEnd, &task, /*last=*/!HasLeftovers(task));
+// As CommitEnd, on the stack of the one who joins it.
+bool CommitEndForJoiner(void* arg) {
+  Task* const task = static_cast<Task*>(arg);
+  RollCall::BeforeEnd(*task);
+  CurrentWorker()->scheduler.FinishJoinedTask(*CurrentWorker(), task);
+  return true;
 }
 
 __attribute__((noinline)) void RunBody(Task& task) {
   task.body.run(task.body);
-  // acquire: pairs with the release in JoinHandle's detach
-  if (task.end.load(std::memory_order_acquire) == Task::kDetached) task.body.Drop();
+  if (task.end.IsDetached()) task.body.Drop();
   EndTaskLocals(task);
 }
 
-__attribute__((noinline)) void DropResult(Task& task) {
+// Detached while it left its stack: back on it, and leaves it again.
+__attribute__((noinline)) void DropResult(Worker& worker, Task& task) {
+  worker.FinishSwitch();
   task.body.Drop();
   EndTaskLocals(task);  // its destructor may have used some again
+}
+
+CURG_NO_TSAN void EndAgain(void* word) {
+  Worker& worker = *static_cast<Worker*>(word);
+  Task& task = *worker.current();
+  DropResult(worker, task);
+  return CurrentWorker()->EndTask(task);
 }
 
 // What every task runs on its stack, from its first instruction to its last.
@@ -65,9 +66,7 @@ CURG_NO_TSAN void TaskMain(void* word) {
   Task& task = *worker.current();
   worker.FinishSwitch();
   RunBody(task);
-  Leave(task);
-  DropResult(task);  // detached meanwhile
-  Leave(task);
+  return CurrentWorker()->EndTask(task);  // a jump: see Context::Leave
 }
 
 // A stack's hot end is moved by up to 2 KiB from slot to slot: slots begin at pages, and without
@@ -95,40 +94,50 @@ void Worker::Prepare(Task& task) {
   processor->counters.OnRunning(task);
 }
 
+// Makes `next`, or the scheduler's loop, what runs after `task`; returns what to switch to.
 // The order of stores is for a handler on this thread, which takes the stack pointer for true:
 // while it is not on the current task's stack, there is a switch going on (WhereAmI).
-CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last) {
-  after_switch = {.commit = commit, .arg = arg, .task = &task};
+[[gnu::always_inline]] inline Context& Worker::LeaveFor(Task& task, Task* next) {
   task.exceptions = *exceptions;
-  Task* const next = scheduler.PickNext(*this);
-  void* resumer;
   if (next == nullptr) {
     if (CpuMeter::On()) [[unlikely]]
       thread->meter->Leave(task);
     *exceptions = {};
-    resumer = Context::Switch(task.context, system, this, last);
-  } else {
-    if (CpuMeter::On()) [[unlikely]]
-      thread->meter->Switch(task, *next);
-    Prepare(*next);
-    *exceptions = next->exceptions;
-    thread->left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    thread->current.store(next, std::memory_order_relaxed);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    resumer = Context::Switch(task.context, next->context, this, last);
+    return system;
   }
+  if (CpuMeter::On()) [[unlikely]]
+    thread->meter->Switch(task, *next);
+  Prepare(*next);
+  *exceptions = next->exceptions;
+  thread->left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread->current.store(next, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return next->context;
+}
+
+CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void* arg) {
+  after_switch = {.commit = commit, .arg = arg, .task = &task};
+  Context& to = LeaveFor(task, scheduler.PickNext(*this));
+  void* const resumer = Context::Switch(task.context, to, this);
   static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
 }
 
 CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg) {
   after_switch = {.commit = commit, .arg = arg, .task = &task};
-  task.exceptions = *exceptions;
-  if (CpuMeter::On()) [[unlikely]]
-    thread->meter->Leave(task);
-  *exceptions = {};
-  void* const resumer = Context::Switch(task.context, system, this);
+  Context& to = LeaveFor(task, nullptr);
+  void* const resumer = Context::Switch(task.context, to, this);
   static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
+}
+
+CURG_NO_TSAN void Worker::EndTask(Task& task) {
+  if (InForkedChild()) [[unlikely]]
+    FatalInForkedChild("returns from a task");
+  Task* next = scheduler.PickNext(*this);
+  const bool joined = next == nullptr && (next = scheduler.PickJoiner(*this, task)) != nullptr;
+  after_switch = {.commit = joined ? &CommitEndForJoiner : &CommitEnd, .arg = &task, .task = &task};
+  Context& to = LeaveFor(task, next);
+  return Context::Leave(task.context, to, this, joined || !HasLeftovers(task), &EndAgain);
 }
 
 namespace {

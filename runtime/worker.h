@@ -43,8 +43,12 @@ class Worker {
 
   // Leaves the current task's stack: for the next task's, if one is at hand, else for the system
   // stack. Returns when the task is resumed, perhaps on another worker. A null `commit`: the task
-  // goes behind all others of this worker. `last`: it will not be resumed.
-  void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg, bool last = false);
+  // goes behind all others of this worker.
+  void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg);
+
+  // As SwitchAway, at the current task's end; for whoever joins it, if that one waits here. The
+  // last thing a task's stack sees; returns never.
+  void EndTask(Task& task);
 
   // As SwitchAway, without a processor: to the system stack.
   void LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg);
@@ -96,6 +100,7 @@ class Worker {
  private:
   void Execute(Task* task);
   void Prepare(Task& task);
+  Context& LeaveFor(Task& task, Task* next);
 };
 
 }  // namespace curg::internal

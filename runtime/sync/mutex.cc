@@ -9,25 +9,12 @@ using internal::SpinTurn;
 using internal::WaitLimits;
 using internal::WaitNode;
 
-bool Mutex::try_lock() {
-  uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
-  while ((state & kLocked) == 0) {
-    // acquire: pairs with the release of the last unlock
-    if (state_.compare_exchange_strong(state, state | kLocked, std::memory_order_acquire,
-                                       std::memory_order_relaxed)) {
-      SetOwner();
-      return true;
-    }
-  }
-  return false;
-}
-
 WaitStatus Mutex::LockUntil(Deadline deadline, const std::stop_token& stop) {
-  if (!TakeIfFree()) {
+  if (!Take()) {
     const WaitStatus status = LockSlowly({deadline, &stop});
     if (status != WaitStatus::kOk) return status;
   }
-  SetOwner();
+  if (KeepsOwners()) StoreOwner();
   return WaitStatus::kOk;
 }
 
@@ -123,9 +110,9 @@ void Mutex::GiveUp(WaitNode* node) {
   }
 }
 
-void Mutex::UnlockSlowly() {
+// `state` is what the word was.
+void Mutex::UnlockSlowly(uint32_t state) {
   int turns = 0;
-  uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: we hold it
   while (true) {
     if ((state & kLocked) == 0) internal::FatalMisuse("unlocks a Mutex that is not locked");
     if (!HasToWake(state)) {
@@ -166,8 +153,6 @@ void KeepMutexOwners(bool on) {
 void Mutex::StoreOwner() { owner_.store(internal::CallerToken(), std::memory_order_relaxed); }
 
 #ifndef NDEBUG
-
-void Mutex::SetOwner() { StoreOwner(); }
 
 void Mutex::CheckOwner() {
   if (owner_.load(std::memory_order_relaxed) != internal::CallerToken()) {

@@ -77,28 +77,33 @@ class Mutex {
   // already.
   // Blocks: the task or the plain thread.
   void lock() {
-    if (!TakeIfFree()) [[unlikely]] {
-      if (!TakeBeforeWaiters()) (void)LockSlowly({});
-    }
-    SetOwner();
+    const bool keep_owner = KeepsOwners();  // asked before: a load after an exchange waits for it
+    if (!Take()) [[unlikely]]
+      (void)LockSlowly({});
+    if (keep_owner) [[unlikely]]
+      StoreOwner();
   }
 
   // Blocks: nothing.
-  bool try_lock();
+  bool try_lock() {
+    if (!Take()) return false;
+    if (KeepsOwners()) StoreOwner();
+    return true;
+  }
 
   // Blocks: nothing.
   void unlock() {
     CheckOwner();
     uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: we hold it
-    if (state == kLocked) [[likely]] {
-      state = internal::Opaque(kLocked);  // see TakeIfFree
+    if ((state & ~kLocked) == 0) [[likely]] {
+      state = kLocked;  // a constant, so that the exchange need not wait for the load
     } else if (HasToWake(state)) {
-      return UnlockSlowly();
+      return UnlockSlowly(state);
     }
     // release: pairs with the acquire of the next to lock
     if (!state_.compare_exchange_strong(state, state & ~kLocked, std::memory_order_release,
                                         std::memory_order_relaxed)) [[unlikely]] {
-      UnlockSlowly();
+      UnlockSlowly(state);
     }
   }
 
@@ -130,24 +135,12 @@ class Mutex {
   static constexpr int kLooks = 4;  // while spinning: about what parking and being woken again
                                     // costs
 
-  // The look before saves an exchange that would fail, while there are waiters. The exchange does
-  // not wait for it, as what it expects is a constant (and is kept one): only the branch depends on
-  // it.
-  bool TakeIfFree() {
-    uint32_t expected = internal::Opaque(0);
+  // Takes it if it is free, also before those who wait; else leaves it as it is. The look before
+  // saves others a transfer of the cache line.
+  bool Take() {
     // acquire: pairs with the release of the last unlock
-    return state_.load(std::memory_order_relaxed) == 0 &&
-           state_.compare_exchange_strong(expected, kLocked, std::memory_order_acquire,
-                                          std::memory_order_relaxed);
-  }
-
-  // The same with waiters, of whom none has it handed over.
-  bool TakeBeforeWaiters() {
-    uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
-    // acquire: pairs with the release of the last unlock
-    return (state & kLocked) == 0 &&
-           state_.compare_exchange_strong(state, state | kLocked, std::memory_order_acquire,
-                                          std::memory_order_relaxed);
+    return (state_.load(std::memory_order_relaxed) & kLocked) == 0 &&
+           (state_.fetch_or(kLocked, std::memory_order_acquire) & kLocked) == 0;
   }
 
   // Whether an unlock has a waiter to wake; or is not allowed, and says so.
@@ -160,19 +153,18 @@ class Mutex {
   bool LockOrEnqueue(internal::WaitNode* node, bool woken, bool long_waited);
   void GiveUp(internal::WaitNode* node);
   uint32_t LockQueue();
-  void UnlockSlowly();
+  void UnlockSlowly(uint32_t state);
   void ReleaseToNext(uint32_t state);
   void StoreOwner();
 
 #ifdef NDEBUG
-  void SetOwner() {
-    if (internal::g_keep_mutex_owners.load(std::memory_order_relaxed)) [[unlikely]]
-      StoreOwner();
+  static bool KeepsOwners() {
+    return internal::g_keep_mutex_owners.load(std::memory_order_relaxed);
   }
   void CheckOwner() {}
   void CheckNotOwner() {}
 #else
-  void SetOwner();
+  static bool KeepsOwners() { return true; }
   void CheckOwner();
   void CheckNotOwner();
 #endif

@@ -41,12 +41,6 @@ inline void SpinTurn(int& turns) {
   }
 }
 
-// `value`, of which the compiler does not know that it equals something else.
-inline uint32_t Opaque(uint32_t value) {
-  asm("" : "+r"(value));
-  return value;
-}
-
 // The pause after the `look`th look (from 0) at what somebody else holds: each four times as long.
 inline void SpinLonger(int look) {
   for (int i = 0; i < 1 << 2 * look; ++i) __builtin_ia32_pause();

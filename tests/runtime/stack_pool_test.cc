@@ -10,6 +10,7 @@
 #include <cstring>
 #include <iterator>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -31,6 +32,10 @@ std::vector<StackSlot> TakeSlots(StackPool& pool, size_t count) {
     for (size_t i = 0; i < taken; ++i) slots.push_back(pool.TakeSlot());
   }
   return slots;
+}
+
+void ReturnAll(StackPool& pool, std::span<const StackSlot> slots) {
+  for (const StackSlot& slot : slots) pool.ReturnSlot(slot);
 }
 
 // How many pages of the slot's usable memory are resident.
@@ -70,7 +75,7 @@ TEST(StackPool, SlotsAreApartAndUsable) {
     EXPECT_GE(*std::next(low) - *low, kSlot + kPage);  // a guard between
   }
   EXPECT_GE(pool.stats().slots, 2000u);
-  pool.ReturnSlots(slots.data(), slots.size());
+  ReturnAll(pool, slots);
   EXPECT_EQ(pool.stats().in_pool, pool.stats().slots);
   EXPECT_EQ(pool.stats().unguarded, 0u);
 }
@@ -78,8 +83,8 @@ TEST(StackPool, SlotsAreApartAndUsable) {
 TEST(StackPool, LastReturnedIsTakenFirst) {
   StackPool pool(kSlot, 0);
   const std::vector<StackSlot> slots = TakeSlots(pool, 3);
-  pool.ReturnSlots(&slots[1], 1);
-  pool.ReturnSlots(&slots[0], 1);
+  pool.ReturnSlot(slots[1]);
+  pool.ReturnSlot(slots[0]);
   EXPECT_EQ(TakeSlots(pool, 1)[0].base, slots[0].base);
   EXPECT_EQ(TakeSlots(pool, 1)[0].base, slots[1].base);
 }
@@ -163,7 +168,7 @@ TEST(StackPool, TrimGivesMemoryBack) {
   const std::vector<StackSlot> slots = TakeSlots(pool, 20);
   for (const StackSlot& slot : slots) Touch(slot, 3 * kPage);
   for (const StackSlot& slot : slots) EXPECT_EQ(ResidentPages(slot), 3u);
-  pool.ReturnSlots(slots.data(), slots.size());
+  ReturnAll(pool, slots);
   for (const StackSlot& slot : slots) EXPECT_EQ(ResidentPages(slot), 3u);
   EXPECT_TRUE(pool.TrimUnused(5));  // they were in use since the last call: next time
   for (const StackSlot& slot : slots) EXPECT_EQ(ResidentPages(slot), 3u);
@@ -182,7 +187,7 @@ TEST(StackPool, EmptySlabsAreMappedAnew) {
   StackPool pool(kSlot, 0);
   const std::vector<StackSlot> slots = TakeSlots(pool, 600);
   for (const StackSlot& slot : slots) Touch(slot, kPage);
-  pool.ReturnSlots(slots.data() + 1, slots.size() - 1);  // the first slab keeps one in use
+  ReturnAll(pool, std::span(slots).subspan(1));  // the first slab keeps one in use
   pool.TrimUnused(0);
   EXPECT_EQ(pool.stats().resident, 599u);
   pool.TrimUnused(0);

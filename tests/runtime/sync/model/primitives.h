@@ -76,8 +76,6 @@ class Atomic {
 
 inline constexpr size_t kTakenAtOnce = 1;
 
-inline uint32_t Opaque(uint32_t value) { return value; }
-
 inline void SpinLonger(int /*look*/) { model::SpinStep(); }
 
 inline void SpinTurn(int& turns) {
