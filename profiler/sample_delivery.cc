@@ -22,14 +22,20 @@ void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
   const int64_t given = thread.credit.Give(nominal, count(), level);
   Share(given, weights_);
   if (given > nominal && thread.timed) {
+    const bool stackless = nominal == 0 && !DeliverUnseen(thread, given);
     for (ProfConsumer* consumer : consumers_) {
-      consumer->Count(given - nominal, nominal == 0, thread.metered);
+      consumer->Count(given - nominal, stackless, thread.metered);
     }
   }
+  TagRef last_tag;
   for (size_t i = 0; i < weights_.size(); ++i) {
-    DeliverRecord(batch_.records()[i], weights_[i], thread.metered);
+    last_tag = DeliverRecord(batch_.records()[i], weights_[i], thread.metered);
   }
-  if (!thread.metered || batch_.records().empty()) return;
+  if (batch_.records().empty()) return;
+  if (!thread.metered) {
+    last_tags_[thread.tid] = std::move(last_tag);
+    return;
+  }
   const ProfHeader& last = batch_.records().back().header;
   if (last.kind == SampleKind::kLost) return;
   last_samples_[thread.tid] = {
@@ -43,12 +49,32 @@ std::optional<SliceOwner> SampleDelivery::OwnerOf(pid_t tid, uint64_t since) con
   return it->second.owner;
 }
 
-void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t weight,
-                                   bool metered) {
+// What a thread used after its last signal, and that it was its last one is known only now.
+bool SampleDelivery::DeliverUnseen(const ThreadSampler& thread, int64_t weight) {
+  const auto it = last_tags_.find(thread.tid);
+  if (it == last_tags_.end()) return false;
+  const TagRef tag = std::move(it->second);
+  last_tags_.erase(it);
+  const uintptr_t pc = PseudoLeaf(&NotSampled);
+  for (ProfConsumer* consumer : consumers_) {
+    consumer->Add({.pcs = {&pc, 1},
+                   .tag = tag.get(),
+                   .kind = SampleKind::kNotSampled,
+                   .shape = StackShape::kWhole,
+                   .samples = 0,
+                   .periods = 0,
+                   .weight = weight,
+                   .task_tag = tag.get()});
+  }
+  return true;
+}
+
+TagRef SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t weight,
+                                     bool metered) {
   const ProfHeader& header = record.header;
   if (header.kind == SampleKind::kLost) {
     for (ProfConsumer* consumer : consumers_) consumer->Lose(header.samples, weight, metered);
-    return;
+    return {};
   }
   TagRef tag;  // keeps what the tagger says until the maps have it
   // acquire: pairs with the store of whoever set it
@@ -68,6 +94,7 @@ void SampleDelivery::DeliverRecord(const SampleBatch::Record& record, int64_t we
                                 .metered = metered,
                                 .metered_then = metered && metered_times_.Contain(header.time)};
   for (ProfConsumer* consumer : consumers_) consumer->Add(sample);
+  return metered ? TagRef() : TagRef::Share(sample.tag);
 }
 
 // A stack that lacks its root gets a pseudo frame there that says why.

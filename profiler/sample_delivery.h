@@ -27,7 +27,9 @@ class SampleDelivery {
   void Add(ProfConsumer* consumer) { consumers_.push_back(consumer); }
   void Remove(ProfConsumer* consumer) {
     std::erase(consumers_, consumer);
-    if (consumers_.empty()) last_samples_.clear();
+    if (!consumers_.empty()) return;
+    last_samples_.clear();
+    last_tags_.clear();
   }
   std::span<ProfConsumer* const> consumers() const { return consumers_; }
 
@@ -41,7 +43,10 @@ class SampleDelivery {
   std::optional<SliceOwner> OwnerOf(pid_t tid, uint64_t since) const;
 
  private:
-  void DeliverRecord(const SampleBatch::Record& record, int64_t weight, bool metered);
+  // The tag it was counted under, where the thread has no meter.
+  TagRef DeliverRecord(const SampleBatch::Record& record, int64_t weight, bool metered);
+  // Gives what no sample is at hand for to the tag that the thread's last one had. False: none had.
+  bool DeliverUnseen(const ThreadSampler& thread, int64_t weight);
   std::span<const uintptr_t> WithRoot(const ProfHeader& header, std::span<const uintptr_t> pcs);
 
   struct LastSample {
@@ -52,6 +57,7 @@ class SampleDelivery {
   std::vector<ProfConsumer*> consumers_;
   std::unordered_map<pid_t, LastSample> last_samples_;  // of metered threads, while there are
                                                         // consumers
+  std::unordered_map<pid_t, TagRef> last_tags_;         // of the last samples of the others
   // scratch
   MeteredTimes metered_times_;
   SampleBatch batch_;

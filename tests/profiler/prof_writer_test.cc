@@ -74,7 +74,8 @@ TEST(StopRequest, RacesWithItsDeadline) {
 
 TEST(ProfWriter, LosesNothingWhileItSleeps) {
   for (int round = 0; round < 3; ++round) {
-    ProfConsumer consumer({.sampler = {.period_ns = 1'000'000, .depth_max = 128}});
+    ProfConsumer consumer(
+        {.sampler = {.period_ns = 1'000'000, .depth_max = 128, .engine = CpuEngine::kTimer}});
     ASSERT_TRUE(ProfWriter::Get().Add(consumer).ok());
     // A ring of 32 KiB holds 31 of these stacks, and the tick comes at least 100 times a second.
     BurnCpuDeep(124, milliseconds(round == 0 ? 600 : 20));

@@ -191,6 +191,28 @@ TEST_F(SampleDeliveryTest, WhatNoSignalCarriedIsAnEntryOfItsOwn) {
   EXPECT_EQ(profile.quality.counted_weight, 7 * kMs);
 }
 
+// The same of one that had samples before: that was for their tag.
+TEST_F(SampleDeliveryTest, WhatComesAfterTheLastSampleHasItsTag) {
+  std::atomic<int> alive{0};
+  {
+    const TagRef tag = TagRef::Adopt(new CountedTag(alive));
+    ASSERT_TRUE(Write({.periods = 1, .tag = tag.get()}, {1}));
+    Deliver(/*count=*/kMs);
+    Deliver(/*count=*/8 * kMs, /*level=*/true);
+    const CpuProfile profile = Finish();
+    ASSERT_EQ(profile.entries.size(), 2u);
+    const bool first = profile.entries[0].kind == SampleKind::kNotSampled;
+    const CpuProfileEntry& unseen = profile.entries[first ? 0 : 1];
+    EXPECT_EQ(unseen.kind, SampleKind::kNotSampled);
+    EXPECT_EQ(unseen.pcs, Pcs{PseudoLeaf(&NotSampled)});
+    EXPECT_EQ(unseen.tag, tag);
+    EXPECT_EQ(unseen.weight, 7 * kMs);
+    EXPECT_EQ(unseen.samples, 0);
+  }
+  delivery_.Remove(&consumer_);
+  EXPECT_EQ(alive, 0);
+}
+
 // Each gets what comes while it is there, in its own depth and of its own tags.
 TEST_F(SampleDeliveryTest, ConsumersAreIndependent) {
   std::atomic<int> alive{0};
