@@ -262,16 +262,18 @@ TEST(Tcp, ManyConnectionsAtOnce) {
 }
 
 // More connections that always have something than a run queue holds: each gets its turn, the first
-// come first.
+// come first. So between a request and its answer everybody else is answered twice at most: once for
+// what was before it, and once more as the client asks all whom it finds ready. Where those that
+// were ready last go first, some wait for four to eight rounds.
 TEST(Tcp, ManyBusyConnectionsAreServedAlike) {
   internal::Watchdog watchdog;
-  constexpr size_t kConnections = 600;
-  constexpr int kRequests = 20'000;
+  constexpr int kConnections = 1000;
+  constexpr int kRequests = 40'000;
   std::vector<int> clients;
-  std::vector<int> answers(kConnections, 0);
+  int longest = 0;  // in answers to all
   curg::Run({.workers = 1}, [&] {
     std::vector<JoinHandle<void>> servers;
-    for (size_t i = 0; i < kConnections; ++i) {
+    for (int i = 0; i < kConnections; ++i) {
       int pair[2];
       ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
       clients.push_back(pair[0]);
@@ -284,18 +286,20 @@ TEST(Tcp, ManyBusyConnectionsAreServedAlike) {
     }
     std::thread client([&] {
       std::vector<pollfd> polls;
+      std::vector<int> asked(kConnections, 0);  // after how many answers
       for (const int fd : clients) {
         polls.push_back({.fd = fd, .events = POLLIN, .revents = 0});
         EXPECT_EQ(send(fd, "x", 1, MSG_NOSIGNAL), 1);
       }
-      for (int left = kRequests; left > 0;) {
+      for (int answers = 0; answers < kRequests;) {
         ASSERT_GT(poll(polls.data(), polls.size(), 20'000), 0);
-        for (size_t i = 0; i < kConnections; ++i) {
+        for (int i = 0; i < kConnections; ++i) {
           if (polls[i].revents == 0) continue;
           char data[16];
           ASSERT_EQ(recv(clients[i], data, sizeof(data), 0), 1);
-          ++answers[i];
-          --left;
+          ++answers;
+          longest = std::max(longest, answers - asked[i]);
+          asked[i] = answers;
           EXPECT_EQ(send(clients[i], "x", 1, MSG_NOSIGNAL), 1);
         }
         watchdog.Progress();
@@ -305,8 +309,7 @@ TEST(Tcp, ManyBusyConnectionsAreServedAlike) {
     for (auto& server : servers) server.Join();
     client.join();
   });
-  const auto [least, most] = std::minmax_element(answers.begin(), answers.end());
-  EXPECT_GE(*least, *most / 2) << "most " << *most;
+  EXPECT_LE(longest, 3 * kConnections);
 }
 
 TEST(SocketAddress, ParsesAndPrints) {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who looks at the poller when nobody waits in it: busy workers, a surplus one, or one that sysmon
+// sends.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "runtime/go.h"
+#include "runtime/io/tcp.h"
+#include "tests/runtime/watchdog.h"
+
+namespace curg {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+using std::chrono_literals::operator""ms;
+
+// A task reads its one end, a plain thread writes to the other.
+class Pair {
+ public:
+  Pair() {
+    int fds[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    reader_ = TcpStream::Adopt(fds[0]).value();
+    outside_ = fds[1];
+  }
+  ~Pair() { close(outside_); }
+
+  // From any thread.
+  void WriteFromOutside() const { EXPECT_EQ(send(outside_, "x", 1, MSG_NOSIGNAL), 1); }
+  void Read() {
+    char data[4];
+    EXPECT_EQ(reader_.Read(data).value_or(0), 1u);
+  }
+
+ private:
+  TcpStream reader_;
+  int outside_;
+};
+
+// No worker ever finds its queue empty.
+TEST(Polling, WorkersThatAlwaysHaveTasksLook) {
+  for (const int workers : {1, 2}) {
+    internal::Watchdog watchdog;
+    curg::Run({.workers = workers}, [&] {
+      std::atomic<bool> done{false};
+      std::vector<JoinHandle<void>> busy;
+      for (int i = 0; i < 4 * workers; ++i) {
+        busy.push_back(Go([&done] {
+          while (!done) Yield();
+        }));
+      }
+      Pair pair;
+      for (int i = 0; i < 20; ++i) {
+        std::thread writer([&pair] {
+          std::this_thread::sleep_for(1ms);  // the reader waits by then
+          pair.WriteFromOutside();
+        });
+        pair.Read();
+        writer.join();
+        watchdog.Progress();
+      }
+      done = true;
+      for (auto& task : busy) task.Join();
+    });
+  }
+}
+
+// Nor does any of them ever come to look.
+TEST(Polling, ASurplusWorkerLooksWhileAllAreHeld) {
+  internal::Watchdog watchdog;
+  curg::Run({.workers = 2}, [&] {
+    Pair pair;
+    std::atomic<bool> read{false};
+    std::atomic<int> held{0};
+    auto reader = Go([&] {
+      pair.Read();
+      read = true;
+    });
+    SleepFor(1ms);
+    const auto hold = [&] {
+      if (++held == 2) pair.WriteFromOutside();
+      while (!read) {
+      }
+    };
+    auto other = Go(hold);
+    hold();
+    other.Join();
+    reader.Join();
+  });
+}
+
+// How long it takes until a byte is read, if the worker that waited in the poller has left it for a
+// task that holds it, while the other one sleeps elsewhere.
+nanoseconds WithoutPoller(Pair& call, Pair& late) {
+  std::atomic<bool> read{false};
+  nanoseconds took{};
+  auto holder = Go([&] {
+    call.Read();
+    const auto written = steady_clock::now();
+    late.WriteFromOutside();
+    while (!read) {
+    }
+    took = steady_clock::now() - written;
+  });
+  auto reader = Go([&] {
+    late.Read();
+    read = true;
+  });
+  std::thread caller([&call] {
+    std::this_thread::sleep_for(3ms);  // both wait by then, and so does this task
+    call.WriteFromOutside();
+  });
+  holder.Join();
+  reader.Join();
+  caller.join();
+  return took;
+}
+
+// Sysmon looks for that every millisecond; if it did only every ten, the median would be 5 ms alone
+// and more than 7 on a machine with other work.
+TEST(Polling, SomebodyIsSentWhenThePollerWasLeftForALongTask) {
+  internal::Watchdog watchdog;
+  curg::Run({.workers = 2}, [&] {
+    Pair call;
+    Pair late;
+    nanoseconds best = milliseconds(100);
+    // On a loaded machine the kernel may keep sysmon waiting: so the best of several medians.
+    for (int round = 0; round < 20 && best > milliseconds(4); ++round) {
+      std::vector<nanoseconds> took(41);
+      for (nanoseconds& each : took) each = WithoutPoller(call, late);
+      std::nth_element(took.begin(), took.begin() + 20, took.end());
+      best = std::min(best, took[20]);
+      watchdog.Progress();
+    }
+    EXPECT_LE(best, milliseconds(4));
+  });
+}
+
+}  // namespace
+}  // namespace curg
