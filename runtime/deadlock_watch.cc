@@ -12,6 +12,7 @@
 
 #include "runtime/other_thread.h"
 #include "runtime/park.h"
+#include "runtime/schedule_seed.h"
 #include "runtime/task.h"
 #include "runtime/task_slab.h"
 #include "runtime/thread_registry.h"
@@ -186,6 +187,7 @@ void DeadlockWatch::Judge(int64_t now) {
       {.tasks = found.tasks, .tasks_total = found.total, .certain = certain, .fatal = fatal});
   if (!fatal) return;
   std::fflush(stdout);
+  TellScheduleSeedAgain();
   _exit(kExitStatus);
 }
 

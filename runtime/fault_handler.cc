@@ -13,6 +13,7 @@
 #include "runtime/current.h"
 #include "runtime/report_text.h"
 #include "runtime/reporter.h"
+#include "runtime/schedule_seed.h"
 #include "runtime/signal_action.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
@@ -118,6 +119,7 @@ void OnFault(int signal, siginfo_t* info, void* context) {
                current != nullptr && previous.IsDefault() && !g_reported_fatal.exchange(true)) {
       ReportFatal(*current, signal, address, registers);
     }
+    if (overflowed != nullptr || previous.IsDefault()) TellScheduleSeedAgain();
   }
   PassSignalOn(previous, signal, info, context);
   errno = saved_errno;

@@ -64,9 +64,11 @@ struct RuntimeOptions {
 
   // For tests: tasks run in an order drawn at random, the same one for the same seed where there is
   // one worker and nothing comes from outside. Unset or 0: the environment variable
-  // CURG_SCHEDULE_SEED, a number, or "random" for another one each time; without it, the usual
-  // order. The seed is printed on standard error, to be used again. No worker comes in place of one
-  // that is held then, with virtual time neither: a task must not spin until another runs.
+  // CURG_SCHEDULE_SEED, a number, or "random" for another one in each process; without it, the
+  // usual order. The seed is printed on standard error, to be used again: at the start, and once
+  // more when the process ends with another status than 0, as after a failed test, or dies. No
+  // worker comes in place of one that is held then, with virtual time neither: a task must not spin
+  // until another runs.
   std::optional<uint64_t> schedule_seed = {};
 
   DeadlockAction deadlock = DeadlockAction::kDefault;

@@ -5,18 +5,14 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <optional>
-#include <random>
-#include <string_view>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/abandoned_tasks.h"
 #include "runtime/caller.h"
 #include "runtime/fault_handler.h"
 #include "runtime/fork_guard.h"
 #include "runtime/report_options.h"
+#include "runtime/schedule_seed.h"
 #include "runtime/scheduler.h"
 #include "runtime/sysmon.h"
 #include "runtime/worker_count.h"
@@ -25,25 +21,6 @@ namespace curg {
 namespace {
 
 constexpr int64_t kStopGraceNs = 100'000'000;
-
-absl::StatusOr<uint64_t> ScheduleSeed(std::optional<uint64_t> option) {
-  uint64_t seed = option.value_or(0);
-  const char* const text = std::getenv("CURG_SCHEDULE_SEED");
-  if (seed == 0 && text != nullptr && *text != '\0') {
-    if (std::string_view(text) == "random") {
-      seed = std::random_device{}() | 1u;
-    } else if (!absl::SimpleAtoi(text, &seed)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the environment variable CURG_SCHEDULE_SEED is \"", text,
-                       "\"; set it to a number, or to \"random\""));
-    }
-  }
-  if (seed != 0) {
-    std::fprintf(stderr, "curg: tasks run in random order; CURG_SCHEDULE_SEED=%llu repeats it\n",
-                 static_cast<unsigned long long>(seed));
-  }
-  return seed;
-}
 
 }  // namespace
 
@@ -74,7 +51,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
     }
     config.workers = 1;
   }
-  absl::StatusOr<uint64_t> seed = ScheduleSeed(options.schedule_seed);
+  absl::StatusOr<uint64_t> seed = internal::ScheduleSeed(options.schedule_seed);
   if (!seed.ok()) return seed.status();
   config.schedule_seed = *seed;
   absl::Status size = internal::SlotSizeFor(options.stack_size, &config.slot_size);
@@ -82,6 +59,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
   absl::StatusOr<internal::ReportOptions> reports = internal::ReportOptionsFor(options);
   if (!reports.ok()) return reports.status();
   internal::InstallFaultHandler();
+  internal::TellScheduleSeed(*seed);
   auto scheduler = internal::Scheduler::Start(config);
   if (!scheduler.ok()) return scheduler.status();
   auto runtime = std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler), *reports));

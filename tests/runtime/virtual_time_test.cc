@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/blocking.h"
 #include "runtime/deadline.h"
@@ -15,6 +16,7 @@
 #include "runtime/sync/channel.h"
 #include "runtime/sync/select.h"
 #include "runtime/sync/ticker.h"
+#include "tests/examples/subprocess.h"
 
 namespace curg {
 namespace {
@@ -145,6 +147,45 @@ TEST(ScheduleSeed, ComesFromTheEnvironmentAndIsPrinted) {
   setenv("CURG_SCHEDULE_SEED", "random", 1);
   EXPECT_TRUE(Runtime::Create().ok());
   unsetenv("CURG_SCHEDULE_SEED");
+}
+
+// What ScheduleSeed.AFailedTestEndsWithTheSeed runs.
+TEST(ScheduleSeed, DISABLED_Fails) { EXPECT_EQ(OrderWith(0), "in order"); }
+TEST(ScheduleSeed, DISABLED_Succeeds) { EXPECT_NE(OrderWith(0), "in order"); }
+
+std::string LastLineOf(const std::string& test) {
+  const ProgramResult result = RunProgram(
+      {"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_filter=ScheduleSeed." + test},
+      {.environment = {"CURG_SCHEDULE_SEED=random", "XML_OUTPUT_FILE="}});
+  const std::string all = result.err.substr(0, result.err.find_last_not_of('\n') + 1);
+  return all.substr(all.rfind('\n') + 1);
+}
+
+TEST(ScheduleSeed, AFailedTestEndsWithTheSeed) {
+  const std::string last = LastLineOf("DISABLED_Fails");
+  EXPECT_THAT(last, testing::StartsWith("curg: this was with tasks in random order; CURG_SCHEDULE"));
+  EXPECT_THAT(last, testing::EndsWith(" repeats it"));
+  // One that succeeds has told it at its start only.
+  EXPECT_THAT(LastLineOf("DISABLED_Succeeds"), testing::StartsWith("curg: tasks run in random"));
+}
+
+TEST(ScheduleSeedDeathTest, OtherEndsTellTheSeed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const RuntimeOptions options = {.workers = 1, .schedule_seed = 77};
+  const char* const told = "this was with tasks in random order; CURG_SCHEDULE_SEED=77 repeats it\n$";
+  EXPECT_DEATH(curg::Run(options, [] { abort(); }), told);
+  EXPECT_EXIT(curg::Run(options,
+                        [] {
+                          Channel<int> nothing;
+                          nothing.Receive();
+                        }),
+              testing::ExitedWithCode(2), told);
+  const auto twice = [&] {
+    OrderWith(5);
+    OrderWith(77);
+    exit(1);
+  };
+  EXPECT_EXIT(twice(), testing::ExitedWithCode(1), "=77 repeats it .the last of several seeds.\n$");
 }
 
 }  // namespace
