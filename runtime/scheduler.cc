@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
+#include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -27,7 +30,10 @@ Scheduler::Scheduler(const Config& config)
       limit_(config.workers) {
   processors_.reserve(static_cast<size_t>(config.workers) + kSurplusMax);
   workers_.reserve(processors_.capacity() + static_cast<size_t>(config.blocking_max) + 1);
-  for (int i = 0; i < config.workers; ++i) AddWorker(AddProcessor(/*surplus=*/false));
+  for (int i = 0; i < config.workers; ++i) {
+    AddWorker(std::make_unique<Worker>(*this, nullptr, config.kind),
+              AddProcessor(/*surplus=*/false));
+  }
 }
 
 // Abandoned tasks lose their stacks; whoever walks the slabs must not look for them. Records of
@@ -77,10 +83,11 @@ Processor& Scheduler::AddProcessor(bool surplus) {
   return *processors_.back();
 }
 
-Worker& Scheduler::AddWorker(Processor& processor) {
+Worker& Scheduler::AddWorker(std::unique_ptr<Worker> added, Processor& processor) {
   const size_t index = workers_.size();
-  workers_.push_back(std::make_unique<Worker>(*this, &processor, config_.kind));
+  workers_.push_back(std::move(added));
   Worker& worker = *workers_.back();
+  worker.processor = &processor;
   worker.random = 0x9e3779b9u * static_cast<uint32_t>(index + 1);
   processor.worker.store(&worker, std::memory_order_release);  // release: pairs with Sysmon's looks
   worker_count_.store(index + 1, std::memory_order_release);   // release: pairs with worker_count()
@@ -163,6 +170,16 @@ int Scheduler::Stop(int64_t grace_ns) {
 
 // ---- Surplus workers: started by sysmon, ended by themselves.
 
+// With a processor of its own, but no thread yet; null: no memory.
+Worker* Scheduler::AddSurplus() {
+  try {
+    auto worker = std::make_unique<Worker>(*this, nullptr, config_.kind);  // no processor without
+    return &AddWorker(std::move(worker), AddProcessor(/*surplus=*/true));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 // Called by sysmon only, so never twice at a time. False: there are enough, or the system refuses.
 bool Scheduler::StartSurplus() {
   {
@@ -173,12 +190,16 @@ bool Scheduler::StartSurplus() {
       return true;
     }
   }
-  if (count() < processors_.capacity() && worker_count() < workers_.capacity()) {
+  if (refused_ == nullptr && count() < processors_.capacity() &&
+      worker_count() < workers_.capacity()) {
+    refused_ = AddSurplus();
+  }
+  if (refused_ != nullptr) {
     try {
-      StartThread(AddWorker(AddProcessor(/*surplus=*/true)));
+      StartThread(*refused_);
+      refused_ = nullptr;
       return true;
-    } catch (const std::system_error&) {
-      // Its processor stays empty; the next attempt takes the next one.
+    } catch (const std::exception&) {  // std::system_error, or no memory: the next attempt's
     }
   }
   std::lock_guard lock(surplus_lock_);

@@ -306,7 +306,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
     return worker_count_.load(std::memory_order_acquire);  // acquire: pairs with AddWorker()
   }
   Processor& AddProcessor(bool surplus);
-  Worker& AddWorker(Processor& processor);
+  Worker& AddWorker(std::unique_ptr<Worker> added, Processor& processor);
+  Worker* AddSurplus();
   void StartThread(Worker& worker);
   bool StartSurplus();
   void ComeBack(Worker& worker);
@@ -344,6 +345,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   std::mutex surplus_lock_;
   Worker* retired_ = nullptr;           // guarded by surplus_lock_
+  Worker* refused_ = nullptr;           // a surplus one without a thread; sysmon's
   std::atomic<int> surplus_active_{0};  // workers that run beyond the configured number; negative:
                                         // fewer; changes under surplus_lock_
   std::atomic<int> limit_;              // see SetLimit()

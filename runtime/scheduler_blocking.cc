@@ -26,8 +26,9 @@
 //            (Go's entersyscallblock): 2 us; looking all the time (Go's sysmon while anything
 //            runs): 5 % of a CPU.
 #include <cerrno>
+#include <exception>
+#include <memory>
 #include <mutex>
-#include <system_error>
 #include <utility>
 
 #include "runtime/claim_waiter.h"
@@ -304,7 +305,7 @@ bool Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
   return taken;
 }
 
-// Sysmon only. False: the system refuses a thread.
+// Sysmon only. False: the system refuses a thread, or memory for it.
 bool Scheduler::StartSpare(Processor& processor) {
   Worker* worker;
   {
@@ -312,17 +313,18 @@ bool Scheduler::StartSpare(Processor& processor) {
     worker = ended_;
     if (worker != nullptr) ended_ = worker->idle_next;
   }
-  if (worker != nullptr) {
-    Assign(*worker, processor);
-  } else if (worker_count() < workers_.capacity()) {
-    worker = &AddWorker(processor);
-  } else {
-    return false;
-  }
   try {
+    if (worker != nullptr) {
+      Assign(*worker, processor);
+    } else if (worker_count() < workers_.capacity()) {
+      worker = &AddWorker(std::make_unique<Worker>(*this, nullptr, config_.kind), processor);
+    } else {
+      return false;
+    }
     StartThread(*worker);
     return true;
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // std::system_error, or no memory
+    if (worker == nullptr) return false;
     std::lock_guard lock(idle_lock_);
     worker->processor = nullptr;
     worker->idle_next = ended_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Scheduler: tasks, from NewTask to their end.
+#include <new>
 #include <string>
 #include <utility>
 
@@ -95,12 +96,23 @@ absl::StatusOr<Task*> Scheduler::NewTask(ThreadState& thread, const TaskOptions&
           "the runtime has ended; start tasks before, or on another one");
     }
   }
-  Task* const task = processor != nullptr ? processor->tasks.Take() : TaskSlab::Instance().Take(1);
-  if (absl::Status status = ReserveStack(task, slot_size, processor); !status.ok()) {
+  Task* task = nullptr;
+  absl::Status status;
+  try {
+    task = processor != nullptr ? processor->tasks.Take() : TaskSlab::Instance().Take(1);
+    if (!options.name.empty()) task->name.assign(options.name);
+    status = ReserveStack(task, slot_size, processor);
+  } catch (const std::bad_alloc&) {
+    status = absl::ResourceExhaustedError("no memory for a task's record, name or stack");
+  }
+  if (!status.ok()) {
 #ifdef CURG_TSAN
     g_tasks_under_tsan.fetch_sub(1);
 #endif
-    TaskSlab::Instance().Return(task, task);
+    if (task != nullptr) {
+      ClearName(*task);
+      TaskSlab::Instance().Return(task, task);
+    }
     return status;
   }
 
@@ -129,7 +141,6 @@ absl::StatusOr<Task*> Scheduler::NewTask(ThreadState& thread, const TaskOptions&
   task->spawn_pc = spawn_pc;
   task->spawn_stack = 0;
   task->runtime_task = config_.kind == ThreadKind::kService;
-  if (!options.name.empty()) task->name.assign(options.name);
   task->end.Reset();
   task->state.store(TaskState::kNew, std::memory_order_relaxed);
   if (processor != nullptr) {

@@ -37,12 +37,17 @@ void BlockSigprof(bool block) {
   pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
+// A thread that has begun cannot be refused any more: without memory it waits until there is some.
+template <typename Fn>
+void UntilThereIsMemory(Fn succeeds) {
+  while (!succeeds()) usleep(1000);
+}
+
 StackBounds ThisThreadsStack() {
   pthread_attr_t attributes;
   void* low = nullptr;
   size_t size = 0;
-  CURG_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0,
-             "free memory for thread attributes");
+  UntilThereIsMemory([&] { return pthread_getattr_np(pthread_self(), &attributes) == 0; });
   pthread_attr_getstack(&attributes, &low, &size);
   pthread_attr_destroy(&attributes);
   const uintptr_t start = reinterpret_cast<uintptr_t>(low);
@@ -79,9 +84,11 @@ ScopedKnownThread::ScopedKnownThread(ThreadKind kind) {
   thread_.system_stack = ThisThreadsStack();
   thread_.state = &ThisThread();
   signal_stack_.ss_size = SignalStackSize();
-  signal_stack_.ss_sp = mmap(nullptr, signal_stack_.ss_size, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CURG_CHECK(signal_stack_.ss_sp != MAP_FAILED, "free address space for a signal stack");
+  UntilThereIsMemory([&] {
+    signal_stack_.ss_sp = mmap(nullptr, signal_stack_.ss_size, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return signal_stack_.ss_sp != MAP_FAILED;
+  });
   CURG_CHECK(sigaltstack(&signal_stack_, &previous_signal_stack_) == 0,
              "do not start a worker from a signal handler");
   prctl(PR_SET_TIMERSLACK, 1);  // nanosecond: the default of 50 us would be added to every sleep

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
+#include <new>
 #include <utility>
+
+#include "runtime/check.h"
 
 namespace curg::internal {
 
@@ -63,11 +66,19 @@ bool TimerQueue::Unlink(uint32_t id) {
   return true;
 }
 
-void TimerQueue::Insert(Timer* timer, uint64_t tick) {
-  if (free_ == kNone) {
-    free_ = static_cast<uint32_t>(nodes_.size());
+// Whoever sets a timer is in a queue of waiters already, or about to: nothing could be taken back.
+void TimerQueue::AddNode() {
+  const auto id = static_cast<uint32_t>(nodes_.size());
+  try {
     nodes_.emplace_back();
+  } catch (const std::bad_alloc&) {
+    CURG_CHECK(false, "no memory is left for the program's timers");
   }
+  free_ = id;
+}
+
+void TimerQueue::Insert(Timer* timer, uint64_t tick) {
+  if (free_ == kNone) AddNode();
   const uint32_t id = free_;
   free_ = nodes_[id].next;
   nodes_[id].timer = timer;
@@ -98,7 +109,13 @@ bool TimerQueue::Add(Timer* timer) {
 void TimerQueue::ShrinkIfSparse() {
   constexpr size_t kWorthwhile = 1024;
   if (nodes_.size() < kWorthwhile || armed_ > nodes_.size() / 16) return;
-  const Nodes old = std::exchange(nodes_, {});
+  Nodes old;
+  try {
+    old.reserve(armed_);
+  } catch (const std::bad_alloc&) {
+    return;
+  }
+  nodes_.swap(old);
   slots_.fill({});
   occupied_ = {};
   free_ = kNone;

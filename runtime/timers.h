@@ -113,6 +113,7 @@ class TimerQueue {
   int64_t TimeOf(uint64_t tick) const { return static_cast<int64_t>(tick << tick_shift_); }
   uint64_t NextTick() const;
   void Publish();
+  void AddNode();
   void Insert(Timer* timer, uint64_t tick);
   Timer* Remove(uint32_t id);
   void Link(uint32_t id);

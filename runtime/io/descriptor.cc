@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/io/descriptor.h"
 
+#include <new>
 #include <utility>
 
 #include "runtime/check.h"
@@ -63,7 +64,12 @@ DescriptorPool::~DescriptorPool() {
 Descriptor* DescriptorPool::Take() {
   std::lock_guard lock(lock_);
   if (free_ == nullptr) {
-    blocks_.push_back(new Descriptor[kBlock]);
+    try {
+      blocks_.reserve(blocks_.size() + 1);
+      blocks_.push_back(new Descriptor[kBlock]);
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
     for (size_t i = 0; i < kBlock; ++i) {
       blocks_.back()[i].next_free_ = std::exchange(free_, &blocks_.back()[i]);
     }

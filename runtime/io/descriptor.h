@@ -80,7 +80,7 @@ class DescriptorPool {
   DescriptorPool(const DescriptorPool&) = delete;
   DescriptorPool& operator=(const DescriptorPool&) = delete;
 
-  Descriptor* Take();
+  Descriptor* Take();  // null: no memory
   void Return(Descriptor* descriptor);
   bool AnyWaiter();
 

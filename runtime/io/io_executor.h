@@ -6,8 +6,9 @@
 //
 // There is one io_context a runtime, made when it is first asked for. Workers run it: an idle one
 // waits in it, busy ones look at it now and then. Handlers given to Asio as plain callables run on
-// a worker, but on no task: they must not block, and an exception that leaves one ends the process.
-// UseTask (use_task.h) needs none.
+// a worker, but on no task: they have no labels, not even those of the task that started the
+// operation, they must not block, and an exception that leaves one ends the process. UseTask
+// (use_task.h) needs none; one bound to a GoExecutor (go_executor.h) is a task, with labels.
 //
 // What was made with it must be gone before the runtime is. What is still under way when the
 // runtime ends is dropped.

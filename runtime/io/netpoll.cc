@@ -55,15 +55,10 @@ Netpoll::~Netpoll() {
   for (const int fd : {epoll_, break_, timer_}) close(fd);
 }
 
-absl::Status Netpoll::Add(int fd, Descriptor** descriptor) {
-  Descriptor* const added = descriptors_.Take();
-  epoll_event event = {.events = kEdges, .data = {.ptr = added}};
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0) {
-    *descriptor = added;
-    return absl::OkStatus();
-  }
+absl::Status Netpoll::Watch(int fd, Descriptor* descriptor) {
+  epoll_event event = {.events = kEdges, .data = {.ptr = descriptor}};
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0) return absl::OkStatus();
   const int error = errno;
-  descriptors_.Return(added);
   if (error == ENOSPC || error == ENOMEM) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the kernel watches no more file descriptors (fs.epoll.",

@@ -57,9 +57,11 @@ class Netpoll final : public Poller {
   void Break() override;
   bool MayWake() const override;
 
+  // For a socket to come; null: no memory. Thread-safe. Blocks: nothing.
+  Descriptor* Take() { return descriptors_.Take(); }
   // Watches `fd`, a non-blocking socket, from now on until it is closed. RESOURCE_EXHAUSTED: the
   // kernel's limit (max_user_watches), or memory. Thread-safe. Blocks: nothing.
-  absl::Status Add(int fd, Descriptor** descriptor);
+  absl::Status Watch(int fd, Descriptor* descriptor);
   // After `fd` was closed. Thread-safe.
   void Return(Descriptor* descriptor) { descriptors_.Return(descriptor); }
 

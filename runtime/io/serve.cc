@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <limits>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -71,9 +72,10 @@ class Server {
       if (!accepted.ok()) return accepted.status();
       *stream = *std::move(accepted);
     }
-    connections_.Add();
     // The callable holds nothing yet: a refused task must not take the stream along.
-    auto* const passed = new TcpStream(std::move(**stream));
+    auto* const passed = new (std::nothrow) TcpStream(std::move(**stream));
+    if (passed == nullptr) return absl::ResourceExhaustedError("no memory for a connection");
+    connections_.Add();
     absl::StatusOr<JoinHandle<void>> task =
         TryGo(options_.task, [this, passed] { Handle(passed); });
     if (!task.ok()) {

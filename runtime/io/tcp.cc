@@ -90,10 +90,21 @@ namespace internal {
 absl::StatusOr<PolledSocket> PolledSocket::Adopt(int fd) {
   PolledSocket socket;
   socket.fd = fd;
-  Netpoll& netpoll = Netpoll::Current();
-  if (absl::Status status = netpoll.Add(fd, &socket.descriptor); !status.ok()) return status;
-  socket.netpoll = &netpoll;
+  if (absl::Status status = socket.Prepare(Netpoll::Current()); !status.ok()) return status;
+  if (absl::Status status = socket.Watch(fd); !status.ok()) return status;
   return socket;
+}
+
+absl::Status PolledSocket::Prepare(Netpoll& poller) {
+  netpoll = &poller;
+  descriptor = poller.Take();
+  if (descriptor != nullptr) return absl::OkStatus();
+  return absl::ResourceExhaustedError("no memory for one more socket");
+}
+
+absl::Status PolledSocket::Watch(int socket) {
+  fd = socket;
+  return netpoll->Watch(fd, descriptor);
 }
 
 PolledSocket& PolledSocket::operator=(PolledSocket&& other) noexcept {
@@ -107,8 +118,7 @@ PolledSocket& PolledSocket::operator=(PolledSocket&& other) noexcept {
 
 // Closing takes it out of the epoll instance.
 void PolledSocket::Close() {
-  if (fd < 0) return;
-  close(std::exchange(fd, -1));
+  if (fd >= 0) close(std::exchange(fd, -1));
   if (descriptor != nullptr) netpoll->Return(std::exchange(descriptor, nullptr));
 }
 
@@ -269,13 +279,14 @@ absl::StatusOr<TcpStream> TcpListener::Accept(Deadline deadline, const std::stop
     accepts_ = 0;
     Yield();
   }
+  PolledSocket accepted;  // as far as memory goes; without, the connection waits
+  if (absl::Status status = accepted.Prepare(*socket_.netpoll); !status.ok()) return status;
   while (true) {
     const int fd = accept4(socket_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       SendAtOnce(fd);
-      absl::StatusOr<PolledSocket> socket = PolledSocket::Adopt(fd);
-      if (!socket.ok()) return socket.status();
-      return TcpStream(*std::move(socket));
+      if (absl::Status status = accepted.Watch(fd); !status.ok()) return status;
+      return TcpStream(std::move(accepted));
     }
     const int error = errno;
     if (WouldBlock(error)) {

@@ -61,6 +61,9 @@ class PolledSocket {
   PolledSocket() = default;
   // Takes the socket over, also when that fails. Requires: a task.
   static absl::StatusOr<PolledSocket> Adopt(int fd);
+  // The same in two steps, so that the first can fail before there is a socket.
+  absl::Status Prepare(Netpoll& poller);
+  absl::Status Watch(int socket);
   PolledSocket(PolledSocket&& other) noexcept { *this = std::move(other); }
   PolledSocket& operator=(PolledSocket&& other) noexcept;
   ~PolledSocket() { Close(); }
