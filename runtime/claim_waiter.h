@@ -44,9 +44,6 @@ class ClaimWaiter {
   // Thread-safe. Blocks: nothing.
   void Wake();
 
-  // For who is going to call Wake, for many: fetches the task's record into the cache.
-  void FetchAhead() const { __builtin_prefetch(task_, /*rw=*/1); }
-
   // Waits until somebody has claimed and woken it, or until `deadline` (MonotonicNow;
   // TimerQueue::kNever for none): then it claims itself. True if somebody else did.
   // Owner only: whoever made it; once. Blocks: the task or the plain thread.

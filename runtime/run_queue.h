@@ -124,6 +124,14 @@ class RunQueue {
     return task;
   }
 
+  // The task after the next `ahead` ones of the ring, or null, to fetch its memory: a hint, which may
+  // have been taken meanwhile. Owner only.
+  T* Peek(uint32_t ahead) const {
+    const uint32_t at = head_.load(std::memory_order_relaxed) + ahead;
+    const uint32_t left = tail_.load(std::memory_order_relaxed) - at;
+    return left - 1 < kCapacity ? ring_[at % kCapacity].load(std::memory_order_relaxed) : nullptr;
+  }
+
   // Tasks in the ring; a hint for others than the owner, but 0 only if it was empty at some instant
   // of the call. Thread-safe.
   uint32_t size() const {

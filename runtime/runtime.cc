@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/abandoned_tasks.h"
@@ -62,9 +63,14 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
   internal::TellScheduleSeed(*seed);
   auto scheduler = internal::Scheduler::Start(config);
   if (!scheduler.ok()) return scheduler.status();
-  auto runtime = std::unique_ptr<Runtime>(new Runtime(*std::move(scheduler), *reports));
-  runtime->report_abandoned_ = options.report_abandoned;
-  return runtime;
+  try {
+    auto runtime = std::unique_ptr<Runtime>(new Runtime(*scheduler, *reports));
+    runtime->report_abandoned_ = options.report_abandoned;
+    return runtime;
+  } catch (const std::exception& error) {  // sysmon's task, or memory, is refused
+    (*scheduler)->Stop(kStopGraceNs);
+    return absl::ResourceExhaustedError(absl::StrCat("the runtime does not begin: ", error.what()));
+  }
 }
 
 void Runtime::CheckCaller() const {

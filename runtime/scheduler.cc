@@ -8,7 +8,6 @@
 #include <exception>
 #include <memory>
 #include <new>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -56,11 +55,16 @@ Scheduler::~Scheduler() {
 absl::StatusOr<std::shared_ptr<Scheduler>> Scheduler::Start(const Config& config) {
   TickClock::Calibrate();
   CoarseClock::Advance();
-  auto scheduler = std::make_shared<Scheduler>(config);
+  std::shared_ptr<Scheduler> scheduler;
+  try {
+    scheduler = std::make_shared<Scheduler>(config);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat("no memory for ", config.workers, " workers"));
+  }
   for (size_t i = 0; i < scheduler->workers_.size(); ++i) {
     try {
       scheduler->StartThread(*scheduler->workers_[i]);
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {  // std::system_error, or no memory
       scheduler->Stop(/*grace_ns=*/1'000'000'000);
       return absl::ResourceExhaustedError(absl::StrCat("the system refused worker thread ", i + 1,
                                                        " of ", config.workers, ": ", error.what()));

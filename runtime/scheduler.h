@@ -249,6 +249,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   static bool HasLocalWork(const Processor& processor);
   Task* PopLocal(Processor& processor);
+  static Task* PeekRing(const Processor& processor, uint32_t ahead);
   Task* PopRing(Processor& processor);
   Task* PopShuffled(Processor& processor);
   bool AdvanceTime();

@@ -131,12 +131,18 @@ Task* Scheduler::PopLocal(Processor& processor) {
   return processor.queue.next() != nullptr ? processor.queue.ExchangeNext(nullptr) : nullptr;
 }
 
+// What comes after the next `ahead` ones, or null: a hint.
+Task* Scheduler::PeekRing(const Processor& processor, uint32_t ahead) {
+  const uint32_t in_batch = processor.batch.Size();
+  return ahead < in_batch ? processor.batch.Peek(ahead) : processor.queue.Peek(ahead - in_batch);
+}
+
 // The ring, through the batch. What comes after is fetched ahead: the record two tasks before it
 // runs, the stack one before.
 Task* Scheduler::PopRing(Processor& processor) {
   if (Task* task = processor.batch.Pop()) {
-    if (const Task* next = processor.batch.Peek(0)) FetchStack(*next);
-    if (const Task* next = processor.batch.Peek(1)) __builtin_prefetch(next);
+    if (const Task* next = PeekRing(processor, 0)) FetchStack(*next);
+    if (const Task* next = PeekRing(processor, 1)) __builtin_prefetch(next);
     return task;
   }
   if (!batches_) return processor.queue.Pop();
@@ -144,7 +150,8 @@ Task* Scheduler::PopRing(Processor& processor) {
   const size_t count = processor.queue.PopBatch(tasks);
   if (count == 0) return nullptr;
   if (count > 1) {
-    for (size_t i = 1; i < count; ++i) __builtin_prefetch(tasks[i]);
+    for (size_t i = 2; i < count; ++i) __builtin_prefetch(tasks[i]);
+    FetchStack(*tasks[1]);
     processor.batch.Fill(std::span(tasks).subspan(1, count - 1));
   }
   return tasks[0];

@@ -5,33 +5,64 @@
 #include <utility>
 
 #include "runtime/check.h"
+#include "runtime/claim_waiter.h"
+#include "runtime/park.h"
+#include "runtime/thread_state.h"
 
 namespace curg::internal {
 
 WaitStatus Descriptor::Wait(Way way, const WaitLimits& limits) {
-  Side& side = sides_[static_cast<int>(way)];
-  ClaimWaiter waiter;
-  {
-    std::lock_guard lock(lock_);
-    if (std::exchange(side.ready, false)) return WaitStatus::kOk;
-    CURG_CHECK(side.waiter == nullptr, "read (or write) a stream from one task at a time");
-    side.waiter = &waiter;
+  uintptr_t& side = sides_[static_cast<int>(way)];
+  lock_.lock();
+  if (side == kReady) {
+    side = 0;
+    lock_.unlock();
+    return WaitStatus::kOk;
   }
+  CURG_CHECK(side == 0, "read (or write) a stream from one task at a time");
   const WaitReason reason = way == Way::kRead ? WaitReason::kIoRead : WaitReason::kIoWrite;
+  Task* const task = TaskToPark();
+  if (task == nullptr || limits.limited()) return WaitLimited(side, reason, limits);
+  side = reinterpret_cast<uintptr_t>(task);
+  const auto unlock = [](void* lock) {
+    static_cast<SpinLock*>(lock)->unlock();
+    return true;
+  };
+  Park(reason, this, unlock, &lock_);
+  return WaitStatus::kOk;
+}
+
+// With lock_ held; returns without it. Or on a plain thread.
+WaitStatus Descriptor::WaitLimited(uintptr_t& side, WaitReason reason, const WaitLimits& limits) {
+  ClaimWaiter waiter;
+  const uintptr_t word = reinterpret_cast<uintptr_t>(&waiter) | kClaimed;
+  side = word;
+  lock_.unlock();
   const WaitStatus status = WaitClaimed(waiter, limits, reason, this);
   if (status != WaitStatus::kOk) {
     std::lock_guard lock(lock_);
-    side.waiter = nullptr;  // claimed by the limit, so no event has taken it
+    if (side == word) side = 0;  // claimed by the limit, so no event has taken it
   }
   return status;
 }
 
 // With lock_ held.
-ClaimWaiter* Descriptor::MarkReady(Side& side) {
-  // One that a limit has claimed takes itself out; it may wait again, and must find this then.
-  if (side.waiter != nullptr && side.waiter->TryClaim()) return std::exchange(side.waiter, nullptr);
-  side.ready = true;
-  return nullptr;
+Descriptor::Taken Descriptor::MarkReady(uintptr_t& side) {
+  const uintptr_t word = std::exchange(side, kReady);
+  if (word <= kReady) return {};
+  // One that a limit has claimed may wait again, and must find kReady then.
+  if ((word & kClaimed) != 0 && !reinterpret_cast<ClaimWaiter*>(word & ~kClaimed)->TryClaim())
+    return {};
+  side = 0;
+  return Taken(word);
+}
+
+void Descriptor::Taken::Wake() const {
+  if ((word_ & kClaimed) != 0) {
+    reinterpret_cast<ClaimWaiter*>(word_ & ~kClaimed)->Wake();
+  } else {
+    Unpark(reinterpret_cast<Task*>(word_));
+  }
 }
 
 Descriptor::Woken Descriptor::OnEvents(uint32_t events) {
@@ -46,14 +77,14 @@ Descriptor::Woken Descriptor::OnEvents(uint32_t events) {
 
 bool Descriptor::HasWaiter() {
   std::lock_guard lock(lock_);
-  return sides_[0].waiter != nullptr || sides_[1].waiter != nullptr;
+  return sides_[0] > kReady || sides_[1] > kReady;
 }
 
 void Descriptor::Reset() {
   std::lock_guard lock(lock_);
-  CURG_CHECK(sides_[0].waiter == nullptr && sides_[1].waiter == nullptr,
+  CURG_CHECK(sides_[0] <= kReady && sides_[1] <= kReady,
              "close a stream only when no task reads or writes it; Shutdown wakes those that do");
-  sides_[0].ready = sides_[1].ready = false;
+  sides_[0] = sides_[1] = 0;
   ended_.store(false, std::memory_order_relaxed);
 }
 

@@ -10,7 +10,6 @@
 #include <mutex>
 #include <vector>
 
-#include "runtime/claim_waiter.h"
 #include "runtime/spin_lock.h"
 #include "runtime/wait_limits.h"
 #include "runtime/wait_reason.h"
@@ -22,11 +21,14 @@ namespace curg::internal {
 // it.
 //
 //   reader   try the call ; EAGAIN, or less than asked: Wait ; try again
-//   poller   event: OnEvents -> `ready`, or whoever waits is woken
+//   poller   event: OnEvents -> kReady, or whoever waits is woken
 //
-// Invariant  `ready` and `waiter` are never both set. A change that comes after the reader's call
-//            finds the waiter, or leaves `ready` for its Wait: none is lost, and at worst one call
-//            is made in vain.
+// Each way is one word: nothing, kReady, a task that waits, or a ClaimWaiter. A task without limits
+// is there itself, so that the poller need not touch its stack, which is in nobody's cache by then
+// (1.5 % of the CPU time of an echo over 1000 connections).
+//
+// Invariant  A change that comes after the reader's call finds the waiter, or leaves kReady for its
+//            Wait: none is lost, and at worst one call is made in vain.
 // Memory     is never anything else (DescriptorPool): an event that comes late, for a descriptor
 //            closed meanwhile, is a call in vain for the next owner.
 class alignas(64) Descriptor {
@@ -37,11 +39,30 @@ class alignas(64) Descriptor {
   // each way; a second one is a bug, and aborts. Blocks: the task or the plain thread.
   WaitStatus Wait(Way way, const WaitLimits& limits);
 
-  // Takes a claimed waiter for each way that `events` (EPOLLIN, ...) are about: call Wake on those
-  // not null.
+  // Somebody taken out, who must be woken; or nobody.
+  class Taken {
+   public:
+    Taken() = default;
+    explicit Taken(uintptr_t word) : word_(word) {}
+    explicit operator bool() const { return word_ != 0; }
+
+    // For who is going to call Wake, for many: fetches what that needs into the cache.
+    void FetchAhead() const {
+      const char* const at = reinterpret_cast<const char*>(word_ & ~kClaimed);
+      __builtin_prefetch(at, /*rw=*/1);
+      __builtin_prefetch(at + 64, /*rw=*/1);  // a Task's second cache line
+    }
+    // Once. Blocks: nothing.
+    void Wake() const;
+
+   private:
+    uintptr_t word_ = 0;
+  };
+
+  // Takes those who wait for what `events` (EPOLLIN, ...) are about.
   struct Woken {
-    ClaimWaiter* reader = nullptr;
-    ClaimWaiter* writer = nullptr;
+    Taken reader;
+    Taken writer;
   };
   // Thread-safe. Blocks: nothing.
   Woken OnEvents(uint32_t events);
@@ -57,16 +78,15 @@ class alignas(64) Descriptor {
  private:
   friend class DescriptorPool;
 
-  struct Side {
-    ClaimWaiter* waiter = nullptr;
-    bool ready = false;
-  };
+  static constexpr uintptr_t kReady = 1;    // something has changed since the last Wait
+  static constexpr uintptr_t kClaimed = 2;  // beside a pointer: it is a ClaimWaiter, not a Task
 
+  WaitStatus WaitLimited(uintptr_t& side, WaitReason reason, const WaitLimits& limits);
   void Reset();
-  static ClaimWaiter* MarkReady(Side& side);
+  static Taken MarkReady(uintptr_t& side);
 
   SpinLock lock_;
-  Side sides_[2];  // guarded by lock_
+  uintptr_t sides_[2] = {};  // guarded by lock_
   std::atomic<bool> ended_{false};
   Descriptor* next_free_ = nullptr;
 };

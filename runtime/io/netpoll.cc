@@ -130,17 +130,17 @@ bool Netpoll::Wait(int64_t deadline) {
   return true;
 }
 
-// Each event leads to a descriptor, a waiter and a task, most of them in nobody's cache. So it goes
-// through all events three times, and fetches ahead what the next time needs: for them all together
-// that takes as long as for one.
+// Each event leads to a descriptor and a task, most of them in nobody's cache. So it goes through
+// all events three times, and fetches ahead what the next time needs: for them all together that
+// takes as long as for one.
 void Netpoll::WakeWaiters() {
   for (int i = 0; i < event_count_; ++i) __builtin_prefetch(events_[i].data.ptr, /*rw=*/1);
-  std::array<ClaimWaiter*, size_t{2} * kEventsMax> waiters;
+  std::array<Descriptor::Taken, size_t{2} * kEventsMax> waiters;
   size_t count = 0;
-  const auto add = [&](ClaimWaiter* waiter) {
-    if (waiter == nullptr) return;
-    __builtin_prefetch(waiter, /*rw=*/1);
-    waiters[count++] = waiter;
+  const auto add = [&](Descriptor::Taken taken) {
+    if (!taken) return;
+    taken.FetchAhead();
+    waiters[count++] = taken;
   };
   for (int i = 0; i < event_count_; ++i) {
     auto* const descriptor = static_cast<Descriptor*>(events_[i].data.ptr);
@@ -149,8 +149,7 @@ void Netpoll::WakeWaiters() {
     add(woken.reader);
     add(woken.writer);
   }
-  for (size_t i = 0; i < count; ++i) waiters[i]->FetchAhead();
-  for (size_t i = 0; i < count; ++i) waiters[i]->Wake();
+  for (size_t i = 0; i < count; ++i) waiters[i].Wake();
 }
 
 void Netpoll::Dispatch() {

@@ -178,6 +178,7 @@ IoResult TcpStream::ReadSome(std::span<char> into, const WaitLimits& limits) {
       drained_ = false;
       reads_ = 0;
     }
+    __builtin_prefetch(socket_.descriptor, /*rw=*/1);  // while the kernel is at it
     const ssize_t got = recv(socket_.fd, into.data(), into.size(), 0);
     if (got >= 0) {
       const auto count = static_cast<size_t>(got);
