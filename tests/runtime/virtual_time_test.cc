@@ -163,7 +163,8 @@ std::string LastLineOf(const std::string& test) {
 
 TEST(ScheduleSeed, AFailedTestEndsWithTheSeed) {
   const std::string last = LastLineOf("DISABLED_Fails");
-  EXPECT_THAT(last, testing::StartsWith("curg: this was with tasks in random order; CURG_SCHEDULE"));
+  EXPECT_THAT(last,
+              testing::StartsWith("curg: this was with tasks in random order; CURG_SCHEDULE"));
   EXPECT_THAT(last, testing::EndsWith(" repeats it"));
   // One that succeeds has told it at its start only.
   EXPECT_THAT(LastLineOf("DISABLED_Succeeds"), testing::StartsWith("curg: tasks run in random"));
@@ -172,7 +173,8 @@ TEST(ScheduleSeed, AFailedTestEndsWithTheSeed) {
 TEST(ScheduleSeedDeathTest, OtherEndsTellTheSeed) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const RuntimeOptions options = {.workers = 1, .schedule_seed = 77};
-  const char* const told = "this was with tasks in random order; CURG_SCHEDULE_SEED=77 repeats it\n$";
+  const char* const told =
+      "this was with tasks in random order; CURG_SCHEDULE_SEED=77 repeats it\n$";
   EXPECT_DEATH(curg::Run(options, [] { abort(); }), told);
   EXPECT_EXIT(curg::Run(options,
                         [] {
