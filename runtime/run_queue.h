@@ -124,7 +124,7 @@ class RunQueue {
     return task;
   }
 
-  // The task after the next `ahead` ones of the ring, or null, to fetch its memory: a hint, which may
+  // The task after the next `ahead` ones of the ring, or null, to fetch its memory. A hint: it may
   // have been taken meanwhile. Owner only.
   T* Peek(uint32_t ahead) const {
     const uint32_t at = head_.load(std::memory_order_relaxed) + ahead;

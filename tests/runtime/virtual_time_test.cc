@@ -156,7 +156,8 @@ TEST(ScheduleSeed, DISABLED_Succeeds) { EXPECT_NE(OrderWith(0), "in order"); }
 std::string LastLineOf(const std::string& test) {
   const ProgramResult result = RunProgram(
       {"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_filter=ScheduleSeed." + test},
-      {.environment = {"CURG_SCHEDULE_SEED=random", "XML_OUTPUT_FILE="}});
+      {.environment = {"CURG_SCHEDULE_SEED=random",
+                       "XML_OUTPUT_FILE=" + testing::TempDir() + "/failed.xml"}});
   const std::string all = result.err.substr(0, result.err.find_last_not_of('\n') + 1);
   return all.substr(all.rfind('\n') + 1);
 }
