@@ -48,9 +48,12 @@ uint64_t Scheduler::NextId(Processor* processor) {
 StackPool& Scheduler::PoolFor(size_t slot_size) {
   if (slot_size == config_.slot_size) return pool_;
   std::lock_guard lock(other_pools_lock_);
-  std::unique_ptr<StackPool>& pool = other_pools_[slot_size];
-  if (pool == nullptr) pool = std::make_unique<StackPool>(slot_size, config_.stacks_max);
-  return *pool;
+  auto found = other_pools_.find(slot_size);
+  if (found == other_pools_.end()) {  // made first: without memory for it the map has no empty one
+    auto made = std::make_unique<StackPool>(slot_size, config_.stacks_max);
+    found = other_pools_.emplace(slot_size, std::move(made)).first;
+  }
+  return *found->second;
 }
 
 bool Scheduler::TrimMemory() {
