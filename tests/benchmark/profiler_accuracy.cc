@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Whether the profile's CPU time is the threads' own: for each engine, by rate and number of
-// threads; for threads that live shortly; for work in step with the kernel's tick.
+// threads; for threads that live shortly, or in the kernel; for work in step with the kernel's
+// tick.
+#include <fcntl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -38,15 +41,35 @@ double Credited(const CpuProfile& profile) {
   return static_cast<double>(weight);
 }
 
+// Uses that much CPU time of its thread's.
+using Work = void (*)(nanoseconds cpu);
+
+void Burn(nanoseconds cpu) { BurnCpu(cpu); }
+
+// Nearly all of it in the kernel: long calls, and very short ones.
+void CallKernel(nanoseconds cpu) {
+  const int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+  std::vector<char> buffer(size_t{64} << 10);
+  const nanoseconds before = ThreadCpu();
+  while (ThreadCpu() - before < cpu) {
+    for (int i = 0; i < 10; ++i) {
+      if (read(zero, buffer.data(), buffer.size()) < 0) break;
+    }
+    for (int i = 0; i < 100; ++i) (void)getppid();
+  }
+  close(zero);
+}
+
 // Credited over used, of plain threads that each use `cpu`, all at once.
-double AccountedOnThreads(const CpuProfileOptions& options, int threads, nanoseconds cpu) {
+double AccountedOnThreads(const CpuProfileOptions& options, int threads, nanoseconds cpu,
+                          Work work = Burn) {
   CpuProfileSession session = StartCpuProfile(options).value();
   std::vector<nanoseconds> used(static_cast<size_t>(threads));
   std::vector<std::thread> all;
   for (nanoseconds& mine : used) {
-    all.emplace_back([&mine, cpu] {
+    all.emplace_back([&mine, cpu, work] {
       SetLabels(Labels::Of({{"load", "busy"}}));
-      BurnCpu(cpu);
+      work(cpu);
       mine = ThreadCpu();  // all that it ever used
     });
   }
@@ -57,15 +80,16 @@ double AccountedOnThreads(const CpuProfileOptions& options, int threads, nanosec
 }
 
 // The same of tasks, one a worker, that do not park.
-double AccountedOnWorkers(const CpuProfileOptions& options, int workers, nanoseconds cpu) {
+double AccountedOnWorkers(const CpuProfileOptions& options, int workers, nanoseconds cpu,
+                          Work work = Burn) {
   return Run({.workers = workers}, [&] {
     CpuProfileSession session = StartCpuProfile(options).value();
     std::vector<JoinHandle<nanoseconds>> tasks;
     for (int i = 0; i < workers; ++i) {
-      tasks.push_back(Go([cpu] {
+      tasks.push_back(Go([cpu, work] {
         const ScopedLabels labels({{"load", "busy"}});
         const nanoseconds before = ThreadCpu();
-        BurnCpu(cpu);
+        work(cpu);
         return ThreadCpu() - before;
       }));
     }
@@ -162,6 +186,16 @@ void MeasureAccuracy(const ProfilerBenchmarkOptions& options, ProfilerReport& re
     report.Add(absl::StrCat("CPU accounted, 50 runtime threads of 30 ms", name),
                AccountedInBursts({.engine = engine}, options.quick ? 5 : 50), "",
                Bound::AtLeast(0.97));
+  }
+  // On the engine that a program gets which asks for none.
+  for (const int rate_hz : {100, 1000}) {
+    const std::string what = absl::StrCat(", in system calls, ", rate_hz, " Hz");
+    report.Add(absl::StrCat("CPU accounted, 4 plain threads", what),
+               AccountedOnThreads({.rate_hz = rate_hz}, 4, cpu, CallKernel), "",
+               Bound::Between(0.99, 1.01));
+    report.Add(absl::StrCat("CPU accounted, 4 workers", what),
+               AccountedOnWorkers({.rate_hz = rate_hz}, 4, cpu, CallKernel), "",
+               Bound::Between(0.99, 1.01));
   }
 }
 
