@@ -25,8 +25,8 @@ namespace curg::internal {
 //
 // Each way is one word: nothing, kReady, a task that waits, or a ClaimWaiter. A task without limits
 // is there itself, so that the poller need not touch its stack, which is in nobody's cache by then:
-// with a little more fetching ahead, an echo over 1000 connections takes 0.63 us of user time
-// instead of 0.90.
+// with a little more fetching ahead that is 1 % of the server's CPU time in an echo over 1000
+// connections, and nothing over 100 (median of six pairs).
 //
 // Invariant  A change that comes after the reader's call finds the waiter, or leaves kReady for its
 //            Wait: none is lost, and at worst one call is made in vain.
