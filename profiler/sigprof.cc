@@ -195,7 +195,6 @@ SampleKind KindOf(const Where& where) {
 }
 
 [[gnu::hot]] void OnSigprof(int signal, siginfo_t* info, void* context) {
-  FetchWhereabouts();
   const int saved_errno = errno;
   if (const Origin origin = OriginOf(*info); origin.ticket != 0) {
     in_sigprof = true;

@@ -37,8 +37,7 @@
 
 namespace curg::internal {
 
-// Aligned: what the handler looks at is in the first cache line, and no other thread's is.
-struct alignas(64) ThreadSampler {
+struct ThreadSampler {
   enum class State : uint8_t {
     kFree,   // in nobody's use
     kArmed,  // the thread's signals come; the handler writes the buffer, the writer task reads it

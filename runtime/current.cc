@@ -32,16 +32,6 @@ __attribute__((noinline)) ThreadState& ThisThread() {
   return g_thread_state;
 }
 
-[[gnu::hot]] void FetchWhereabouts() noexcept {
-  const ThreadState& thread = g_thread_state;
-  const Task* task = thread.current.load(std::memory_order_relaxed);  // relaxed: see ThreadState
-  __builtin_prefetch(&thread.system_stack);
-  if (task == nullptr) return;
-  __builtin_prefetch(&task->context);
-  __builtin_prefetch(&task->tag);
-  __builtin_prefetch(&task->spawn_pc);
-}
-
 [[gnu::hot]] Where WhereAmI(const Registers& registers) noexcept {
   const ThreadState& thread = ThisThread();
   Where where;

@@ -37,9 +37,6 @@ struct Where {
   StackBounds task_bounds;    // kCalled only
 };
 
-// Starts to fetch what WhereAmI reads. Async-signal-safe. Blocks: nothing.
-void FetchWhereabouts() noexcept;
-
 // Describes this thread as of `registers`.
 // Async-signal-safe. Owner only: a signal handler, about the thread it runs on. Blocks: nothing.
 Where WhereAmI(const Registers& registers) noexcept;

@@ -56,10 +56,9 @@ class ModuleTable {
   // Requires: Contains(pc). Async-signal-safe.
   UnwindWord Find(uintptr_t pc) const noexcept;
 
-  // Starts to fetch what Find(pc) reads, if it is this table's at all. Async-signal-safe.
+  // Starts to fetch what Find(pc) reads first, if it is this table's at all. Async-signal-safe.
   void Prefetch(uintptr_t pc) const noexcept {
-    if (!Contains(pc)) return;
-    __builtin_prefetch(&row_data_[bucket_data_[(pc - begin_) >> kBucketBits]]);
+    if (Contains(pc)) __builtin_prefetch(&bucket_data_[(pc - begin_) >> kBucketBits]);
   }
 
   // Requires: word.kind() == kSide, and it is this table's. Async-signal-safe.

@@ -7,7 +7,7 @@ namespace curg::internal {
 
 [[gnu::hot]] Traceback RuleCache::Walk(const Registers& start, StackBounds bounds,
                                        std::span<uintptr_t> pcs) noexcept {
-  UnwindReader reader(ProcessUnwindIndex(), leaf_table_, this);
+  UnwindReader reader(ProcessUnwindIndex(), leaf_table_);
   size_t frames = 0;
   size_t number = 0;
   const auto find = [&](uintptr_t address) {
@@ -29,7 +29,6 @@ namespace curg::internal {
 [[gnu::hot]] void RuleCache::Fetch(const Registers& start) const noexcept {
   constexpr uintptr_t kNear = 64 << 10;  // on the same stack, most likely
   if (leaf_table_ != nullptr) leaf_table_->Prefetch(start.pc);
-  ProcessUnwindIndex().Prefetch(this);
   for (const uint64_t frame : trail_) {
     if (frame == 0) return;
     __builtin_prefetch(&entries_[frame & ((1 << kNumberBits) - 1)]);

@@ -11,11 +11,11 @@ namespace {
 
 constinit UnwindIndexPublisher g_index;
 
-// Spreads walks over the slots: by the address of something that is the thread's own.
-size_t SlotOf(const void* place) {
+// Spreads walks over the slots: by the address of something on their stack.
+size_t SlotOf(const void* on_stack) {
   constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
   constexpr int kSlotBits = 6;
-  return (reinterpret_cast<uintptr_t>(place) >> 4) * kGolden >> (64 - kSlotBits);
+  return (reinterpret_cast<uintptr_t>(on_stack) >> 4) * kGolden >> (64 - kSlotBits);
 }
 
 }  // namespace
@@ -68,18 +68,13 @@ void UnwindIndexPublisher::Collect() {
   std::erase_if(retired_, [](const Retired& retired) { return retired.waiting == 0; });
 }
 
-[[gnu::hot]] void UnwindIndexPublisher::Prefetch(const void* place) const noexcept {
-  __builtin_prefetch(&slots_[SlotOf(place)], /*rw=*/1);
-  __builtin_prefetch(&index_);
-}
-
 const UnwindIndex* UnwindIndexPublisher::current() const {
   return index_.load(std::memory_order_acquire);  // acquire: pairs with the exchange in Publish
 }
 
-[[gnu::hot]] UnwindReader::UnwindReader(UnwindIndexPublisher& publisher, const ModuleTable* guess,
-                                        const void* place) noexcept
-    : slot_(publisher.slots_[SlotOf(place != nullptr ? place : this)]) {
+[[gnu::hot]] UnwindReader::UnwindReader(UnwindIndexPublisher& publisher,
+                                        const ModuleTable* guess) noexcept
+    : slot_(publisher.slots_[SlotOf(this)]) {
   confirmed_[kConfirmedMax - 1] = guess;
   // seq_cst: counted before the index is loaded; pairs with Publish, see the protocol.
   slot_.walks.fetch_add(1, std::memory_order_seq_cst);

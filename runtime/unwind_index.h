@@ -71,9 +71,6 @@ class UnwindIndexPublisher {
   // Frees what nobody reads any more. As Publish.
   void Collect();
 
-  // Starts to fetch what a walk from `place` begins with. Async-signal-safe.
-  void Prefetch(const void* place) const noexcept;
-
   // The one published last; null before the first.
   const UnwindIndex* current() const;
 
@@ -107,9 +104,8 @@ class UnwindIndexPublisher {
 class UnwindReader {
  public:
   // `guess`: the table of a permanent module, which the first look may well be for; or null.
-  // `place`: of the thread's own, by which walks are spread over the counters; null: by the stack.
-  explicit UnwindReader(UnwindIndexPublisher& publisher, const ModuleTable* guess = nullptr,
-                        const void* place = nullptr) noexcept;
+  explicit UnwindReader(UnwindIndexPublisher& publisher,
+                        const ModuleTable* guess = nullptr) noexcept;
   ~UnwindReader();
   UnwindReader(const UnwindReader&) = delete;
   UnwindReader& operator=(const UnwindReader&) = delete;

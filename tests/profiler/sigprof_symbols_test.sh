@@ -8,8 +8,7 @@ set -euo pipefail
 # The runtime's two doors, the profiler's own data, errno, and what compilers call by themselves.
 # __tls_get_addr is not among them: it may allocate. Nor is any of the thread sanitizer's functions.
 allowed='^(curg::TaskSwitch\(\)'
-allowed+='|curg::internal::(RegistersOf|WhereAmI|FetchWhereabouts)\(.*\)'
-allowed+='|curg::internal::RuleCache::(Walk|Fetch)\(.*\)( const)?'
+allowed+='|curg::internal::(RegistersOf|WhereAmI|RuleCache::Walk|RuleCache::Fetch)\(.*\)( const)?'
 allowed+='|curg::internal::(thread_samplers|descriptor_tickets)'
 allowed+='|__errno_location|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|memcpy|memset'
 allowed+='|__asan_.*|__ubsan_.*|__gcov_.*)$'
