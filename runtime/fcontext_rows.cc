@@ -34,16 +34,10 @@ constexpr uint8_t kMakeCode[] = {
 constexpr size_t kMakeCallOperand = 0x33;
 constexpr size_t kCallOperandBytes = 4;
 
-// CFA = rsp + offset; rbp and rbx still, or again, in their registers.
-constexpr FrameRule Plain(int32_t offset) {
-  return {.cfa = {.kind = CfaRule::Kind::kRegister, .reg = kDwarfRsp, .offset = offset},
-          .return_address = {ValueRule::Kind::kAtCfa, 0, -8}};
-}
-
 // rsp is at the 0x48 bytes that a suspended flow keeps on its stack: mxcsr and x87 control word,
 // (guard), r12 to r15, rbx at 0x30, rbp at 0x38, and at 0x40 where it goes on.
 constexpr FrameRule Suspended() {
-  FrameRule rule = Plain(0x48);
+  FrameRule rule = FrameAtRsp(0x48);
   rule.rbx = {ValueRule::Kind::kAtCfa, 0, -0x18};
   rule.rbp = {ValueRule::Kind::kAtCfa, 0, -0x10};
   return rule;
@@ -52,7 +46,7 @@ constexpr FrameRule Suspended() {
 // The last `ret` of make_fcontext. A new flow "returns" to the instruction behind it, so that
 // looking up the byte before a return address ends here.
 constexpr FrameRule LastReturn() {
-  FrameRule rule = Plain(8);
+  FrameRule rule = FrameAtRsp(8);
   rule.root_if_returned_to = true;
   return rule;
 }
@@ -63,21 +57,21 @@ constexpr FrameRule Beginning() {
 }
 
 constexpr FcontextRow kJumpRows[] = {
-    {0x00, Plain(8)},
-    {0x05, Plain(0x48)},  // lea -0x40(%rsp),%rsp
-    {0x31, Suspended()},  // mov %rdi,%rsp: the other stack
-    {0x61, Plain(0)},     // lea 0x48(%rsp),%rsp: popped, and right below
+    {0x00, FrameAtRsp(8)},
+    {0x05, FrameAtRsp(0x48)},  // lea -0x40(%rsp),%rsp
+    {0x31, Suspended()},       // mov %rdi,%rsp: the other stack
+    {0x61, FrameAtRsp(0)},     // lea 0x48(%rsp),%rsp: popped, and right below
 };
 
 constexpr FcontextRow kOntopRows[] = {
-    {0x00, Plain(8)},
-    {0x08, Plain(0x48)},  // lea -0x40(%rsp),%rsp
-    {0x34, Suspended()},  // mov %rdi,%rsp: the other stack
-    {0x5f, Plain(8)},     // lea 0x40(%rsp),%rsp
+    {0x00, FrameAtRsp(8)},
+    {0x08, FrameAtRsp(0x48)},  // lea -0x40(%rsp),%rsp
+    {0x34, Suspended()},       // mov %rdi,%rsp: the other stack
+    {0x5f, FrameAtRsp(8)},     // lea 0x40(%rsp),%rsp
 };
 
 constexpr FcontextRow kMakeRows[] = {
-    {0x00, Plain(8)},
+    {0x00, FrameAtRsp(8)},
     {0x2b, LastReturn()},
     {0x2c, Beginning()},
 };

@@ -64,4 +64,11 @@ struct FrameRule {
   friend bool operator==(const FrameRule&, const FrameRule&) = default;
 };
 
+// CFA = rsp + offset, the return address right below it; rbp and rbx still, or again, in their
+// registers.
+constexpr FrameRule FrameAtRsp(int32_t offset) {
+  return {.cfa = {.kind = CfaRule::Kind::kRegister, .reg = kDwarfRsp, .offset = offset},
+          .return_address = {ValueRule::Kind::kAtCfa, 0, -8}};
+}
+
 }  // namespace curg::internal

@@ -37,13 +37,8 @@ class Bytes {
   uintptr_t end_;
 };
 
-FrameRule Plain(int32_t offset) {
-  return {.cfa = {.kind = CfaRule::Kind::kRegister, .reg = kDwarfRsp, .offset = offset},
-          .return_address = {ValueRule::Kind::kAtCfa, 0, -8}};
-}
-
 FrameRule WithSavedRbp() {
-  FrameRule rule = Plain(16);
+  FrameRule rule = FrameAtRsp(16);
   rule.rbp = {ValueRule::Kind::kAtCfa, 0, -16};
   return rule;
 }
@@ -61,7 +56,7 @@ bool FindCalls(uintptr_t pc, uintptr_t end, InitRows* rows) {
     code.Skip(1);
   }
   const uintptr_t left = code.at() + std::size(kBegin);
-  *rows = {{{{pc, Plain(8)}, {inside, Plain(16)}, {left, Plain(8)}}}, left + 1};
+  *rows = {{{{pc, FrameAtRsp(8)}, {inside, FrameAtRsp(16)}, {left, FrameAtRsp(8)}}}, left + 1};
   return true;
 }
 
@@ -93,7 +88,9 @@ bool FindDestructors(uintptr_t begin, uintptr_t pc, uintptr_t end, InitRows* row
   dummy.SkipEndBranch();
   if (dummy.Has(5) && dummy[0] == 0xe9) last = dummy.at() + 5;  // jmp register_tm_clones
   const bool first = pc - begin >= kBefore && Bytes(pc - kBefore, end).Begins(kLoad);
-  *rows = {{{{first ? pc - kBefore : pc, Plain(8)}, {inside, WithSavedRbp()}, {left, Plain(8)}}},
+  *rows = {{{{first ? pc - kBefore : pc, FrameAtRsp(8)},
+             {inside, WithSavedRbp()},
+             {left, FrameAtRsp(8)}}},
            last};
   return true;
 }

@@ -13,13 +13,8 @@
 namespace curg::internal {
 namespace {
 
-FrameRule RspRule(int32_t offset) {
-  return {.cfa = {.kind = CfaRule::Kind::kRegister, .reg = kDwarfRsp, .offset = offset},
-          .return_address = {ValueRule::Kind::kAtCfa, 0, -8}};
-}
-
 std::shared_ptr<const ModuleTable> Table(uintptr_t begin, uintptr_t end) {
-  return ModuleTable::FromRules({{begin, RspRule(8)}}, end);
+  return ModuleTable::FromRules({{begin, FrameAtRsp(8)}}, end);
 }
 
 std::unique_ptr<const UnwindIndex> Index(std::vector<std::shared_ptr<const ModuleTable>> tables) {
@@ -88,7 +83,7 @@ TEST(UnwindIndex, TablesOfNothingLoadedAreNotTrusted) {
               UnwindWord::Kind::kNone);
   }
   const auto here = reinterpret_cast<uintptr_t>(&Table);
-  std::vector<ModuleTable::PlacedRule> wrong = {{here - 64, RspRule(123 * 8)}};
+  std::vector<ModuleTable::PlacedRule> wrong = {{here - 64, FrameAtRsp(123 * 8)}};
   publisher.Publish(Index({ModuleTable::FromRules(wrong, here + 64)}));
   {
     UnwindReader reader(publisher);
