@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -155,19 +156,25 @@ TEST(SigprofTraps, NoSystemCallAndNoLock) {
       },
       "makes system call 110");
   const int64_t locks_before = locks.load();
-  curg::Run({.workers = 2}, [] {
-    SignalStorm storm({}, [](const ProfHeader&, auto) {});
-    struct sigaction guarded {};
-    guarded.sa_sigaction = &Guarded;
-    guarded.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-    struct sigaction before {};
-    sigaction(SIGPROF, &guarded, &before);
-    std::vector<JoinHandle<void>> tasks;
-    for (int i = 0; i < 8; ++i) tasks.push_back(Go(&Churn));
-    for (JoinHandle<void>& task : tasks) task.Join();
-    storm.Stop();
-    sigaction(SIGPROF, &before, nullptr);
-  });
+  // Other signals come, too: the long slices' reports.
+  curg::Run(
+      {.workers = 2, .long_slice = std::chrono::milliseconds(1), .long_slices_a_minute = 1000000},
+      [] {
+        SignalStorm storm({}, [](const ProfHeader&, auto) {});
+        struct sigaction guarded {};
+        guarded.sa_sigaction = &Guarded;
+        guarded.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+        // No other handler in the middle of ours: its return would count as our system call.
+        sigfillset(&guarded.sa_mask);
+        sigdelset(&guarded.sa_mask, SIGSYS);
+        struct sigaction before {};
+        sigaction(SIGPROF, &guarded, &before);
+        std::vector<JoinHandle<void>> tasks;
+        for (int i = 0; i < 8; ++i) tasks.push_back(Go(&Churn));
+        for (JoinHandle<void>& task : tasks) task.Join();
+        storm.Stop();
+        sigaction(SIGPROF, &before, nullptr);
+      });
   EXPECT_GT(locks.load() - locks_before, 1000) << "the locks' trap was in place";
 }
 
