@@ -7,17 +7,21 @@
 //
 // Record    length and kinds · time · periods · tag · task id · spawn · pc[0..n), in 64-bit words,
 //           never split by the end of the ring; a first word of 0 means "continue at the start".
+// Reuse     a ring that the handler finds empty goes on at its start: what is touched is what a
+//           backlog needs, not the whole ring in turn. anew_ says where that was; what is before it
+//           is void, for both sides. The next time needs a reader that has gone past it.
 // Loss      what finds no room is counted in lost_samples_ and lost_periods_, which only grow. The
 //           next record that is written is preceded by a loss record with both totals; Read reports
 //           what they exceed the totals it reported before. Where no later record is written, Read
 //           takes the totals themselves once the ring is empty. So each loss is reported once and
 //           in order, whoever comes first.
-// Invariant read_ <= read_next_ <= wrote_ and wrote_ - read_ <= capacity, counting words since
-//           creation. At the end samples read + samples lost == samples offered.
-// Ownership words in [read_, wrote_) belong to the reader, all others to the handler; each record
-//           in [read_, wrote_) holds one reference on its tag, which Read passes on to its caller.
-// Ordering  wrote_: release in CommitWrite, acquire in Read (publishes words).
-//           read_: release in Read, acquire in BeginWrite (returns words).
+// Invariant read_ <= read_next_ <= wrote_ and wrote_ - max(read_, anew_) <= capacity, counting words
+//           since creation. At the end samples read + samples lost == samples offered.
+// Ownership words in [max(read_, anew_), wrote_) belong to the reader, all others to the handler;
+//           each record in [read_next_, wrote_) holds one reference on its tag, which Read passes on to its
+//           caller.
+// Ordering  wrote_: release in CommitWrite, acquire in Read (publishes words and anew_).
+//           read_: release in Return, acquire in BeginWrite (returns words).
 //           lost_samples_: release in Lose, acquire in Read (publishes lost_periods_ and
 //           lost_since_, and every wrote_ before the loss; hence Read loads it before wrote_).
 // ABA       none: all counters are 64 bits wide and never go back.
@@ -27,6 +31,8 @@
 //           system call; the writer computes how long it may sleep instead).
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -102,7 +108,21 @@ class BasicProfBuf {
   // is one. Not for signal handlers. Owner only: the writer task. May run in parallel with the
   // handler's calls.
   // Blocks: nothing.
-  bool Read(ProfHeader& header, std::span<const uintptr_t>& pcs);
+  bool Read(ProfHeader& header, std::span<const uintptr_t>& pcs) {
+    Return();
+    return ReadOn(header, pcs);
+  }
+
+  // The same in two: reads on, while the words of what was read stay the reader's (Held, in two
+  // parts where they go round the end), and gives all of these back to the handler.
+  // As Read.
+  bool ReadOn(ProfHeader& header, std::span<const uintptr_t>& pcs);
+  std::array<std::span<uint64_t>, 2> Held() const;
+  void Return();
+
+  // Behind the last word, counted from words()'s first, of the records among those held.
+  // Owner only: the writer task.
+  size_t reach() const { return reach_; }
 
   size_t depth_max() const { return depth_max_; }
   std::span<uint64_t> words() const { return words_; }
@@ -124,6 +144,7 @@ class BasicProfBuf {
   Atomic<int64_t> lost_samples_{0};
   Atomic<int64_t> lost_periods_{0};
   Atomic<uint64_t> lost_since_{0};
+  Atomic<uint64_t> anew_{0};
   // owned by the handler
   uint64_t begun_ = 0;        // where the record of BeginWrite starts
   int64_t lost_begun_ = 0;    // lost_samples_ in the loss record that precedes it
@@ -132,6 +153,7 @@ class BasicProfBuf {
   alignas(kCacheLine) Atomic<uint64_t> read_{0};
   // owned by the reader
   uint64_t read_next_ = 0;
+  size_t reach_ = 0;
   int64_t reported_samples_ = 0;
   int64_t reported_periods_ = 0;
   // immutable
@@ -149,15 +171,21 @@ template <template <typename> class Atomic>
 inline std::span<uintptr_t> BasicProfBuf<Atomic>::BeginWrite() {
   const bool loss = LossUnwritten();
   const size_t need = kHeaderWords + depth_max_ + (loss ? kHeaderWords : 0);
-  // relaxed: only the handler writes it
-  const uint64_t wrote = wrote_.load(std::memory_order_relaxed);
-  const size_t to_end = words_.size() - (wrote & mask_);
+  // relaxed: only the handler writes them
+  uint64_t begin = wrote_.load(std::memory_order_relaxed);
+  uint64_t read = anew_.load(std::memory_order_relaxed);
+  // acquire: pairs with the release in Return()
+  read = std::max(read, read_.load(std::memory_order_acquire));
+  if (read >= begin && (begin & mask_) != 0) {
+    read = begin = (begin | mask_) + 1;
+    anew_.store(begin, std::memory_order_relaxed);  // relaxed: wrote_ publishes it
+  }
+  const size_t to_end = words_.size() - (begin & mask_);
   const size_t skip = to_end < need ? to_end : 0;
-  // acquire: pairs with the release in Read()
-  if (wrote + skip + need - read_.load(std::memory_order_acquire) > words_.size()) return {};
+  if (begin + skip + need - read > words_.size()) return {};
 
-  if (skip != 0) words_[wrote & mask_] = 0;
-  begun_ = wrote + skip;
+  if (skip != 0) words_[begin & mask_] = 0;
+  begun_ = begin + skip;
   lost_begun_ = lost_written_;
   if (loss) {
     WriteLoss(begun_);
@@ -206,10 +234,23 @@ inline void BasicProfBuf<Atomic>::Lose(uint64_t time, int64_t periods) {
 // --------------------------------------------------------------------------------
 
 template <template <typename> class Atomic>
-bool BasicProfBuf<Atomic>::Read(ProfHeader& header, std::span<const uintptr_t>& pcs) {
-  pcs = {};
+void BasicProfBuf<Atomic>::Return() {
+  reach_ = 0;
   read_.store(read_next_,
               std::memory_order_release);  // release: pairs with the acquire in BeginWrite()
+}
+
+template <template <typename> class Atomic>
+std::array<std::span<uint64_t>, 2> BasicProfBuf<Atomic>::Held() const {
+  const uint64_t read = read_.load(std::memory_order_relaxed);  // relaxed: the reader's own
+  const size_t held = read_next_ - read;
+  const size_t to_end = std::min(held, words_.size() - (read & mask_));
+  return {words_.subspan(read & mask_, to_end), words_.first(held - to_end)};
+}
+
+template <template <typename> class Atomic>
+bool BasicProfBuf<Atomic>::ReadOn(ProfHeader& header, std::span<const uintptr_t>& pcs) {
+  pcs = {};
   // acquire: pairs with the release in Lose(). Before wrote_: if the ring turns out to be empty,
   // then every record that precedes these losses has been read. The periods and the time may
   // already be those of a further loss; the totals come right with the next call.
@@ -219,13 +260,21 @@ bool BasicProfBuf<Atomic>::Read(ProfHeader& header, std::span<const uintptr_t>& 
   // acquire: pairs with the release in CommitWrite()
   const uint64_t wrote = wrote_.load(std::memory_order_acquire);
 
+  // relaxed: published by wrote_. The handler can move it only while all was read and returned.
+  const uint64_t anew = anew_.load(std::memory_order_relaxed);
+  if (read_next_ != wrote && read_next_ < anew) {
+    read_next_ = anew;
+    Return();  // of nothing, but so that Held() does not begin before it
+  }
   while (read_next_ != wrote) {
     uint64_t offset = read_next_ & mask_;
     if (words_[offset] == 0) {
       read_next_ += words_.size() - offset;
       offset = 0;
     }
-    read_next_ += words_[offset] & 0xffffffff;
+    const size_t length = words_[offset] & 0xffffffff;
+    read_next_ += length;
+    reach_ = std::max(reach_, offset + length);
     if (ReadRecord(offset, header, pcs)) return true;
   }
   return ReadLoss(lost_since, lost_samples, lost_periods, header);

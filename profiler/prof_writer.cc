@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "profiler/perf_event.h"
+#include "profiler/prof_buf_memory.h"
 #include "runtime/deadline.h"
 #include "runtime/service.h"
 #include "runtime/unwind_table.h"
@@ -170,9 +171,8 @@ void ProfWriter::Adjust() {
   const SamplerOptions asked = Wanted(delivery_.consumers());
   SamplerOptions wanted = asked;
   wanted.engine = now.engine;
-  if (wanted.depth_max > now.depth_max ||
-      Sampler::OtherBufferBytes(wanted) > Sampler::OtherBufferBytes(now)) {
-    // Buffers are made for one depth and rate: others are needed.
+  if (wanted.depth_max > now.depth_max) {
+    // Buffers are made for one depth: others are needed.
     sampler.Stop();
     DrainAll(/*level=*/true);
     // The handler is installed already; what else it could object to, it would have at the start.
@@ -198,8 +198,8 @@ void ProfWriter::StopLoop() { std::exchange(loop_, nullptr)->stop.Make(); }
 void ProfWriter::Run(Loop& loop) {
   Clock::time_point look = Clock::now();  // at once: the start does not wait for the mappings
   const SamplerOptions options = Sampler::Get().options();
-  const std::chrono::nanoseconds period = DrainPeriod(
-      Sampler::SignalHzMax(options), options.depth_max, Sampler::OtherBufferBytes(options));
+  const std::chrono::nanoseconds period =
+      DrainPeriod(Sampler::SignalHzMax(options), options.depth_max, kProfBufBytes);
   // Not a look every second drain: a thread that lives a little longer than kLookPeriod is found.
   while (!loop.stop.WaitUntil(std::min(Clock::now() + period, look))) {
     const std::lock_guard lock(mutex_);

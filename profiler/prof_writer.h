@@ -6,8 +6,8 @@
 //   prof buffers --Read--> ProfWriter --Add--> ProfConsumer, ProfConsumer ...
 //
 // The handler never wakes the writer: waking means run queues or a system call, and a handler may
-// use neither. Instead the writer sleeps no longer than a quarter of the smallest ring takes to
-// fill at this rate and depth, and never longer than 100 ms.
+// use neither. Instead the writer sleeps no longer than a quarter of a ring takes to fill at this
+// rate and depth, and never longer than 100 ms.
 //
 // The sampler runs at the highest rate and the greatest depth that any consumer asks for. When a
 // consumer comes or goes, all threads' credit is brought level first (thread_credit.h): so what

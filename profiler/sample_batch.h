@@ -27,7 +27,8 @@ class SampleBatch {
   SampleBatch(const SampleBatch&) = delete;
   SampleBatch& operator=(const SampleBatch&) = delete;
 
-  // Takes all there is in `buffer` instead of what it held. As ProfBuf::Read.
+  // Takes all there is in `buffer` instead of what it held, and leaves that empty. As
+  // ProfBuf::Read.
   void Read(ProfBuf& buffer);
 
   std::span<const Record> records() const { return records_; }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/sampler.h"
 
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -9,7 +8,6 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <span>
 #include <thread>
 #include <utility>
 
@@ -17,25 +15,12 @@
 #include "profiler/cpu_timer.h"
 #include "profiler/perf_event.h"
 #include "profiler/proc_self.h"
+#include "profiler/prof_buf_memory.h"
 #include "profiler/sigprof.h"
 #include "runtime/check.h"
 
 namespace curg::internal {
 namespace {
-
-// A prof buffer in pages of its own, or null.
-ProfBuf* NewBuffer(size_t bytes, size_t depth_max) {
-  void* const words =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (words == MAP_FAILED) return nullptr;
-  return new ProfBuf({static_cast<uint64_t*>(words), bytes / sizeof(uint64_t)}, depth_max);
-}
-
-void DeleteBuffer(ProfBuf* buffer) {
-  const std::span<uint64_t> words = buffer->words();
-  delete buffer;
-  munmap(words.data(), words.size_bytes());
-}
 
 // Uniform over (0, max].
 int64_t RandomUpTo(uint64_t& state, int64_t max) {
@@ -66,12 +51,9 @@ int DescriptorsMax() {
 }  // namespace
 
 int64_t Sampler::SignalHzMax(const SamplerOptions& options) {
+  constexpr int64_t kTickHzMax = 1000;
   const int64_t hz = 1'000'000'000 / options.period_ns;
-  return options.engine == CpuEngine::kTimer ? std::min(hz, kSlowHz) : hz;
-}
-
-size_t Sampler::OtherBufferBytes(const SamplerOptions& options) {
-  return SignalHzMax(options) > kSlowHz ? kWorkerBufferBytes : kOtherBufferBytes;
+  return options.engine == CpuEngine::kTimer ? std::min(hz, kTickHzMax) : hz;
 }
 
 Sampler& Sampler::Get() {
@@ -169,16 +151,13 @@ void Sampler::ArmKnown(const KnownThread& thread) {
     threads_.erase(it);
   }
   const bool worker = thread.kind == ThreadKind::kWorker;
-  Arm(thread.tid, {.known = true, .worker = worker}, CountFrom::kNow,
-      worker ? kWorkerBufferBytes : OtherBufferBytes(options_));
+  Arm(thread.tid, {.known = true, .worker = worker}, CountFrom::kNow);
 }
 
-void Sampler::ArmForeign(pid_t tid, CountFrom from) {
-  Arm(tid, {}, from, OtherBufferBytes(options_));
-}
+void Sampler::ArmForeign(pid_t tid, CountFrom from) { Arm(tid, {}, from); }
 
-void Sampler::Arm(pid_t tid, Thread thread, CountFrom from, size_t buffer_bytes) {
-  const absl::Status status = TryArm(tid, from, buffer_bytes, thread);
+void Sampler::Arm(pid_t tid, Thread thread, CountFrom from) {
+  const absl::Status status = TryArm(tid, from, thread);
   if (absl::IsNotFound(status)) return;  // it ended in the meantime
   threads_[tid] = thread;
   if (status.ok()) {
@@ -190,7 +169,7 @@ void Sampler::Arm(pid_t tid, Thread thread, CountFrom from, size_t buffer_bytes)
   if (counts_.refusal.empty()) counts_.refusal = std::string(status.message());
 }
 
-absl::Status Sampler::TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thread& thread) {
+absl::Status Sampler::TryArm(pid_t tid, CountFrom from, Thread& thread) {
   ThreadSampler* const sampler = AcquireRecord();
   if (sampler == nullptr) return absl::ResourceExhaustedError("more than 65536 threads");
   const uint64_t ticket = ThreadSamplerTable::Ticket(sampler->index, ++generation_);
@@ -200,7 +179,7 @@ absl::Status Sampler::TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thr
     return source.status();
   }
   auto rules = std::unique_ptr<RuleCache>(new (std::nothrow) RuleCache);
-  sampler->buffer = rules == nullptr ? nullptr : NewBuffer(buffer_bytes, options_.depth_max);
+  sampler->buffer = rules == nullptr ? nullptr : NewProfBuf(options_.depth_max);
   if (sampler->buffer == nullptr) {
     free_records_.push_back(sampler);
     return absl::ResourceExhaustedError("no memory for a prof buffer");
@@ -342,7 +321,7 @@ void Sampler::ForEachThread(absl::FunctionRef<void(ThreadSampler&, bool)> visit)
     const bool ended = state == ThreadSampler::State::kEnded;
     visit(sampler, ended);
     if (!ended) continue;
-    DeleteBuffer(std::exchange(sampler.buffer, nullptr));
+    DeleteProfBuf(std::exchange(sampler.buffer, nullptr));
     delete std::exchange(sampler.rules, nullptr);
     const std::lock_guard lock(mutex_);
     sampler.state.store(ThreadSampler::State::kFree, std::memory_order_relaxed);  // relaxed: mutex_

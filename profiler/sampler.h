@@ -56,14 +56,8 @@ enum class CountFrom : uint8_t { kNow, kBirth };
 
 class Sampler final : public ThreadObserver {
  public:
-  static constexpr size_t kWorkerBufferBytes = 256 << 10;
-  static constexpr size_t kOtherBufferBytes = 32 << 10;  // where no more than kSlowHz signals come
-  static constexpr int64_t kSlowHz = 1000;
-
   // Signals a second of CPU that come at most; the kernel's tick bounds those of timers.
   static int64_t SignalHzMax(const SamplerOptions& options);
-  // Bytes of the buffer of a thread that is no worker.
-  static size_t OtherBufferBytes(const SamplerOptions& options);
 
   // The process's one sampler. Never destroyed: a late signal may come at any time.
   static Sampler& Get();
@@ -122,8 +116,8 @@ class Sampler final : public ThreadObserver {
 
   void ArmKnown(const KnownThread& thread);
   void ArmForeign(pid_t tid, CountFrom from);
-  void Arm(pid_t tid, Thread thread, CountFrom from, size_t buffer_bytes);
-  absl::Status TryArm(pid_t tid, CountFrom from, size_t buffer_bytes, Thread& thread);
+  void Arm(pid_t tid, Thread thread, CountFrom from);
+  absl::Status TryArm(pid_t tid, CountFrom from, Thread& thread);
   absl::Status ChooseEngine();
   absl::StatusOr<std::unique_ptr<SampleSource>> NewSource(pid_t tid, uint64_t ticket,
                                                           CpuEngine& engine);

@@ -103,8 +103,10 @@ ValueRule RepairSaved(const ValueRule& rule, const Registers& registers, uintptr
 //
 // Of an _Unwind_Context, word by word: where the return address is saved, something else, the stack
 // pointer above the return address, where to go on.
-bool FindTarget(const StackWindow& window, uintptr_t sp, uintptr_t cfa, uintptr_t return_address,
-                uintptr_t* target) {
+//
+// The target's stack pointer; 0: the caller is the real one.
+uintptr_t FindTarget(const StackWindow& window, uintptr_t sp, uintptr_t cfa,
+                     uintptr_t return_address) {
   constexpr uintptr_t kCfa = 2 * sizeof(uintptr_t);
   constexpr uintptr_t kGoesOnAt = 3 * sizeof(uintptr_t);
   bool replaced = false;
@@ -113,7 +115,7 @@ bool FindTarget(const StackWindow& window, uintptr_t sp, uintptr_t cfa, uintptr_
     uintptr_t slot = 0;
     uintptr_t above = 0;
     uintptr_t goes_on_at = 0;
-    if (!window.Load(at, &slot) || !window.Load(at + kCfa, &above)) return false;
+    if (!window.Load(at, &slot) || !window.Load(at + kCfa, &above)) return 0;
     if (above != slot + 8 || above < cfa || !window.Load(at + kGoesOnAt, &goes_on_at)) continue;
     if (above == cfa) {
       replaced = goes_on_at != return_address;
@@ -123,9 +125,7 @@ bool FindTarget(const StackWindow& window, uintptr_t sp, uintptr_t cfa, uintptr_
     if (window.Load(slot, &saved) && (saved == return_address || saved == goes_on_at))
       found = above;
   }
-  if (!replaced || found == 0) return false;
-  *target = found;
-  return true;
+  return replaced ? found : 0;
 }
 
 // The kernel saved every register where the signal frame's rule finds the program counter.
@@ -198,7 +198,8 @@ FrameStep StepByRule(const FrameRule& rule, const StackWindow& window, Frame* fr
   find(RepairSaved(rule.rbp, now, cfa), now.bp, &caller.bp);
   find(RepairSaved(rule.rbx, now, cfa), now.bx, &caller.bx);
   if (step != FrameStep::kCaller) return step;
-  if (rule.throws) FindTarget(window, now.sp, cfa, caller.pc, &caller.sp);
+  const uintptr_t target = rule.throws ? FindTarget(window, now.sp, cfa, caller.pc) : 0;
+  if (target != 0) caller.sp = target;
   if (!Ascends(caller.sp, window, *frame)) return FrameStep::kBadFrame;
   if (rule.signal_frame) caller.interrupted = InterruptedRegisters(rule, window, now);
   return Enter(caller, rule.signal_frame || rule.enters_caller, frame);

@@ -35,10 +35,11 @@ State& GetState() {
 std::shared_ptr<const ModuleTable> KnownTableOf(const LoadedModule& module,
                                                 const UnwindIndex* known) {
   if (known == nullptr) return nullptr;
-  for (const auto& table : known->tables()) {
-    if (table->IsOf(module)) return table;
-  }
-  return nullptr;
+  const Tables& tables = known->tables();
+  const auto it =
+      std::lower_bound(tables.begin(), tables.end(), module.text.front().begin,
+                       [](const auto& table, uintptr_t begin) { return table->begin() < begin; });
+  return it != tables.end() && (*it)->IsOf(module) ? *it : nullptr;
 }
 
 // The tables of modules that never go, compiled by some threads at once: most of the work when it

@@ -7,9 +7,9 @@
 // prof_buf_stress_test.cc's to find, under the thread sanitizer.
 //
 // It fails (or does not end) when wrote_ is published before the words, read_ moves before the
-// reader is done with them, wrote_ is loaded before lost_samples_, room is not kept for the loss
-// record or for what the end of the ring leaves over, or a loss counts as told when its record is
-// begun.
+// reader is done with them, the ring begins anew although something is held, wrote_ is loaded
+// before lost_samples_, room is not kept for the loss record or for what the end of the ring leaves
+// over, or a loss counts as told when its record is begun.
 #include <ucontext.h>
 
 #include <array>
@@ -112,13 +112,18 @@ class ModelAtomic {
 
 using ModelBuf = BasicProfBuf<ModelAtomic>;
 
-// One run: the handler offers `offered` samples, the reader reads a few times at once and then,
-// when both are done, to the end. All that was offered must come out once, in order, or be told as
+// One run: the handler offers `offered` samples, the reader reads a few times at once, giving words
+// back before every `batch`th, and then, when both are done, to the end. All that was offered must come out once, in order, or be told as
 // lost, at the place where it was lost.
 class Scenario {
  public:
-  Scenario(size_t words, size_t depth, int offered, int reads)
-      : words_(words), depth_(depth), offered_(offered), reads_(reads), buf_(words_, depth) {}
+  Scenario(size_t words, size_t depth, int offered, int reads, int batch)
+      : words_(words),
+        depth_(depth),
+        offered_(offered),
+        reads_(reads),
+        batch_(batch),
+        buf_(words_, depth) {}
 
   void operator()(Model& model, Model::Chooser choose) {
     model.Run([this] { Offer(); }, [this] { ReadSome(); }, std::move(choose));
@@ -154,7 +159,8 @@ class Scenario {
   bool ReadOne() {
     ProfHeader header;
     std::span<const uintptr_t> pcs;
-    if (!buf_.Read(header, pcs)) return false;
+    if (reads_done_++ % batch_ == 0) buf_.Return();
+    if (!buf_.ReadOn(header, pcs)) return false;
     // The handler may well go on while the reader looks at what it was given.
     if (Model::current != nullptr) Model::current->BeforeAtomic();
     periods_ += header.periods;
@@ -177,9 +183,11 @@ class Scenario {
   const size_t depth_;
   const int offered_;
   const int reads_;
+  const int batch_;
   ModelBuf buf_;
   int64_t periods_offered_ = 0;
   // owned by the reader
+  int reads_done_ = 0;
   int seen_ = 0;
   int64_t periods_ = 0;
 };
@@ -230,12 +238,13 @@ constexpr int kFewerPreemptions = 0;
 constexpr int kRandomSchedules = 5'000;
 #endif
 
-void ExploreAll(int preemptions, size_t words, size_t depth, int offered, int reads) {
+void ExploreAll(int preemptions, size_t words, size_t depth, int offered, int reads,
+                int batch = 1) {
   Model model;
   Exhaustive schedule(preemptions - kFewerPreemptions);
   int schedules = 0;
   do {
-    Scenario scenario(words, depth, offered, reads);
+    Scenario scenario(words, depth, offered, reads, batch);
     scenario(model, [&schedule] { return schedule.Choose(); });
     ++schedules;
   } while (!testing::Test::HasFailure() && schedule.Next());
@@ -258,6 +267,11 @@ TEST(ProfBufModel, WraparoundAllSchedules) {
   ExploreAll(/*preemptions=*/3, 32, 4, /*offered=*/7, /*reads=*/7);
 }
 
+// Words are given back three records at a time; then the ring is often empty, and begins anew.
+TEST(ProfBufModel, BatchesAllSchedules) {
+  ExploreAll(/*preemptions=*/3, 64, 2, /*offered=*/6, /*reads=*/6, /*batch=*/3);
+}
+
 TEST(ProfBufModel, RandomSchedules) {
   const unsigned seed = std::random_device{}();
   std::printf("seed %u\n", seed);
@@ -266,7 +280,8 @@ TEST(ProfBufModel, RandomSchedules) {
   for (int i = 0; i < kRandomSchedules && !HasFailure(); ++i) {
     const size_t depth = random() % 6;
     const unsigned often = 1 + random() % 8;  // a switch in 1 to 8 operations
-    Scenario scenario(depth < 5 ? 32 : 64, depth, /*offered=*/40, /*reads=*/60);
+    Scenario scenario(depth < 5 ? 32 : 64, depth, /*offered=*/40, /*reads=*/60,
+                      /*batch=*/1 + static_cast<int>(random() % 4));
     scenario(model, [&random, often] { return random() % often == 0; });
   }
 }

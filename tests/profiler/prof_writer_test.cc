@@ -77,7 +77,6 @@ TEST(ProfWriter, LosesNothingWhileItSleeps) {
     ProfConsumer consumer(
         {.sampler = {.period_ns = 1'000'000, .depth_max = 128, .engine = CpuEngine::kTimer}});
     ASSERT_TRUE(ProfWriter::Get().Add(consumer).ok());
-    // A ring of 32 KiB holds 31 of these stacks, and the tick comes at least 100 times a second.
     BurnCpuDeep(124, milliseconds(round == 0 ? 600 : 20));
     const CpuProfile profile = ProfWriter::Get().Remove(consumer);
     EXPECT_EQ(profile.quality.lost_samples, 0);

@@ -265,6 +265,18 @@ TEST_P(EveryEngine, ForgetsForeignThreadsThatEnd) {
   EXPECT_EQ(DrainAll().buffers, static_cast<int64_t>(ReadThreadIds().value().size()));
 }
 
+// The writer may be kept from its CPU for a while, as every thread.
+TEST_P(EveryEngine, LosesNothingWhileNobodyReads) {
+  Start();
+  BurnCpu(milliseconds(20));
+  Sampler::Get().FindUnknownStacks();  // so that there are stacks, and not only leaves
+  BurnCpuDeep(124, milliseconds(180));
+  Sampler::Get().Stop();
+  const Sums sums = DrainAll();
+  EXPECT_EQ(sums.lost, 0);
+  EXPECT_GT(sums.samples, 15);
+}
+
 // A thread that becomes known, is foreign before and after: one timer at any time.
 TEST_P(EveryEngine, CountsNoThreadTwice) {
   EXPECT_TRUE(RetryLonger([this](milliseconds cpu) {
