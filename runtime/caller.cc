@@ -31,6 +31,11 @@ bool OthersMayRun() {
   return worker == nullptr || worker->scheduler.num_workers() > 1;
 }
 
+bool NobodyWaitsForWorker() {
+  Worker* const worker = CurrentWorker();
+  return worker == nullptr || !worker->scheduler.HasWorkFor(*worker);
+}
+
 // Never inlined: the address of the thread's variable must not outlive a park.
 __attribute__((noinline)) uint32_t RandomBelow(uint32_t bound) {
   uint64_t& state = ThisThread().random;

@@ -17,6 +17,9 @@ const void* CallerToken();
 // Whether the caller, by spinning a little, may see somebody on another worker move on.
 bool OthersMayRun();
 
+// Whether nobody has to wait for the caller's worker, should it spin for microseconds.
+bool NobodyWaitsForWorker();
+
 // A random number in [0, bound), of this thread's own cheap generator. Requires: bound > 0.
 uint32_t RandomBelow(uint32_t bound);
 

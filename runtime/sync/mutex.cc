@@ -39,18 +39,20 @@ WaitStatus Mutex::LockSlowly(const WaitLimits& limits) {
 
 // It may be free, with others on their way to it. Else for a holder that runs on another worker and
 // is about to unlock: looks more and more rarely, as each look takes the word's cache line from the
-// holder, who meanwhile locks and unlocks it undisturbed. One who was woken answers for kWoken.
+// holder, who meanwhile locks and unlocks it undisturbed. For the longest pause, only if nobody else
+// wants to run here. One who was woken answers for kWoken.
 bool Mutex::SpinToLock(bool woken) {
   const uint32_t answered = woken ? kWoken : 0;
   for (int look = 0; look < kLooks; ++look) {
     uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
     // acquire: pairs with the release of the last unlock
-    if ((state & kLocked) == 0 &&
+    if (!IsHeld(state) &&
         state_.compare_exchange_strong(state, (state & ~answered) | kLocked,
                                        std::memory_order_acquire, std::memory_order_relaxed)) {
       return true;
     }
     if (look == 0 && !internal::OthersMayRun()) return false;
+    if (look == kLooks - 1 && !internal::NobodyWaitsForWorker()) return false;
     internal::SpinLonger(look);
   }
   return false;
@@ -61,11 +63,12 @@ uint32_t Mutex::LockQueue() {
   int turns = 0;
   while (true) {
     uint32_t state = state_.load(std::memory_order_relaxed);  // relaxed: a guess for the next line
+    const uint32_t locked = (state == kLocked ? kKept : state) | kQueueLocked;
     // acquire: pairs with the release of whoever had the queue before
     if ((state & kQueueLocked) == 0 &&
-        state_.compare_exchange_strong(state, state | kQueueLocked, std::memory_order_acquire,
+        state_.compare_exchange_strong(state, locked, std::memory_order_acquire,
                                        std::memory_order_relaxed)) {
-      return state | kQueueLocked;
+      return locked;
     }
     SpinTurn(turns);
   }
@@ -77,7 +80,7 @@ bool Mutex::LockOrEnqueue(WaitNode* node, bool woken, bool long_waited) {
   const uint32_t done = kQueueLocked | (woken ? kWoken : 0);
   uint32_t state = LockQueue();
   while (true) {
-    if ((state & kLocked) == 0) {
+    if (!IsHeld(state)) {
       queue_.Remove(node);
       // acq_rel: acquire pairs with the last unlock; release lets the queue go
       if (state_.compare_exchange_strong(state, (state & ~done) | kLocked,
@@ -90,7 +93,7 @@ bool Mutex::LockOrEnqueue(WaitNode* node, bool woken, bool long_waited) {
       woken ? queue_.PushFront(node) : queue_.PushBack(node);
     }
     const uint32_t asks = kWaiters | (woken && long_waited ? kHandOff : 0);
-    // release: lets the queue go, if the mutex is still locked: see Invariant
+    // release: lets the queue go, if the mutex is still held: see Invariant
     if (state_.compare_exchange_strong(state, (state & ~done) | asks, std::memory_order_release,
                                        std::memory_order_relaxed)) {
       return false;
@@ -114,10 +117,10 @@ void Mutex::GiveUp(WaitNode* node) {
 void Mutex::UnlockSlowly(uint32_t state) {
   int turns = 0;
   while (true) {
-    if ((state & kLocked) == 0) internal::FatalMisuse("unlocks a Mutex that is not locked");
+    if (!IsHeld(state)) internal::FatalMisuse("unlocks a Mutex that is not locked");
     if (!HasToWake(state)) {
       // release: pairs with the acquire of the next to lock; the last access
-      if (state_.compare_exchange_strong(state, state & ~kLocked, std::memory_order_release,
+      if (state_.compare_exchange_strong(state, state & ~kHeld, std::memory_order_release,
                                          std::memory_order_relaxed)) {
         return;
       }
@@ -133,11 +136,11 @@ void Mutex::UnlockSlowly(uint32_t state) {
   }
 }
 
-// With kLocked and kQueueLocked: nobody else changes the word, so a store will do.
+// Holds it and kQueueLocked: nobody else changes the word, so a store will do.
 void Mutex::ReleaseToNext(uint32_t state) {
   const bool hand_off = (state & kHandOff) != 0;
   WaitNode* const next = queue_.Take();
-  uint32_t left = state & ~(kQueueLocked | kHandOff | kLocked);
+  uint32_t left = state & ~(kQueueLocked | kHandOff | kHeld);
   if (queue_.empty()) left &= ~kWaiters;
   if (next != nullptr) left |= hand_off ? kLocked : kWoken;
   state_.store(left, std::memory_order_release);  // release: as unlock(); the last access

@@ -44,6 +44,10 @@ class Atomic {
     T& value = At();
     return Exchange(value & bits, value);
   }
+  T fetch_sub(T amount, std::memory_order) {
+    T& value = At();
+    return Exchange(value - amount, value);
+  }
   bool compare_exchange_strong(T& expected, T desired, std::memory_order,
                                std::memory_order = std::memory_order_relaxed) {
     T& value = At();
@@ -75,6 +79,8 @@ class Atomic {
 };
 
 inline constexpr size_t kTakenAtOnce = 1;
+
+inline uint32_t Opaque(uint32_t value) { return value; }
 
 inline void SpinLonger(int /*look*/) { model::SpinStep(); }
 
@@ -168,6 +174,7 @@ inline const void* CallerToken() {
   return &tokens[model::Self()];
 }
 inline bool OthersMayRun() { return false; }
+inline bool NobodyWaitsForWorker() { return true; }
 inline uint32_t RandomBelow(uint32_t bound) { return model::Choose(bound); }
 [[noreturn]] inline void FatalMisuse(const char* what) {
   model::Expect(false, what);
