@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "runtime/look_pace.h"
 #include "runtime/processor_counters.h"
 #include "runtime/run_batch.h"
 #include "runtime/run_queue.h"
@@ -48,6 +49,7 @@ struct alignas(64) Processor {
   StackCache stacks;
   TaskCache tasks;
   TagCache tags;
+  LookPace pace;
   uint64_t blocking_calls = 0;
   uint32_t shuffle = 0;                   // state of the choice of tasks, if there is a seed
   std::unique_ptr<WalkMemo> spawn_walks;  // made when the first spawn stack is kept

@@ -217,9 +217,6 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   // Workers beyond the configured number, while others are held by tasks that do not come back.
   static constexpr int kSurplusMax = 64;
-  // A worker that has run this many tasks looks at the global queue before its own, so that a busy
-  // ring cannot starve it. Prime, so as not to fall in step with programs (as Go's).
-  static constexpr uint32_t kGlobalPeriod = 61;
   // Timers are looked at once in so many tasks while there is work: a clock read costs ten
   // switches.
   static constexpr uint32_t kTimerPeriod = 8;
@@ -228,10 +225,11 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr int kStealRounds = 4;
   static constexpr int64_t kNapNs = 100'000;
   static constexpr int64_t kIdsAtATime = 64;
-  // A busy worker looks at the poller this often, if nobody else does; but if more than kPollRoom
-  // tasks of its own, or any of all, wait to run, they go first, unless it has not looked for
-  // kPollLateNs.
-  static constexpr int64_t kPollPeriodNs = 100'000;
+  // A busy worker looks at the poller this often, if nobody else does, and later by kPollPerTaskNs
+  // for each task that waits to run: what it finds goes behind them. If more than kPollRoom of its
+  // own wait, or any of all, they go first, unless it has not looked for kPollLateNs.
+  static constexpr int64_t kPollPeriodNs = 50'000;
+  static constexpr int64_t kPollPerTaskNs = 5'000;
   static constexpr int64_t kPollLateNs = 1'000'000;
   static constexpr uint32_t kPollRoom = RunQueue<>::kHalf / 2;
   // How long the caches of an idle worker's processor keep what they have.
@@ -240,11 +238,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static constexpr int64_t kSpareIdleNs = 5'000'000'000;
 
   // What a worker looks at before its own queue, once in so many tasks: on the system stack only.
-  struct Due {
-    bool global = false;
-    bool timers = false;
-  };
-  static Due DueAt(const Processor& processor, uint32_t tick);
+  static bool TimersAreDue(const Processor& processor, uint32_t tick);
   bool IsAnythingDue(const Processor& processor, uint32_t tick) const;
 
   static bool HasLocalWork(const Processor& processor);
@@ -272,7 +266,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void SleepInPoller(Worker& worker, Poller& poller, int64_t deadline);
   int64_t SincePoll() const;
   bool PollIsDue() const;
-  void PollIfDue(Worker& worker);
+  void PollIfDue(Worker& worker, uint32_t tick);
   bool BecomeKeeper(Worker& worker);
   int64_t FlushTime(Worker& worker);
   void FlushCaches(Processor& processor);

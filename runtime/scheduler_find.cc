@@ -228,15 +228,13 @@ Task* Scheduler::Spin(Worker& worker) {
   return StealWork(worker);
 }
 
-Scheduler::Due Scheduler::DueAt(const Processor& processor, uint32_t tick) {
-  return {.global = tick % kGlobalPeriod == 0,
-          .timers = tick % kTimerPeriod == 0 && processor.timers.Earliest() != TimerQueue::kNever};
+bool Scheduler::TimersAreDue(const Processor& processor, uint32_t tick) {
+  return tick % kTimerPeriod == 0 && processor.timers.Earliest() != TimerQueue::kNever;
 }
 
 // Whether something is due that comes now and then, and is left to FindRunnable.
 inline bool Scheduler::IsAnythingDue(const Processor& processor, uint32_t tick) const {
-  const Due due = DueAt(processor, tick);
-  return due.global || due.timers || processor.surplus ||
+  return processor.pace.IsDue(tick) || TimersAreDue(processor, tick) || processor.surplus ||
          processor.held.load(std::memory_order_relaxed) ||
          stopping_.load(std::memory_order_relaxed);
 }
@@ -281,11 +279,12 @@ Task* Scheduler::FindRunnable(Worker& worker) {
     }
     const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
     processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
-    const Due due = DueAt(processor, tick);
     Task* task = nullptr;
-    if (HasLocalWork(processor)) PollIfDue(worker);  // else it comes to wait there
-    if (due.global) task = PopGlobal(processor, 1);
-    if (task == nullptr && due.timers) task = RunTimers(worker, processor, MonotonicNow());
+    const bool global = processor.pace.TakeGlobalTurn(tick);
+    if (HasLocalWork(processor)) PollIfDue(worker, tick);  // else it comes to wait there
+    if (global) task = PopGlobal(processor, 1);
+    if (task == nullptr && TimersAreDue(processor, tick))
+      task = RunTimers(worker, processor, MonotonicNow());
     if (task == nullptr) task = PopLocal(processor);
     if (task == nullptr) task = PopGlobal(processor, RunQueue<>::kHalf);
     if (task == nullptr && processor.timers.Earliest() != TimerQueue::kNever) {

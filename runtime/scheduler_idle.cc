@@ -198,10 +198,13 @@ bool Scheduler::PollIsDue() const {
 // A busy worker's look at the poller, in the role of the timekeeper. First come, first served: what
 // is ready now runs after those that wait already. Were it put into a ring that is full, the older
 // half would have to make room, and wait in the global queue for as long as there is I/O.
-void Scheduler::PollIfDue(Worker& worker) {
+void Scheduler::PollIfDue(Worker& worker, uint32_t tick) {
+  if (poller_.load(std::memory_order_relaxed) == nullptr) return;
+  worker.processor->pace.OnPollLook(tick, TickClock::Now());
   if (!PollIsDue()) return;
-  const bool others_wait = worker.processor->queue.size() > kPollRoom || global_.size() > 0;
-  if (others_wait && SincePoll() < kPollLateNs) return;
+  const uint32_t waiting = worker.processor->queue.size();
+  const bool others_wait = waiting > kPollRoom || global_.size() > 0;
+  if (SincePoll() < (others_wait ? kPollLateNs : kPollPeriodNs + waiting * kPollPerTaskNs)) return;
   Worker* nobody = nullptr;
   if (!timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst)) return;
   polled_at_.store(TickClock::Now(), std::memory_order_relaxed);
@@ -310,6 +313,10 @@ bool Scheduler::Sleep(Worker& worker) {
     timekeeper_deadline_.store(TimerQueue::kNever, std::memory_order_seq_cst);
     timekeeper_.store(nullptr, std::memory_order_seq_cst);
     if (deprived && NobodyKeepsTime()) WakeOne();
+  }
+  if (Processor* const processor = worker.processor) {
+    // relaxed: its own
+    processor->pace.Restart(processor->tick.load(std::memory_order_relaxed), TickClock::Now());
   }
   worker.placement.Settle();
   return true;

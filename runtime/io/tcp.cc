@@ -91,7 +91,7 @@ absl::StatusOr<PolledSocket> PolledSocket::Adopt(int fd) {
   PolledSocket socket;
   socket.fd = fd;
   if (absl::Status status = socket.Prepare(Netpoll::Current()); !status.ok()) return status;
-  if (absl::Status status = socket.Watch(fd); !status.ok()) return status;
+  if (absl::Status status = socket.Watch(); !status.ok()) return status;
   return socket;
 }
 
@@ -102,10 +102,7 @@ absl::Status PolledSocket::Prepare(Netpoll& poller) {
   return absl::ResourceExhaustedError("no memory for one more socket");
 }
 
-absl::Status PolledSocket::Watch(int socket) {
-  fd = socket;
-  return netpoll->Watch(fd, descriptor);
-}
+absl::Status PolledSocket::Watch() { return netpoll->Watch(fd, descriptor); }
 
 PolledSocket& PolledSocket::operator=(PolledSocket&& other) noexcept {
   if (this == &other) return *this;
@@ -280,18 +277,31 @@ absl::StatusOr<TcpStream> TcpListener::Accept(Deadline deadline, const std::stop
     accepts_ = 0;
     Yield();
   }
+  if (!accepted_.is_open()) {
+    if (absl::Status status = AcceptNext({deadline, &stop}); !status.ok()) return status;
+  }
+  absl::Status status = accepted_.Watch();
+  // Refused for now: it is kept, as the backlog keeps those that come after it.
+  if (status.code() == absl::StatusCode::kResourceExhausted) return status;
+  PolledSocket accepted = std::move(accepted_);
+  if (!status.ok()) return status;
+  return TcpStream(std::move(accepted));
+}
+
+// Into accepted_, which is closed.
+absl::Status TcpListener::AcceptNext(const WaitLimits& limits) {
   PolledSocket accepted;  // as far as memory goes; without, the connection waits
   if (absl::Status status = accepted.Prepare(*socket_.netpoll); !status.ok()) return status;
   while (true) {
-    const int fd = accept4(socket_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      SendAtOnce(fd);
-      if (absl::Status status = accepted.Watch(fd); !status.ok()) return status;
-      return TcpStream(std::move(accepted));
+    accepted.fd = accept4(socket_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted.is_open()) {
+      SendAtOnce(accepted.fd);
+      accepted_ = std::move(accepted);
+      return absl::OkStatus();
     }
     const int error = errno;
     if (WouldBlock(error)) {
-      const WaitStatus status = socket_.descriptor->Wait(Descriptor::Way::kRead, {deadline, &stop});
+      const WaitStatus status = socket_.descriptor->Wait(Descriptor::Way::kRead, limits);
       if (status != WaitStatus::kOk) return GivenUp(status, "accept");
       accepts_ = 0;
     } else if (error == ENOBUFS || error == ENOMEM) {

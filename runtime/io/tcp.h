@@ -61,14 +61,16 @@ class PolledSocket {
   PolledSocket() = default;
   // Takes the socket over, also when that fails. Requires: a task.
   static absl::StatusOr<PolledSocket> Adopt(int fd);
-  // The same in two steps, so that the first can fail before there is a socket.
+  // The same in two steps, so that the first can fail before there is a socket: `fd`, set in
+  // between. The second can be tried again.
   absl::Status Prepare(Netpoll& poller);
-  absl::Status Watch(int socket);
+  absl::Status Watch();
   PolledSocket(PolledSocket&& other) noexcept { *this = std::move(other); }
   PolledSocket& operator=(PolledSocket&& other) noexcept;
   ~PolledSocket() { Close(); }
 
   void Close();
+  bool is_open() const { return fd >= 0; }
 
   int fd = -1;
   Descriptor* descriptor = nullptr;
@@ -150,18 +152,22 @@ class TcpListener {
                                             const ListenOptions& options = {});
 
   // The next connection, without delays for small writes (TCP_NODELAY). RESOURCE_EXHAUSTED: no file
-  // descriptors or memory; the connection waits, and so should the caller before trying again.
+  // descriptors, memory, or places in the kernel's epoll (fs.epoll.max_user_watches); the
+  // connection waits, and so should the caller before trying again.
   absl::StatusOr<TcpStream> Accept(Deadline deadline = Deadline::Never(),
                                    const std::stop_token& stop = {});
 
-  void Close() { socket_.Close(); }
+  void Close() { *this = TcpListener(); }
   bool is_open() const { return socket_.fd >= 0; }
   int fd() const { return socket_.fd; }
   SocketAddress local_address() const;
 
  private:
+  absl::Status AcceptNext(const internal::WaitLimits& limits);
+
   internal::PolledSocket socket_;
-  int accepts_ = 0;  // since it has parked
+  internal::PolledSocket accepted_;  // which could not be watched; the next Accept tries again
+  int accepts_ = 0;                  // since it has parked
 };
 
 }  // namespace curg

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "labels/labels.h"
@@ -270,6 +271,21 @@ void MeasureBlocking(const Arguments& arguments) {
   peers::ReportWallAndCpu(arguments.ops, stretch);
 }
 
+// What Blocking costs a call that comes back soon.
+void MeasureShortCalls(int64_t ops) {
+  peers::ReportExtra("call", ops, 1000, &peers::ShortCall, [] { Blocking(&peers::ShortCall); });
+  peers::ReportExtra("10us", ops / 10, 20, &peers::TenMicroseconds,
+                     [] { Blocking(&peers::TenMicroseconds); });
+}
+
+void MeasureSleep(int64_t ops) {
+  Stretch stretch;
+  std::vector<int64_t> overshoots =
+      peers::Overshoots(ops, [](std::chrono::microseconds time) { SleepFor(time); });
+  stretch.Stop();
+  peers::ReportDelays(std::move(overshoots), stretch);
+}
+
 void Measure(const Arguments& arguments) {
   const std::string& workload = arguments.workload;
   if (arguments.labelled) SetLabels(Labels::Of({{"benchmark", "compare"}, {"workload", workload}}));
@@ -283,6 +299,9 @@ void Measure(const Arguments& arguments) {
   if (workload == "parked") return MeasureParked(arguments);
   if (workload == "timers") return MeasureTimers(arguments);
   if (workload == "blocking") return MeasureBlocking(arguments);
+  if (workload == "blocking_short" || workload == "blocking_in_place")
+    return MeasureShortCalls(arguments.ops);
+  if (workload == "sleep") return MeasureSleep(arguments.ops);
   if (workload == "wake_latency") return MeasureWakeLatency(arguments);
   peers::UnknownWorkload(workload);
 }

@@ -145,6 +145,18 @@ void MeasureThreadPool(const Arguments& arguments) {
 // The bare calls, each task's on a thread of its own.
 void MeasureBareCalls(const Arguments& arguments) { MeasureCalls(arguments, &BlockThread); }
 
+// The kernel's own sleep, without the slack of 50 us that threads have by default.
+void MeasureNanosleep(const Arguments& arguments) {
+  prctl(PR_SET_TIMERSLACK, 1);
+  Stretch stretch;
+  std::vector<int64_t> overshoots = Overshoots(arguments.ops, [](std::chrono::microseconds time) {
+    const timespec left = {.tv_sec = 0, .tv_nsec = time.count() * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &left, nullptr);
+  });
+  stretch.Stop();
+  ReportDelays(std::move(overshoots), stretch);
+}
+
 // The first write to a page of a new mapping; its neighbours are not touched, as those at the tops
 // of stacks are no neighbours.
 void MeasureFirstTouch(const Arguments& arguments) {
@@ -194,6 +206,8 @@ int main(int argc, char** argv) {
     peers::MeasureCacheLine(arguments);
   } else if (arguments.workload == "first_touch") {
     peers::MeasureFirstTouch(arguments);
+  } else if (arguments.workload == "nanosleep") {
+    peers::MeasureNanosleep(arguments);
   } else if (arguments.workload == "longest_chain") {
     peers::ReportLongestChain(arguments);
   } else {

@@ -63,6 +63,9 @@ class RunnerTest(unittest.TestCase):
                 metrics = {"parked": ("_create", "_wake", "_resident"),
                            "wake_latency": ("_p50", "_p99"),
                            "blocking": ("_wall", "_cpu"),
+                           "blocking_short": ("_call", "_10us"),
+                           "blocking_in_place": ("_call", "_10us"),
+                           "sleep": ("_p50", "_p99"),
                            "echo_wake": ("_p50", "_p99"),
                            "echo_idle": ("_cpu", "_memory"),
                            "timers": ("_wall", "_cpu")}.get(workload.kind, ("",))

@@ -57,7 +57,7 @@ class Workload:
         elif self.kind == "echo_idle":
             tasks = max(1, int(tasks * scale))
             ops *= tasks
-        elif self.kind in ("wake_latency", "echo_wake"):
+        elif self.kind in ("wake_latency", "echo_wake", "sleep"):
             ops = max(10, int(ops * scale))
         else:
             ops = max(tasks, int(ops * scale) // tasks * tasks)
@@ -119,6 +119,12 @@ WORKLOADS = (
              ops=100_000, quick_ops=10_000, systems=("curg", "tokio"), floor="thread_pool"),
     Workload("blocking_16_tasks", "blocking", "the same from 16 tasks", tasks=16, ops=100_000,
              quick_ops=20_000, systems=("curg", "tokio"), floor="thread_pool"),
+    Workload("blocking_short", "blocking_short", "what such a call costs beside the bare one, if it comes back at once, "
+             "or within 10 us", ops=200_000, quick_ops=50_000, systems=("curg", "go", "tokio")),
+    Workload("blocking_in_place", "blocking_in_place", "the same with tokio's block_in_place", ops=200_000,
+             quick_ops=50_000, systems=("curg", "tokio")),
+    Workload("sleep_100us", "sleep", "how much longer a sleep of 100 us takes on an idle runtime; the floor is "
+             "clock_nanosleep", ops=3000, quick_ops=1000, floor="nanosleep"),
     Workload("parked_100k", "parked", "create 10^5 tasks that park, wake them; memory",
              tasks=100_000, floor="first_touch"),
     Workload("timers_100k", "timers", "10^5 tasks sleep 10 times 1 to 10 ms", tasks=100_000, ops=10,

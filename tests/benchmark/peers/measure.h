@@ -6,7 +6,9 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -81,6 +83,17 @@ inline void BlockThread() {
   nanosleep(&time, nullptr);
 }
 
+// What blocks its thread for less than anybody could notice: the shortest system call; and work
+// that takes 10 us or so.
+inline void ShortCall() { syscall(SYS_getppid); }
+inline void TenMicroseconds() {
+  uint64_t number = 1;
+  for (int i = 0; i < 6500; ++i) {
+    number = number * 6364136223846793005u + 1442695040888963407u;
+    asm volatile("" : "+r"(number));
+  }
+}
+
 // A stretch of wall time and of this process's CPU time.
 class Stretch {
  public:
@@ -126,6 +139,38 @@ inline void ReportWallAndCpu(int64_t ops, const Stretch& stretch) {
 
 inline void ReportPerOp(const char* metric, const char* unit, int64_t ops, const Stretch& stretch) {
   Report(metric, unit, static_cast<double>(stretch.wall_ns()) / static_cast<double>(ops), stretch);
+}
+
+// How many nanoseconds `call` takes more than `bare`: each so many times in a row, in turn. The
+// least of each, since whatever else the machine does adds to them.
+template <typename Bare, typename Call>
+void ReportExtra(const char* metric, int64_t ops, int64_t in_a_row, Bare bare, Call call) {
+  const auto time = [in_a_row](auto& each) {
+    const int64_t start = NowNs();
+    for (int64_t i = 0; i < in_a_row; ++i) each();
+    return NowNs() - start;
+  };
+  Stretch stretch;
+  int64_t bare_ns = time(bare), call_ns = time(call);
+  for (int64_t i = in_a_row; i < ops; i += in_a_row) {
+    bare_ns = std::min(bare_ns, time(bare));
+    call_ns = std::min(call_ns, time(call));
+  }
+  stretch.Stop();
+  Report(metric, "ns more", static_cast<double>(call_ns - bare_ns) / static_cast<double>(in_a_row),
+         stretch);
+}
+
+// What a sleep of 100 us takes longer than that.
+template <typename Sleep>
+std::vector<int64_t> Overshoots(int64_t count, Sleep sleep) {
+  std::vector<int64_t> overshoots;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t start = NowNs();
+    sleep(std::chrono::microseconds(100));
+    overshoots.push_back(NowNs() - start - 100'000);
+  }
+  return overshoots;
 }
 
 // Median and 99th percentile, without the first tenth (warming up).

@@ -75,6 +75,42 @@ TEST(Polling, WorkersThatAlwaysHaveTasksLook) {
   }
 }
 
+// A worker whose tasks run for long looks after each of them, not after so many switches.
+TEST(Polling, TaskByTaskIfTheyAreLong) {
+  internal::Watchdog watchdog;
+  curg::Run({.workers = 1}, [&] {
+    Pair pair;
+    std::atomic<bool> done{false};
+    std::atomic<bool> waits{false};
+    std::atomic<int> ran{0};
+    std::atomic<int> written_at{0};
+    const auto work = [&] {
+      for (; !done; Yield()) {
+        if (waits.exchange(false)) {
+          written_at = ran.load();
+          pair.WriteFromOutside();
+        }
+        const auto end = steady_clock::now() + std::chrono::microseconds(200);
+        while (steady_clock::now() < end) {
+        }
+        ++ran;
+      }
+    };
+    JoinHandle<void> busy[] = {Go(work), Go(work)};
+    for (int round = 0; round < 20; ++round) {
+      waits = true;
+      pair.Read();
+      // At first it does not know yet. A surplus worker may run tasks as well.
+      if (round > 0) {
+        EXPECT_LE(ran - written_at, 8);
+      }
+      watchdog.Progress();
+    }
+    done = true;
+    for (auto& task : busy) task.Join();
+  });
+}
+
 // Nor does any of them ever come to look.
 TEST(Polling, ASurplusWorkerLooksWhileAllAreHeld) {
   internal::Watchdog watchdog;

@@ -263,6 +263,14 @@ void MeasureWakeLatency(const Arguments& arguments) {
   for (auto& handle : load) handle.join();
 }
 
+void MeasureSleep(const Arguments& arguments) {
+  Stretch stretch;
+  std::vector<int64_t> overshoots =
+      Overshoots(arguments.ops, [](auto time) { boost::this_fiber::sleep_for(time); });
+  stretch.Stop();
+  ReportDelays(std::move(overshoots), stretch);
+}
+
 template <typename Body>
 void MeasureOps(const Arguments& arguments, Body body) {
   Parked parked(arguments.live);
@@ -296,6 +304,7 @@ void Measure(const Arguments& arguments) {
   if (workload == "mpmc") return MeasureOps(arguments, &ManyToMany);
   if (workload == "parked") return MeasureParked(arguments);
   if (workload == "timers") return MeasureTimers(arguments);
+  if (workload == "sleep") return MeasureSleep(arguments);
   if (workload == "wake_latency") return MeasureWakeLatency(arguments);
   UnknownWorkload(workload);
 }

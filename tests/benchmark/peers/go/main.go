@@ -321,6 +321,48 @@ func measureWakeLatency() {
 	over.Store(true)
 }
 
+// How many nanoseconds a system call that the scheduler is told of takes more than one that it is not:
+// so many of each in a row, in turn; the least of each.
+func measureShortCalls() {
+	const inARow = 1000
+	timeOf := func(call func(trap, a1, a2, a3 uintptr) (uintptr, uintptr, syscall.Errno)) float64 {
+		start := time.Now()
+		for i := 0; i < inARow; i++ {
+			call(syscall.SYS_GETPPID, 0, 0, 0)
+		}
+		return float64(time.Since(start)) / inARow
+	}
+	bare, told := timeOf(syscall.RawSyscall), timeOf(syscall.Syscall)
+	all := measure(func() {
+		for i := inARow; i < *ops; i += inARow {
+			bare = min(bare, timeOf(syscall.RawSyscall))
+			told = min(told, timeOf(syscall.Syscall))
+		}
+	})
+	report("call", "ns more", told-bare, all)
+}
+
+func min(a, b float64) float64 {
+	if a < b {
+		return a
+	}
+	return b
+}
+
+// What a sleep of 100 us takes longer than that.
+func measureSleep() {
+	const wanted = 100 * time.Microsecond
+	var overshoots []time.Duration
+	all := measure(func() {
+		for i := 0; i < *ops; i++ {
+			start := time.Now()
+			time.Sleep(wanted)
+			overshoots = append(overshoots, time.Since(start)-wanted)
+		}
+	})
+	reportDelays(overshoots, all)
+}
+
 func measureOps(body func(tasks, ops int)) {
 	wakeAll := park(*live)
 	warmUp := *ops / 10
@@ -363,6 +405,10 @@ func main() {
 		measureParked()
 	case "timers":
 		measureTimers()
+	case "blocking_short":
+		measureShortCalls()
+	case "sleep":
+		measureSleep()
 	case "wake_latency":
 		measureWakeLatency()
 	default:

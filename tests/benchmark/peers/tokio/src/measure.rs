@@ -86,6 +86,21 @@ pub fn block_thread() {
     std::thread::sleep(Duration::from_micros(50));
 }
 
+/// What blocks its thread for less than anybody could notice: the shortest system call; and work that
+/// takes 10 us or so.
+pub fn short_call() {
+    // SAFETY: it has no arguments, and cannot fail.
+    unsafe { libc::syscall(libc::SYS_getppid) };
+}
+
+pub fn ten_microseconds() {
+    let mut number = 1u64;
+    for _ in 0..6500 {
+        number = number.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        number = std::hint::black_box(number);
+    }
+}
+
 /// Wall and CPU time per operation.
 pub fn report_wall_and_cpu(ops: u64, stretch: &Stretch) {
     report("wall", "ns/call", stretch.wall.as_nanos() as f64 / ops as f64, stretch);

@@ -4,7 +4,7 @@
 
 use crate::measure::{
     block_thread, burn, report, report_delays, report_per_op, report_wall_and_cpu, resident_bytes,
-    sleep_time, Arguments, Stretch,
+    short_call, sleep_time, ten_microseconds, Arguments, Stretch,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -291,6 +291,58 @@ async fn measure_blocking(arguments: &Arguments) {
     report_wall_and_cpu(arguments.ops, &stretch.end());
 }
 
+/// How many nanoseconds `call` takes more than `bare`: so many of each in a row, in turn; the least of
+/// each.
+async fn report_extra<F: Future>(
+    metric: &str,
+    ops: u64,
+    in_a_row: u32,
+    bare: fn(),
+    call: impl Fn() -> F,
+) {
+    let stretch = Stretch::begin();
+    let (mut least_bare, mut least_call) = (Duration::MAX, Duration::MAX);
+    for _ in 0..std::cmp::max(1, ops / u64::from(in_a_row)) {
+        let start = Instant::now();
+        for _ in 0..in_a_row {
+            bare();
+        }
+        least_bare = std::cmp::min(least_bare, start.elapsed());
+        let start = Instant::now();
+        for _ in 0..in_a_row {
+            call().await;
+        }
+        least_call = std::cmp::min(least_call, start.elapsed());
+    }
+    let more = least_call.as_nanos() as f64 - least_bare.as_nanos() as f64;
+    report(metric, "ns more", more / f64::from(in_a_row), &stretch.end());
+}
+
+async fn measure_short_calls(ops: u64) {
+    let call = |work: fn()| tokio::task::spawn_blocking(work);
+    report_extra("call", ops, 1000, short_call, || call(short_call)).await;
+    report_extra("10us", ops / 10, 20, ten_microseconds, || call(ten_microseconds)).await;
+}
+
+async fn measure_calls_in_place(ops: u64) {
+    let call = |work: fn()| async move { tokio::task::block_in_place(work) };
+    report_extra("call", ops, 1000, short_call, || call(short_call)).await;
+    report_extra("10us", ops / 10, 20, ten_microseconds, || call(ten_microseconds)).await;
+}
+
+/// What a sleep of 100 us takes longer than that.
+async fn measure_sleep(ops: u64) {
+    let wanted = Duration::from_micros(100);
+    let mut overshoots = Vec::new();
+    let stretch = Stretch::begin();
+    for _ in 0..ops {
+        let start = Instant::now();
+        tokio::time::sleep(wanted).await;
+        overshoots.push(start.elapsed().saturating_sub(wanted));
+    }
+    report_delays(overshoots, &stretch.end());
+}
+
 async fn measure_ops<F: Future<Output = ()>>(arguments: &Arguments, body: impl Fn(u64, u64) -> F) {
     let parked = Parked::start(arguments.live).await;
     body(arguments.tasks, std::cmp::max(arguments.ops / 10, arguments.tasks)).await;
@@ -320,6 +372,9 @@ pub async fn measure(arguments: Arguments) {
         "mpmc" => measure_ops(&arguments, many_to_many).await,
         "parked" => measure_parked(arguments.tasks).await,
         "blocking" => measure_blocking(&arguments).await,
+        "blocking_short" => measure_short_calls(arguments.ops).await,
+        "blocking_in_place" => measure_calls_in_place(arguments.ops).await,
+        "sleep" => measure_sleep(arguments.ops).await,
         "wake_latency" => measure_wake_latency(&arguments).await,
         "timers" => measure_timers(arguments.tasks, arguments.ops).await,
         unknown => {
