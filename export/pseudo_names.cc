@@ -27,7 +27,7 @@ std::string_view PseudoName(uintptr_t address) {
       {&OverflowBucket, "curg::OverflowBucket"}, {&NotSampled, "curg::NotSampled"},
       {&TruncatedStack, "curg::TruncatedStack"}, {&BrokenStack, "curg::BrokenStack"},
       {&UnknownStack, "curg::UnknownStack"},     {&ForeignThread, kForeignThreadName},
-      {&SpawnedBy, "curg::SpawnedBy"},
+      {&SpawnedBy, "curg::SpawnedBy"},           {&UnseenThreads, "curg::UnseenThreads"},
   };
   for (const auto& [frame, name] : kNames) {
     if (PseudoLeaf(frame) == address) return name;

@@ -94,7 +94,8 @@ std::vector<std::string> QualityWarnings(const CpuProfile& profile) {
   }
   if (quality.threads_refused > 0) {
     lines.push_back(absl::StrCat("threads refused: the kernel gave no timer to ",
-                                 quality.threads_refused, " threads, which are not in here"));
+                                 quality.threads_refused,
+                                 " threads, which have no stacks in here"));
   }
   return lines;
 }
@@ -138,6 +139,12 @@ std::vector<std::string> QualityReport(const CpuProfile& profile) {
     lines.push_back(
         absl::StrCat("counted, but carried by no signal: ", Amount(profile, quality.counted_weight),
                      ", of it without a stack: ", Amount(profile, totals.not_sampled_weight)));
+  }
+  if (quality.unseen_weight > 0) {
+    lines.push_back(
+        absl::StrCat("in threads that were not sampled, since they ended before they "
+                     "were found or were refused: ",
+                     Amount(profile, quality.unseen_weight)));
   }
   if (quality.switches > 0) {
     lines.push_back(absl::StrCat("in a task switch: ", quality.switches, " samples"));

@@ -61,6 +61,9 @@ struct CpuProfileQuality {
   // What no signal carried, but the threads' counters said: given to the samples around it, or,
   // where there were none, to curg::NotSampled.
   int64_t counted_weight = 0;
+  // Of that, what threads used that nobody saw (curg::UnseenThreads): the process's CPU clock says
+  // so. Only where it is more than a period, and than what reading all clocks leaves uncertain.
+  int64_t unseen_weight = 0;
   // Label totals are the exact ones (runtime/cpu_accounting.h) of so many label sets, 0: they are
   // sampled; and what had to be moved between label sets, or added, for that.
   int64_t exact_tags = 0;

@@ -114,6 +114,12 @@ std::optional<int64_t> ThreadCpuNs(pid_t tid) {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+int64_t ProcessCpuNs() {
+  timespec now = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 absl::Status InstallSigprof() {
   KernelSigaction now = {};
   if (RtSigaction(nullptr, &now) != 0) return absl::ErrnoToStatus(errno, "rt_sigaction(SIGPROF)");

@@ -37,4 +37,8 @@ absl::StatusOr<std::unique_ptr<SampleSource>> NewCpuTimer(pid_t tid, uint64_t ti
 // is no such thread. Thread-safe.
 std::optional<int64_t> ThreadCpuNs(pid_t tid);
 
+// The sum of all its threads', ended ones included. Of those that run now, the kernel counts up to
+// its last tick, or up to when somebody last asked for theirs. Thread-safe.
+int64_t ProcessCpuNs();
+
 }  // namespace curg::internal

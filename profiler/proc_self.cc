@@ -11,6 +11,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
 namespace curg::internal {
@@ -76,6 +77,17 @@ absl::StatusOr<std::vector<ProcMapping>> ReadProcMaps() {
   absl::StatusOr<std::string> text = ReadFile("/proc/self/maps");
   if (!text.ok()) return text.status();
   return ParseProcMaps(*text);
+}
+
+// "1234567 8910 42\n": time on a CPU, time waited for one, how often.
+std::optional<int64_t> ReadThreadSwitches(pid_t tid) {
+  const absl::StatusOr<std::string> text =
+      ReadFile(absl::StrCat("/proc/self/task/", tid, "/schedstat").c_str());
+  if (!text.ok()) return std::nullopt;
+  const std::vector<absl::string_view> fields = absl::StrSplit(*text, absl::ByAnyChar(" \n"));
+  int64_t switches = 0;
+  if (fields.size() < 3 || !absl::SimpleAtoi(fields[2], &switches)) return std::nullopt;
+  return switches;
 }
 
 absl::StatusOr<std::vector<pid_t>> ReadThreadIds() {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,11 @@ std::vector<ProcMapping> ParseProcMaps(absl::string_view text);
 // The process's mappings now, lowest first.
 // Thread-safe. Not async-signal-safe: allocates. Blocks: the thread.
 absl::StatusOr<std::vector<ProcMapping>> ReadProcMaps();
+
+// How often thread `tid` of this process was put on a CPU; none where the kernel does not tell, or
+// there is no such thread.
+// As ReadProcMaps.
+std::optional<int64_t> ReadThreadSwitches(pid_t tid);
 
 // The ids of the process's threads now, ascending.
 // As ReadProcMaps.

@@ -1,30 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/prof_consumer.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "profiler/cpu_timer.h"
 #include "profiler/perf_event.h"
 #include "profiler/pseudo_frames.h"
 #include "profiler/sigprof.h"
 #include "runtime/spawn_stack.h"
 
 namespace curg::internal {
-namespace {
-
-// User and system time of the whole process.
-absl::Duration ProcessCpu() {
-  timespec now = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return absl::DurationFromTimespec(now);
-}
-
-}  // namespace
-
 ProfConsumer::ProfConsumer(Options options)
     : options_(std::move(options)),
       map_(options_.map_bytes_max),
@@ -34,13 +22,13 @@ void ProfConsumer::Begin() {
   if (options_.spawners > 0) spawn_stacks_.emplace();
   stale_start_ = StaleSigprofs();
   start_ = absl::Now();
-  cpu_start_ = ProcessCpu();
+  cpu_start_ = absl::Nanoseconds(ProcessCpuNs());
 }
 
 void ProfConsumer::End() {
   end_ = absl::Now();
   spawn_stacks_.reset();
-  cpu_end_ = ProcessCpu();
+  cpu_end_ = absl::Nanoseconds(ProcessCpuNs());
   mappings_.Capture();
 }
 
@@ -123,6 +111,13 @@ void ProfConsumer::Count(int64_t weight, bool stackless, bool metered) {
   if (stackless) not_sampled_.Of(metered) += weight;
 }
 
+void ProfConsumer::AddUnseen(int64_t weight, int64_t blur) {
+  // Every thread that ends uses some microseconds after it was last looked at.
+  if (weight <= std::max(blur, period_ns_)) return;
+  quality_.unseen_weight = weight;
+  quality_.counted_weight += weight;
+}
+
 void ProfConsumer::CountShape(StackShape shape) {
   switch (shape) {
     case StackShape::kWhole:
@@ -193,11 +188,15 @@ CpuProfile ProfConsumer::Take(const SamplerCounts& counts, const ExactCpu* used)
   }
   // Whose time these were, nobody knows: a filtered profile leaves them out.
   if (options_.filter) {
-    quality_.filtered_weight += not_sampled_.Sum();
+    quality_.filtered_weight += not_sampled_.Sum() + quality_.unseen_weight;
     not_sampled_ = {};
   } else if (quality_.lost_samples != 0) {
     AddPseudoEntry(profile.entries, SampleKind::kLost, PseudoLeaf(&LostSamples),
                    quality_.lost_samples, lost_weight_.Sum());
+  }
+  if (quality_.unseen_weight != 0 && !options_.filter) {
+    AddPseudoEntry(profile.entries, SampleKind::kNotSampled, PseudoLeaf(&UnseenThreads), 0,
+                   quality_.unseen_weight);
   }
   if (not_sampled_.Sum() != 0) {
     AddPseudoEntry(profile.entries, SampleKind::kNotSampled, PseudoLeaf(&NotSampled), 0,

@@ -42,6 +42,13 @@ struct WeighedSample {
   bool metered_then = false;      // ... also at the time of the sample
 };
 
+// What threads have used that are not sampled, from a time on that stays the same: what the process
+// has used without what the threads have been or are to be given.
+struct UnseenCpu {
+  int64_t ns = 0;
+  int64_t blur = 0;  // it may be more or less by that, since clocks are read one after the other
+};
+
 // Owner only: the writer.
 class ProfConsumer {
  public:
@@ -73,6 +80,9 @@ class ProfConsumer {
   // Notices modules that came or went; true if any did.
   bool LookAtModules() { return mappings_.Capture(); }
 
+  // What threads that are not sampled have used between Begin and End, give or take `blur`.
+  void AddUnseen(int64_t weight, int64_t blur);
+
   // No samples come any more.
   void End();
   // What there was between Begin and End. `used`: what the runtime's threads spent in that time,
@@ -82,6 +92,7 @@ class ProfConsumer {
   // The meters' reading at Begin, and how often they had given up.
   ExactCpu exact_begin;
   uint32_t give_ups_begin = 0;
+  UnseenCpu unseen_begin;
 
  private:
   void CountShape(StackShape shape);

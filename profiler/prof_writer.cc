@@ -9,6 +9,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "profiler/cpu_timer.h"
 #include "profiler/perf_event.h"
 #include "profiler/prof_buf_memory.h"
 #include "runtime/deadline.h"
@@ -86,6 +87,7 @@ absl::Status ProfWriter::Add(ProfConsumer& consumer) {
   if (absl::Status status = StartOrJoin(consumer); !status.ok()) return status;
   std::move(no_meter).Cancel();
   consumer.Begin();
+  consumer.unseen_begin = Unseen();
   if (exact.has_value()) {
     const CpuTotals totals = CpuMeter::Read();
     consumer.give_ups_begin = totals.give_ups;
@@ -130,10 +132,16 @@ CpuProfile ProfWriter::Remove(ProfConsumer& consumer) {
   CpuProfile profile;
   {
     const std::lock_guard lock(mutex_);
+    Sampler& sampler = Sampler::Get();
     const bool last = delivery_.consumers().size() == 1;
-    if (last) Sampler::Get().Stop();
+    sampler.ScanThreads();  // those that have ended get their due first
+    DrainAll(/*level=*/false);
+    const UnseenCpu unseen = Unseen();
+    if (last) sampler.Stop();
     const CpuTotals totals = CpuMeter::Read();
     consumer.End();
+    consumer.AddUnseen(unseen.ns - consumer.unseen_begin.ns,
+                       unseen.blur + consumer.unseen_begin.blur);
     DrainAll(/*level=*/true);
     profile = Take(consumer, totals);
     delivery_.Remove(&consumer);
@@ -229,6 +237,17 @@ void ProfWriter::Look() {
 ExactCpu ProfWriter::ExactOf(const CpuTotals& totals) const {
   return ExactCpuOf(totals,
                     [this](pid_t tid, uint64_t since) { return delivery_.OwnerOf(tid, since); });
+}
+
+UnseenCpu ProfWriter::Unseen() const {
+  const Sampler& sampler = Sampler::Get();
+  // To read the clock of a thread that runs also brings the kernel's sum for the process up to
+  // date, which is a tick old otherwise.
+  (void)sampler.Owed();
+  const int64_t before = ProcessCpuNs();
+  const int64_t seen = delivery_.given() + sampler.Owed();
+  const int64_t blur = (ProcessCpuNs() - before) / 2;
+  return {.ns = before + blur - seen, .blur = blur};
 }
 
 void ProfWriter::DrainAll(bool level) {

@@ -80,6 +80,7 @@ class ProfWriter {
   void StartLoop();
   void StopLoop();
   void DrainAll(bool level);
+  UnseenCpu Unseen() const;
   ExactCpu ExactOf(const CpuTotals& totals) const;
   CpuProfile Take(ProfConsumer& consumer, const CpuTotals& totals);
   void Look();

@@ -25,6 +25,10 @@ void OverflowBucket();
 // into.
 void NotSampled();
 
+// The only frame of the entry that stands for CPU time of threads that were not sampled: they began
+// and ended between two looks for new ones, or the kernel refused them.
+void UnseenThreads();
+
 // The root of a stack that was deeper than the profile's depth.
 void TruncatedStack();
 

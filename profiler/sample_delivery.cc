@@ -20,6 +20,7 @@ void SampleDelivery::Deliver(ThreadSampler& thread, bool level,
   }
   if (thread.metered) metered_times_ = CpuMeter::Times();
   const int64_t given = thread.credit.Give(nominal, count(), level);
+  if (thread.timed) given_ += given;
   Share(given, weights_);
   if (given > nominal && thread.timed) {
     const bool stackless = nominal == 0 && !DeliverUnseen(thread, given);

@@ -38,6 +38,9 @@ class SampleDelivery {
   void Deliver(ThreadSampler& thread, bool level,
                const std::function<std::optional<int64_t>()>& count);
 
+  // The CPU time that was credited to samples of all threads, ever.
+  int64_t given() const { return given_; }
+
   // Who has had `tid`, a thread of the runtime's, since `since` (SampleTime), if a sample came
   // since then.
   std::optional<SliceOwner> OwnerOf(pid_t tid, uint64_t since) const;
@@ -55,6 +58,7 @@ class SampleDelivery {
   };
 
   std::vector<ProfConsumer*> consumers_;
+  int64_t given_ = 0;
   std::unordered_map<pid_t, LastSample> last_samples_;  // of metered threads, while there are
                                                         // consumers
   std::unordered_map<pid_t, TagRef> last_tags_;         // of the last samples of the others

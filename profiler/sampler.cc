@@ -99,7 +99,9 @@ SamplerCounts Sampler::counts() const {
   const std::lock_guard lock(mutex_);
   SamplerCounts counts = counts_;
   const bool one = armed_by_.size() <= 1;
-  counts.engine = one ? EngineName(options_.engine) : "";
+  if (one) {
+    counts.engine = EngineName(armed_by_.empty() ? options_.engine : armed_by_.begin()->first);
+  }
   for (const auto& [engine, threads] : armed_by_) {
     if (one) break;
     absl::StrAppend(&counts.engine, counts.engine.empty() ? "" : ", ", EngineName(engine), " (",
@@ -173,7 +175,8 @@ absl::Status Sampler::TryArm(pid_t tid, CountFrom from, Thread& thread) {
   ThreadSampler* const sampler = AcquireRecord();
   if (sampler == nullptr) return absl::ResourceExhaustedError("more than 65536 threads");
   const uint64_t ticket = ThreadSamplerTable::Ticket(sampler->index, ++generation_);
-  absl::StatusOr<std::unique_ptr<SampleSource>> source = NewSource(tid, ticket, sampler->engine);
+  absl::StatusOr<std::unique_ptr<SampleSource>> source =
+      NewSource(tid, ticket, thread.by_timer, sampler->engine);
   if (!source.ok()) {
     free_records_.push_back(sampler);
     return source.status();
@@ -221,8 +224,8 @@ absl::Status Sampler::ChooseEngine() {
 }
 
 absl::StatusOr<std::unique_ptr<SampleSource>> Sampler::NewSource(pid_t tid, uint64_t ticket,
-                                                                 CpuEngine& engine) {
-  engine = options_.engine;
+                                                                 bool by_timer, CpuEngine& engine) {
+  engine = by_timer ? CpuEngine::kTimer : options_.engine;
   if (engine == CpuEngine::kTimer) return NewCpuTimer(tid, ticket);
   absl::StatusOr<std::unique_ptr<SampleSource>> source =
       NewPerfEvent(engine, tid, ticket, options_.period_ns,
@@ -271,14 +274,54 @@ void Sampler::Credit(CountFrom from, Expiry expiry, ThreadSampler& sampler) cons
 // only. So the period of those that have had samples is changed a little at each look, and with it
 // where the next one begins. What the kernel forgets of the present one, the counter remembers.
 void Sampler::VaryPeriods() {
+  std::vector<pid_t> for_timers;
   for (auto& [tid, thread] : threads_) {
     ThreadSampler* const sampler = thread.sampler;
     if (sampler == nullptr || !IsPerfClock(sampler->engine)) continue;
     if (std::exchange(sampler->varied_at, sampler->credit.given) == sampler->credit.given) continue;
+    if (may_fall_back_ && !thread.by_timer && SwitchesTooOften(tid, thread)) {
+      for_timers.push_back(tid);
+      continue;
+    }
     const Expiry expiry = NextExpiry(sampler->engine);
     sampler->period = expiry.period;
     sampler->credit.level_next = true;
     sampler->source->Start(expiry.first, expiry.period);
+  }
+  for (const pid_t tid : for_timers) ChangeToTimer(tid);
+}
+
+// The kernel switches a thread's perf event with it: 2.4 us for each time that it is put on a CPU
+// (on a virtual machine), which makes two threads that take turns half as fast. Too much is half a
+// percent of a CPU, or more than the signals cost.
+bool Sampler::SwitchesTooOften(pid_t tid, Thread& thread) const {
+  constexpr double kPerSecond = 2000;
+  constexpr double kPerPeriod = 20;
+  const std::optional<int64_t> switches = ReadThreadSwitches(tid);
+  if (!switches.has_value()) return false;
+  const auto now = std::chrono::steady_clock::now();
+  const int64_t before = std::exchange(thread.switches, *switches);
+  const std::chrono::duration<double> time = now - std::exchange(thread.switches_at, now);
+  const double most =
+      std::max(kPerSecond, kPerPeriod * 1e9 / static_cast<double>(options_.period_ns));
+  return before >= 0 && static_cast<double>(*switches - before) > most * time.count();
+}
+
+// For good. The new one is there before the old one goes: should it be refused, all stays as it is.
+void Sampler::ChangeToTimer(pid_t tid) {
+  Thread& thread = threads_[tid];
+  thread.by_timer = true;
+  Thread changed = thread;
+  if (!TryArm(tid, CountFrom::kNow, changed).ok()) return;
+  const CpuEngine old = thread.sampler->engine;
+  if (--armed_by_[old] == 0) armed_by_.erase(old);
+  ++armed_by_[changed.sampler->engine];
+  Disarm(thread);
+  thread = changed;
+  if (counts_.fallback.empty()) {
+    counts_.fallback =
+        "Some threads were sampled by timers, which the kernel looks at in its tick only: they are "
+        "put on a CPU so often that to switch perf events with them would take too long.";
   }
 }
 
@@ -332,6 +375,21 @@ void Sampler::ForEachThread(absl::FunctionRef<void(ThreadSampler&, bool)> visit)
 std::optional<int64_t> Sampler::CountOf(const ThreadSampler& thread) {
   const std::lock_guard lock(mutex_);
   return thread.source != nullptr ? thread.source->Count() : thread.final_count;
+}
+
+int64_t Sampler::Owed() const {
+  const std::lock_guard lock(mutex_);
+  int64_t owed = 0;
+  for (size_t i = 0; i < records_used_.load(std::memory_order_relaxed); ++i) {  // relaxed: mutex_
+    const ThreadSampler& thread = *thread_samplers.At(i);
+    // relaxed: the writer task frees, and the mutex is held by whoever arms and disarms
+    const bool free = thread.state.load(std::memory_order_relaxed) == ThreadSampler::State::kFree;
+    if (free || !thread.timed) continue;
+    const std::optional<int64_t> count =
+        thread.source != nullptr ? thread.source->Count() : thread.final_count;
+    if (count.has_value()) owed += *count - thread.credit.given;
+  }
+  return owed;
 }
 
 void Sampler::ScanThreads() {

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -86,6 +87,11 @@ class Sampler final : public ThreadObserver {
   // Owner only: the writer task.
   std::optional<int64_t> CountOf(const ThreadSampler& thread);
 
+  // What all threads have used beyond what they were given credit for, ended ones included until
+  // they are visited. Of those that count time.
+  // Owner only: the writer task.
+  int64_t Owed() const;
+
   // Changes the rate of all threads, present and future.
   // Owner only: the writer task, which has read all buffers. Blocks: the thread.
   void SetPeriod(int64_t period_ns);
@@ -110,6 +116,9 @@ class Sampler final : public ThreadObserver {
     bool worker = false;
     ThreadSampler* sampler = nullptr;  // null: refused, or ended
     int scans_since_end = -1;          // -1: it has not ended
+    bool by_timer = false;             // by choice, although perf events are to be had
+    int64_t switches = -1;             // when that was looked at last, and when that was
+    std::chrono::steady_clock::time_point switches_at = {};
   };
 
   Sampler() = default;
@@ -119,7 +128,7 @@ class Sampler final : public ThreadObserver {
   void Arm(pid_t tid, Thread thread, CountFrom from);
   absl::Status TryArm(pid_t tid, CountFrom from, Thread& thread);
   absl::Status ChooseEngine();
-  absl::StatusOr<std::unique_ptr<SampleSource>> NewSource(pid_t tid, uint64_t ticket,
+  absl::StatusOr<std::unique_ptr<SampleSource>> NewSource(pid_t tid, uint64_t ticket, bool by_timer,
                                                           CpuEngine& engine);
   struct Expiry {
     int64_t first;
@@ -128,6 +137,8 @@ class Sampler final : public ThreadObserver {
   Expiry NextExpiry(CpuEngine engine);
   void Credit(CountFrom from, Expiry expiry, ThreadSampler& sampler) const;
   void VaryPeriods();
+  bool SwitchesTooOften(pid_t tid, Thread& thread) const;
+  void ChangeToTimer(pid_t tid);
   void Disarm(Thread& thread);
   ThreadSampler* AcquireRecord();
   void ForgetGoneThreads(const std::vector<pid_t>& alive);

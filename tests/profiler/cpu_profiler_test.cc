@@ -211,6 +211,65 @@ TEST(CpuProfiler, SurvivesThreadsThatComeAndGo) {
   EXPECT_GT(profile.quality.samples, 0);
 }
 
+// CPU time of the process, of two milliseconds each in threads that come one after the other.
+int64_t BurnInShortThreads(milliseconds cpu) {
+  const std::chrono::nanoseconds before = internal::CpuClock(CLOCK_PROCESS_CPUTIME_ID);
+  for (milliseconds used{0}; used < cpu; used += milliseconds(2)) {
+    std::thread([] { BurnCpu(milliseconds(2)); }).join();
+  }
+  return (internal::CpuClock(CLOCK_PROCESS_CPUTIME_ID) - before).count();
+}
+
+int64_t UnseenWeight(const CpuProfile& profile) {
+  int64_t weight = 0;
+  for (const CpuProfileEntry& entry : profile.entries) {
+    if (entry.pcs == std::vector{internal::PseudoLeaf(&UnseenThreads)}) weight += entry.weight;
+  }
+  EXPECT_EQ(weight, profile.quality.unseen_weight);
+  return weight;
+}
+
+// Threads are looked for ten times a second.
+TEST(CpuProfiler, TheTotalHoldsThreadsThatNobodySaw) {
+  for (const CpuEngine engine : {CpuEngine::kTimer, CpuEngine::kAuto}) {
+    double share = 0;
+    for (milliseconds cpu(500); cpu < milliseconds(9000); cpu *= 2) {
+      CpuProfileSession session = StartCpuProfile({.engine = engine}).value();
+      const auto used = static_cast<double>(BurnInShortThreads(cpu));
+      const CpuProfile profile = session.Stop();
+      share = static_cast<double>(TotalWeight(profile)) / used;
+      const bool most_unseen = static_cast<double>(UnseenWeight(profile)) > 0.5 * used;
+      if (share > 0.97 && share < 1.03 && most_unseen) break;
+      if (!most_unseen) share = 0;
+    }
+    EXPECT_GT(share, 0.97) << EngineName(engine);
+    EXPECT_LT(share, 1.03) << EngineName(engine);
+  }
+}
+
+// Each consumer has what was unseen in its own time, and no other has any.
+TEST(CpuProfiler, WhatNobodySawIsOfItsTime) {
+  CpuProfileSession all = StartCpuProfile().value();
+  CpuProfileSession early = StartCpuProfile().value();
+  BurnCpu(milliseconds(50));
+  EXPECT_EQ(UnseenWeight(early.Stop()), 0);
+  const int64_t used = BurnInShortThreads(milliseconds(200));
+  CpuProfileSession filtered = StartCpuProfile({.filter = [](const Tag*) { return true; }}).value();
+  CpuProfileSession late = StartCpuProfile().value();
+  BurnCpu(milliseconds(50));
+  EXPECT_EQ(UnseenWeight(late.Stop()), 0);
+  BurnInShortThreads(milliseconds(100));
+  const CpuProfile whole = all.Stop();
+  EXPECT_GT(UnseenWeight(whole), 0);
+  EXPECT_LT(UnseenWeight(whole), 2 * used);
+  // Whose it was, nobody knows.
+  const CpuProfile part = filtered.Stop();
+  EXPECT_GE(part.quality.filtered_weight, part.quality.unseen_weight);
+  for (const CpuProfileEntry& entry : part.entries) {
+    EXPECT_NE(entry.pcs[0], internal::PseudoLeaf(&UnseenThreads));
+  }
+}
+
 TEST(CpuProfiler, WorksFromTasksAndAcrossThreads) {
   CpuProfileSession session = curg::Run([] {
     CpuProfileSession started = StartCpuProfile({.rate_hz = 1000}).value();

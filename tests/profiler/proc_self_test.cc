@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,6 +61,14 @@ TEST(ProcMaps, FindsThisFunction) {
   });
   ASSERT_NE(it, mappings->end());
   EXPECT_TRUE(it->executable);
+}
+
+TEST(ThreadSwitches, GrowWithEachSleep) {
+  const std::optional<int64_t> before = ReadThreadSwitches(gettid());
+  if (!before.has_value()) GTEST_SKIP() << "this kernel does not tell";
+  for (int i = 0; i < 10; ++i) usleep(100);
+  EXPECT_GE(ReadThreadSwitches(gettid()).value(), *before + 10);
+  EXPECT_FALSE(ReadThreadSwitches(1 << 30).has_value());
 }
 
 TEST(ThreadIds, ListThisThreadAndOthers) {

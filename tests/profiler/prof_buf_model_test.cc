@@ -113,8 +113,8 @@ class ModelAtomic {
 using ModelBuf = BasicProfBuf<ModelAtomic>;
 
 // One run: the handler offers `offered` samples, the reader reads a few times at once, giving words
-// back before every `batch`th, and then, when both are done, to the end. All that was offered must come out once, in order, or be told as
-// lost, at the place where it was lost.
+// back before every `batch`th, and then, when both are done, to the end. All that was offered must
+// come out once, in order, or be told as lost, at the place where it was lost.
 class Scenario {
  public:
   Scenario(size_t words, size_t depth, int offered, int reads, int batch)

@@ -214,6 +214,29 @@ TEST_F(SampleDeliveryTest, WhatComesAfterTheLastSampleHasItsTag) {
 }
 
 // Each gets what comes while it is there, in its own depth and of its own tags.
+TEST_F(SampleDeliveryTest, ThreadsThatNobodySawAreAnEntryOfTheirOwn) {
+  ASSERT_TRUE(Write({.periods = 1}, {1}));
+  Deliver();
+  EXPECT_EQ(delivery_.given(), kMs);
+  consumer_.AddUnseen(7 * kMs, 2 * kMs);
+  const CpuProfile profile = Finish();
+  ASSERT_EQ(profile.entries.size(), 2u);
+  EXPECT_EQ(profile.entries[1].kind, SampleKind::kNotSampled);
+  EXPECT_EQ(profile.entries[1].pcs, Pcs{PseudoLeaf(&UnseenThreads)});
+  EXPECT_EQ(profile.entries[1].weight, 7 * kMs);
+  EXPECT_EQ(profile.quality.unseen_weight, 7 * kMs);
+  EXPECT_EQ(profile.quality.counted_weight, 7 * kMs);
+}
+
+TEST_F(SampleDeliveryTest, WhatMayBeNothingIsNoEntry) {
+  consumer_.AddUnseen(7 * kMs, 8 * kMs);  // blurred
+  consumer_.AddUnseen(kMs / 2, 0);        // less than a period
+  consumer_.AddUnseen(-3 * kMs, 0);       // more was given to ended threads than they had
+  const CpuProfile profile = Finish();
+  EXPECT_TRUE(profile.entries.empty());
+  EXPECT_EQ(profile.quality.unseen_weight, 0);
+}
+
 TEST_F(SampleDeliveryTest, ConsumersAreIndependent) {
   std::atomic<int> alive{0};
   const TagRef tag = TagRef::Adopt(new CountedTag(alive));

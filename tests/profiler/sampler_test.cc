@@ -265,6 +265,52 @@ TEST_P(EveryEngine, ForgetsForeignThreadsThatEnd) {
   EXPECT_EQ(DrainAll().buffers, static_cast<int64_t>(ReadThreadIds().value().size()));
 }
 
+// Threads that hand over to each other as fast as they can are not held up by perf events.
+TEST_F(SamplerTest, ThreadsThatSwitchTooOftenGetTimers) {
+  if (!NewPerfEvent(CpuEngine::kPerf, gettid(), 0, 1'000'000, 1 << 20).ok()) GTEST_SKIP();
+  EXPECT_TRUE(RetryLonger([this](milliseconds time) {
+    Start(10'000'000, CpuEngine::kAuto);
+    const std::chrono::nanoseconds before = CpuClock(CLOCK_PROCESS_CPUTIME_ID);
+    int to[2];
+    int back[2];
+    EXPECT_EQ(pipe(to) + pipe(back), 0);
+    std::thread echo([&] {
+      char byte;
+      while (read(to[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1) {
+      }
+    });
+    std::atomic<bool> done{false};
+    std::thread busy([&done] {
+      while (!done) BurnCpu(milliseconds(1));
+    });
+    std::thread call([&] {
+      char byte = 0;
+      while (!done && write(to[1], &byte, 1) == 1 && read(back[0], &byte, 1) == 1) {
+      }
+      close(to[1]);
+    });
+    Sums sums;
+    const auto end = std::chrono::steady_clock::now() + 3 * time;
+    while (std::chrono::steady_clock::now() < end) {
+      usleep(20'000);
+      Add(sums, DrainAll());
+      Sampler::Get().ScanThreads();
+    }
+    done = true;
+    for (std::thread* thread : {&echo, &busy, &call}) thread->join();
+    for (const int fd : {to[0], back[0], back[1]}) close(fd);
+    const SamplerCounts counts = Sampler::Get().counts();
+    Sampler::Get().Stop();
+    Add(sums, DrainAll());
+    const auto used = static_cast<double>((CpuClock(CLOCK_PROCESS_CPUTIME_ID) - before).count());
+    const double share = static_cast<double>(sums.weight) / used;
+    return share > 0.95 && share < 1.05 &&
+           counts.engine.find("posix-cpu-timer (2 threads)") != std::string::npos &&
+           counts.engine.find("perf-task-clock (") != std::string::npos &&
+           counts.fallback.find("put on a CPU so often") != std::string::npos;
+  }));
+}
+
 // The writer may be kept from its CPU for a while, as every thread.
 TEST_P(EveryEngine, LosesNothingWhileNobodyReads) {
   Start();
