@@ -32,8 +32,9 @@ bool OthersMayRun() {
 }
 
 bool NobodyWaitsForWorker() {
-  Worker* const worker = CurrentWorker();
-  return worker == nullptr || !worker->scheduler.HasWorkFor(*worker);
+  const Worker* worker = CurrentWorker();
+  return worker == nullptr ||
+         (worker->processor->queue.size() == 0 && worker->processor->batch.Empty());
 }
 
 // Never inlined: the address of the thread's variable must not outlive a park.

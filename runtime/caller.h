@@ -17,7 +17,8 @@ const void* CallerToken();
 // Whether the caller, by spinning a little, may see somebody on another worker move on.
 bool OthersMayRun();
 
-// Whether nobody has to wait for the caller's worker, should it spin for microseconds.
+// Whether no task stands in line for the caller's worker, so that it may spin for microseconds.
+// One in run next does not count: others take it when it has waited as long.
 bool NobodyWaitsForWorker();
 
 // A random number in [0, bound), of this thread's own cheap generator. Requires: bound > 0.

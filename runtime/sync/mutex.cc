@@ -39,8 +39,8 @@ WaitStatus Mutex::LockSlowly(const WaitLimits& limits) {
 
 // It may be free, with others on their way to it. Else for a holder that runs on another worker and
 // is about to unlock: looks more and more rarely, as each look takes the word's cache line from the
-// holder, who meanwhile locks and unlocks it undisturbed. For the longest pause, only if nobody else
-// wants to run here. One who was woken answers for kWoken.
+// holder, who meanwhile locks and unlocks it undisturbed. Makes the longest pause only if nobody
+// stands in line here. One who was woken answers for kWoken.
 bool Mutex::SpinToLock(bool woken) {
   const uint32_t answered = woken ? kWoken : 0;
   for (int look = 0; look < kLooks; ++look) {
