@@ -87,13 +87,13 @@ int InChild(Work work) {
 class TracebackLoadingTest : public testing::Test {
  protected:
   void SetUp() override {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "the sanitizer's runtime defers signals";
-#endif
     void* const shared =
         mmap(nullptr, sizeof(Tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(shared, MAP_FAILED);
     g_tally = new (shared) Tally;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "the sanitizer's runtime defers signals";
+#endif
     g_bounds = BoundsOfThisThread();
     ASSERT_TRUE(RefreshUnwindTables().ok());
     static char memory[64 * 1024];

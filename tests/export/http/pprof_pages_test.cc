@@ -182,7 +182,8 @@ TEST(CmdlinePageTest, SeparatesArgumentsByNul) {
   EXPECT_THAT(response.body, EndsWith("pprof_pages_test"));
 }
 
-[[gnu::noinline]] void WellKnown() { asm volatile(""); }
+// More than one byte, whatever the options: an address within is asked for.
+[[gnu::noinline]] void WellKnown() { asm volatile("nop"); }
 
 TEST(SymbolPageTest, NamesFunctions) {
   const uint64_t address = reinterpret_cast<uint64_t>(&WellKnown) + 1;
