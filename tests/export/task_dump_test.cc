@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "export/reports.h"
@@ -40,14 +41,28 @@ void RunWithAReader(void (*then)()) {
   });
 }
 
+// What `fd` has up to the end of the line that contains `last`. Blocks until that is there: the
+// first dump reads symbols, which takes as long as it takes.
+std::string ReadUntilLineWith(std::string_view last, int fd) {
+  std::string text;
+  for (char c; read(fd, &c, 1) == 1;) {
+    text += c;
+    if (c == '\n' && text.find(last) != text.npos) break;
+  }
+  return text;
+}
+
 TEST_F(TaskDumpTest, ASignalMakesOneAndTheProgramGoesOn) {
   EXPECT_EXIT(
       {
         if (!InstallTaskDumpSignal().ok()) std::exit(1);
         RunWithAReader([] {
+          int ends[2];
+          const int shown = dup(STDERR_FILENO);
+          if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0) std::_Exit(2);
           kill(getpid(), SIGQUIT);
-          SleepFor(1s);
-          std::_Exit(7);
+          const std::string dump = ReadUntilLineWith("spawned by task 1 at ", ends[0]);
+          std::_Exit(write(shown, dump.data(), dump.size()) > 0 ? 7 : 3);
         });
       },
       ExitedWithCode(7),

@@ -22,6 +22,7 @@
 
 #include "gtest/gtest.h"
 #include "runtime/blocking.h"
+#include "runtime/context.h"
 #include "runtime/go.h"
 #include "runtime/io/tcp.h"
 #include "runtime/sync/channel.h"

@@ -2,6 +2,7 @@
 //
 // Joins that may give up, and misuse.
 #include "runtime/join_handle.h"
+#include "runtime/context.h"
 
 #include <chrono>
 #include <memory>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/task_group.h"
+#include "runtime/context.h"
 
 #include <atomic>
 #include <chrono>
