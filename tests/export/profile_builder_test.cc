@@ -471,8 +471,8 @@ TEST(ProfileBuilder, CommentsReportTheQuality) {
                   "curg: truncated: 4 stacks were deeper than recorded",
                   "curg: failed unwinds: 5 stacks end before their root (no unwind information: "
                   "3, a frame outside of its stack: 2, unknown bounds: 0)",
-                  "curg: threads refused: the kernel gave no timer to 8 threads, which are not in "
-                  "here",
+                  "curg: threads refused: the kernel gave no timer to 8 threads, which have no "
+                  "stacks in here",
                   "curg: note: The kernel is slow."));
 }
 
