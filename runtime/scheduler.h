@@ -230,6 +230,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // own wait, or any of all, they go first, unless it has not looked for kPollLateNs.
   static constexpr int64_t kPollPeriodNs = 50'000;
   static constexpr int64_t kPollPerTaskNs = 5'000;
+  // It looks at the clock for that twice as often, or a little more.
+  static constexpr int64_t kPollLooks = 2;
   static constexpr int64_t kPollLateNs = 1'000'000;
   static constexpr uint32_t kPollRoom = RunQueue<>::kHalf / 2;
   // How long the caches of an idle worker's processor keep what they have.

@@ -200,11 +200,12 @@ bool Scheduler::PollIsDue() const {
 // half would have to make room, and wait in the global queue for as long as there is I/O.
 void Scheduler::PollIfDue(Worker& worker, uint32_t tick) {
   if (poller_.load(std::memory_order_relaxed) == nullptr) return;
-  worker.processor->pace.OnPollLook(tick, TickClock::Now());
-  if (!PollIsDue()) return;
   const uint32_t waiting = worker.processor->queue.size();
+  const int64_t period = kPollPeriodNs + waiting * kPollPerTaskNs;
+  worker.processor->pace.OnPollLook(tick, TickClock::Now(), period / kPollLooks);
+  if (!PollIsDue()) return;
   const bool others_wait = waiting > kPollRoom || global_.size() > 0;
-  if (SincePoll() < (others_wait ? kPollLateNs : kPollPeriodNs + waiting * kPollPerTaskNs)) return;
+  if (SincePoll() < (others_wait ? kPollLateNs : period)) return;
   Worker* nobody = nullptr;
   if (!timekeeper_.compare_exchange_strong(nobody, &worker, std::memory_order_seq_cst)) return;
   polled_at_.store(TickClock::Now(), std::memory_order_relaxed);
