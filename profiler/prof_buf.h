@@ -15,8 +15,8 @@
 //           what they exceed the totals it reported before. Where no later record is written, Read
 //           takes the totals themselves once the ring is empty. So each loss is reported once and
 //           in order, whoever comes first.
-// Invariant read_ <= read_next_ <= wrote_ and wrote_ - max(read_, anew_) <= capacity, in words since
-//           creation. At the end samples read + samples lost == samples offered.
+// Invariant read_ <= read_next_ <= wrote_ and wrote_ - max(read_, anew_) <= capacity, counted in
+//           words since creation. At the end samples read + samples lost == samples offered.
 // Ownership words in [max(read_, anew_), wrote_) belong to the reader, all others to the handler;
 //           each record in [read_next_, wrote_) holds one reference on its tag, which Read passes
 //           on to its caller.

@@ -63,13 +63,16 @@ struct Mode {
   CpuEngine engine = CpuEngine::kAuto;
 };
 
-// The CPU time of `load`; not a number where the machine does not have the engine.
-double Time(Mode mode, const std::function<void()>& load) {
+using Load = std::function<void()>;
+
+// The CPU time of `load`, after `settle`; not a number where the machine does not have the engine.
+double Time(Mode mode, const Load& load, const Load& settle = nullptr) {
   absl::StatusOr<CpuProfileSession> session = absl::UnavailableError("");
   if (mode.rate_hz != 0) {
     session = StartCpuProfile({.rate_hz = mode.rate_hz, .engine = mode.engine});
     if (!session.ok()) return std::nan("");
   }
+  if (settle) settle();
   const double start = ThreadCpuSeconds();
   load();
   const double used = ThreadCpuSeconds() - start;
@@ -89,7 +92,7 @@ constexpr Mode kHow[kModes] = {{},
 using Overhead = std::array<Spread, kModes>;
 
 // Requires: on a task of a runtime with one worker.
-Overhead MeasureLoad(int rounds, const std::function<void()>& load) {
+Overhead MeasureLoad(int rounds, const Load& load, const Load& settle = nullptr) {
   std::vector<double> ratios[kModes];
   std::minstd_rand random(1);
   load();
@@ -98,7 +101,7 @@ Overhead MeasureLoad(int rounds, const std::function<void()>& load) {
     std::iota(std::begin(order), std::end(order), 0);
     std::shuffle(std::begin(order), std::end(order), random);
     double times[kModes];
-    for (const int mode : order) times[mode] = Time(kHow[mode], load);
+    for (const int mode : order) times[mode] = Time(kHow[mode], load, settle);
     for (int mode = 0; mode < kModes; ++mode) ratios[mode].push_back(times[mode] / times[kOff]);
   }
   Overhead overhead;
@@ -222,10 +225,10 @@ void MeasureOverhead(const ProfilerBenchmarkOptions& options, ProfilerReport& re
     const Labels other = Labels::Of({{"side", "other"}});
     Report("channels between label sets",
            MeasureLoad(rounds, [&other] { ChannelRoundTrips(kRoundTrips, other); }), report);
-    // Longer: such threads get timers after a fifth of a second.
     Echo echo;
-    Report("threads that take turns",
-           MeasureLoad(rounds / 5, [&echo] { echo.RoundTrips(200'000); }), report);
+    const Load turns = [&echo] { echo.RoundTrips(60'000); };
+    // Such threads get timers after a fifth of a second.
+    Report("threads that take turns", MeasureLoad(rounds / 5, turns, /*settle=*/turns), report);
   });
   MeasureOff(options.quick, report);
 }
