@@ -140,8 +140,10 @@ CpuProfile ProfWriter::Remove(ProfConsumer& consumer) {
     if (last) sampler.Stop();
     const CpuTotals totals = CpuMeter::Read();
     consumer.End();
-    consumer.AddUnseen(unseen.ns - consumer.unseen_begin.ns,
-                       unseen.blur + consumer.unseen_begin.blur);
+    if (CountsTime(sampler.options().engine)) {
+      consumer.AddUnseen(unseen.ns - consumer.unseen_begin.ns,
+                         unseen.blur + consumer.unseen_begin.blur);
+    }
     DrainAll(/*level=*/true);
     profile = Take(consumer, totals);
     delivery_.Remove(&consumer);
