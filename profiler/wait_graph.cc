@@ -38,7 +38,7 @@ std::vector<std::vector<size_t>> WaitCycles(const TaskProfile& profile) {
       cycle.push_back(at);
       at = IndexOf(profile, profile.tasks[at].wait_task);
     } while (at != end);
-    std::ranges::rotate(cycle, std::ranges::min_element(cycle));
+    std::rotate(cycle.begin(), std::ranges::min_element(cycle), cycle.end());
   }
   return cycles;
 }
