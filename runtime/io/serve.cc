@@ -98,7 +98,6 @@ class Server {
     } catch (...) {
       Tell(absl::InternalError("a connection's handler threw something"));
     }
-    stream.Close();
     places_.Release();
     connections_.Done();
   }
