@@ -57,7 +57,7 @@ CURG_NO_TSAN void EndAgain(void* word) {
   Worker& worker = *static_cast<Worker*>(word);
   Task& task = *worker.current();
   DropResult(worker, task);
-  return CurrentWorker()->EndTask(task);
+  return Worker::EndTask(task);
 }
 
 // What every task runs on its stack, from its first instruction to its last.
@@ -66,7 +66,7 @@ CURG_NO_TSAN void TaskMain(void* word) {
   Task& task = *worker.current();
   worker.FinishSwitch();
   RunBody(task);
-  return CurrentWorker()->EndTask(task);  // a jump: see Context::Leave
+  return Worker::EndTask(task);  // a jump: see Context::Leave
 }
 
 // A stack's hot end is moved by up to 2 KiB from slot to slot: slots begin at pages, and without
@@ -133,11 +133,14 @@ CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void*
 CURG_NO_TSAN void Worker::EndTask(Task& task) {
   if (InForkedChild()) [[unlikely]]
     FatalInForkedChild("returns from a task");
-  Task* next = scheduler.PickNext(*this);
-  const bool joined = next == nullptr && (next = scheduler.PickJoiner(*this, task)) != nullptr;
-  after_switch = {.commit = joined ? &CommitEndForJoiner : &CommitEnd, .arg = &task, .task = &task};
-  Context& to = LeaveFor(task, next);
-  return Context::Leave(task.context, to, this, joined || !HasLeftovers(task), &EndAgain);
+  Worker& worker = *CurrentWorker();
+  Scheduler& scheduler = worker.scheduler;
+  Task* next = scheduler.PickNext(worker);
+  const bool joined = next == nullptr && (next = scheduler.PickJoiner(worker, task)) != nullptr;
+  worker.after_switch = {
+      .commit = joined ? &CommitEndForJoiner : &CommitEnd, .arg = &task, .task = &task};
+  Context& to = worker.LeaveFor(task, next);
+  return Context::Leave(task.context, to, &worker, joined || !HasLeftovers(task), &EndAgain);
 }
 
 namespace {

@@ -48,7 +48,7 @@ class Worker {
 
   // As SwitchAway, at the current task's end; for whoever joins it, if that one waits here. The
   // last thing a task's stack sees; returns never.
-  void EndTask(Task& task);
+  static void EndTask(Task& task);
 
   // As SwitchAway, without a processor: to the system stack.
   void LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg);
