@@ -133,7 +133,7 @@ void RollCall::Record(const Task& task, TaskState state) {
   auto* const stack = reinterpret_cast<uintptr_t*>(static_cast<char*>(block) + sizeof(RollAnswer));
   std::memcpy(stack, pcs.data(), stack_bytes);
   char* const name = reinterpret_cast<char*>(stack + walk.depth);
-  std::memcpy(name, task.name.data(), task.name.size());
+  task.name.copy(name, task.name.size());
   seen.stack = {stack, walk.depth};
   seen.stack_end = walk.end;
   seen.name = {name, task.name.size()};

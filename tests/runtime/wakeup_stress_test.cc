@@ -22,6 +22,7 @@ namespace {
 
 using std::chrono::microseconds;
 using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
 
 #if defined(CURG_ASAN) || defined(CURG_TSAN)  // which look for something else, and are slow
 constexpr int kRounds = 1'000;
@@ -53,13 +54,20 @@ class WakeupStress : public testing::TestWithParam<int> {
     return seed;
   }
 
+  // All rounds, or those of five seconds, but a twentieth at least: on a machine with other work a
+  // round takes what the kernel makes its threads wait for each other.
+  bool Goes(int round, int rounds) const {
+    return round < rounds && (round < rounds / 20 || steady_clock::now() < end_);
+  }
+
+  const steady_clock::time_point end_ = steady_clock::now() + std::chrono::seconds(5);
   Watchdog watchdog_;
   std::minstd_rand random_{Seed()};
 };
 
 TEST_P(WakeupStress, WhoYieldsToAHog) {
   curg::Run({.workers = GetParam()}, [this] {
-    for (int i = 0; i < kRounds; ++i) {
+    for (int i = 0; Goes(i, kRounds); ++i) {
       std::atomic<bool> yielded{false};
       auto hog = Go([&] { SpinUntil(yielded); });
       SpinFor(random_() % 100);
@@ -73,7 +81,7 @@ TEST_P(WakeupStress, WhoYieldsToAHog) {
 
 TEST_P(WakeupStress, SpawnedBeforeAHog) {
   curg::Run({.workers = GetParam()}, [this] {
-    for (int i = 0; i < kRounds; ++i) {
+    for (int i = 0; Goes(i, kRounds); ++i) {
       std::atomic<bool> ran{false};
       auto displaced = Go([&] { ran.store(true, std::memory_order_release); });
       auto hog = Go([&] { SpinUntil(ran); });  // runs next
@@ -87,7 +95,7 @@ TEST_P(WakeupStress, SpawnedBeforeAHog) {
 
 TEST_P(WakeupStress, WokenByWhoBecomesAHog) {
   curg::Run({.workers = GetParam()}, [this] {
-    for (int i = 0; i < kRounds; ++i) {
+    for (int i = 0; Goes(i, kRounds); ++i) {
       std::atomic<bool> ran{false};
       auto task = Go([&] { ran.store(true, std::memory_order_release); });
       SpinFor(random_() % 30);
@@ -100,7 +108,7 @@ TEST_P(WakeupStress, WokenByWhoBecomesAHog) {
 
 TEST_P(WakeupStress, BurstsFromAPlainThread) {
   auto runtime = Runtime::Create({.workers = GetParam()}).value();
-  for (int i = 0; i < kRounds; ++i) {
+  for (int i = 0; Goes(i, kRounds); ++i) {
     std::atomic<int> running{0};
     std::vector<JoinHandle<void>> burst;
     // As many as there are workers, each of which holds its worker until all of them run.
@@ -120,7 +128,7 @@ TEST_P(WakeupStress, BurstsFromAPlainThread) {
 
 TEST_P(WakeupStress, TimerOfAHeldProcessor) {
   curg::Run({.workers = GetParam()}, [this] {
-    for (int i = 0; i < kRounds / 10; ++i) {
+    for (int i = 0; Goes(i, kRounds / 10); ++i) {
       std::atomic<bool> woke{false};
       auto sleeper = Go([&, nap = random_() % 100] {
         SleepFor(microseconds(nap));
@@ -136,7 +144,7 @@ TEST_P(WakeupStress, TimerOfAHeldProcessor) {
 
 TEST_P(WakeupStress, TimersAloneWakeTheSleepers) {
   curg::Run({.workers = GetParam()}, [this] {
-    for (int i = 0; i < kRounds / 20; ++i) {
+    for (int i = 0; Goes(i, kRounds / 20); ++i) {
       std::vector<JoinHandle<void>> sleepers;
       for (int j = 0; j < 4; ++j) {
         sleepers.push_back(Go([nap = nanoseconds(random_() % 200'000)] { SleepFor(nap); }));
