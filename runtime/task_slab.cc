@@ -134,7 +134,7 @@ Task* TaskSlab::Take(size_t count) {
   std::lock_guard lock(lock_);
   Task* list = nullptr;
   while (count > 0) {
-    size_t index;
+    size_t index = 0;
     Arena* arena;
     try {
       arena = &ChunkToTakeFrom(&index);

@@ -11,7 +11,7 @@ allowed='^(curg::TaskSwitch\(\)'
 allowed+='|curg::internal::(RegistersOf|WhereAmI|RuleCache::Walk|RuleCache::Fetch)\(.*\)( const)?'
 allowed+='|curg::internal::(thread_samplers|descriptor_tickets)'
 allowed+='|__errno_location|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|memcpy|memset'
-allowed+='|__asan_.*|__ubsan_.*|__gcov_.*)$'
+allowed+='|__asan_.*|__ubsan_.*|vtable for __cxxabiv1::.*type_info|__gcov_.*)$'
 
 archive=
 for file in "$@"; do
