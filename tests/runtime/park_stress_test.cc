@@ -118,34 +118,34 @@ TEST(ParkStress, PlainThreadRungByTask) {
   });
 }
 
-// Rings and deadlines at the same time: each ring is heard once, whoever wins.
+// Rings and deadlines at the same time: each ring is heard once, whoever wins. Goes on until both
+// have won: a busy machine may run one side alone for a while.
 void RingNearDeadline(const std::function<void(std::function<void()>)>& run_beside) {
   Watchdog watchdog;
   Bell bell;
   std::atomic<bool> done{false};
-  const int rings = kRounds / 4;
-  int heard = 0;
+  std::atomic<int> rings{0};
+  std::atomic<int> heard{0};
+  std::atomic<int> timeouts{0};
   run_beside([&] {
     std::minstd_rand random(7);
-    for (int i = 0; i < rings; ++i) {
+    while (rings < kRounds / 4 || heard == 0 || timeouts == 0) {
       const Clock::time_point until = Clock::now() + std::chrono::nanoseconds(random() % 40'000);
       while (Clock::now() < until) {
       }
+      ++rings;
       bell.Ring();
       watchdog.Progress();
     }
     done.store(true);
   });
   std::minstd_rand random(11);
-  int timeouts = 0;
   while (!done.load()) {
     const bool rung = bell.Await(Clock::now() + std::chrono::nanoseconds(random() % 40'000));
     ++(rung ? heard : timeouts);
   }
   // Several rings before one wait are one; more were heard than rung would be an invention.
   EXPECT_LE(heard, rings);
-  EXPECT_GT(heard, 0);
-  EXPECT_GT(timeouts, 0);
   bell.Ring();
   EXPECT_TRUE(bell.Await(Clock::now() + std::chrono::hours(1)));
 }
