@@ -11,8 +11,8 @@
 namespace curg {
 
 enum class CpuEngine : uint8_t {
-  // What the kernel permits, thread by thread: kPerf, or kTimer where that is refused, would not see
-  // kernel time, or costs too much, as for threads that are put on a CPU thousands of times a
+  // What the kernel permits, thread by thread: kPerf, or kTimer where that is refused, would not
+  // see kernel time, or costs too much, as for threads that are put on a CPU thousands of times a
   // second. Why it is not kPerf is in the profile's notes.
   kAuto,
   // A POSIX timer on each thread's CPU clock. Needs no permission and sees kernel time, but the

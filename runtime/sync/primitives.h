@@ -31,7 +31,8 @@ using Atomic = std::atomic<T>;
 // So many waiters are taken under one hold of an object's lock, where all are to be woken.
 inline constexpr size_t kTakenAtOnce = 64;
 
-// `value`, which the compiler then does not know: not the same as a register that happens to hold it.
+// `value`, which the compiler then does not know: not the same as a register that happens to hold
+// it.
 inline uint32_t Opaque(uint32_t value) {
   asm volatile("" : "+r"(value));
   return value;
