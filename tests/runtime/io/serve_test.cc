@@ -16,6 +16,7 @@
 #include "labels/labels.h"
 #include "runtime/go.h"
 #include "runtime/sync/semaphore.h"
+#include "tests/runtime/io/serve_in_want.h"
 
 namespace curg {
 namespace {
@@ -84,21 +85,6 @@ TEST(Serve, NoMoreConnectionsThanAsked) {
     EXPECT_LE(most.load(), 3);
     stop.request_stop();
     EXPECT_TRUE(serving.Join().ok());
-  });
-}
-
-// Says "after all" to everybody, and counts how often something was wanting.
-JoinHandle<absl::Status> ServeInWant(TcpListener& listener, std::atomic<int>& troubles,
-                                     const std::stop_token& stop) {
-  return Go([&listener, &troubles, stop] {
-    ServeOptions options;
-    options.on_trouble = [&](const absl::Status& status) {
-      EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-      ++troubles;
-    };
-    return Serve(
-        listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
-        stop);
   });
 }
 

@@ -14,8 +14,8 @@
 #include <string_view>
 
 #include "runtime/go.h"
-#include "runtime/io/serve.h"
 #include "runtime/io/tcp.h"
+#include "tests/runtime/io/serve_in_want.h"
 
 namespace {
 
@@ -88,16 +88,7 @@ TEST(WatchLimit, ServeTriesAgain) {
     std::stop_source stop;
     std::atomic<int> troubles{0};
     g_refusal = ENOSPC;
-    auto serving = Go([&] {
-      ServeOptions options;
-      options.on_trouble = [&](const absl::Status& status) {
-        EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-        ++troubles;
-      };
-      return Serve(
-          listener, options, [](TcpStream stream) { EXPECT_TRUE(stream.Write("after all").ok()); },
-          stop.get_token());
-    });
+    auto serving = ServeInWant(listener, troubles, stop.get_token());
     while (troubles < 2) SleepFor(1ms);
     g_refusal = 0;
     char data[10];
