@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "labels/labels.h"
@@ -278,14 +277,6 @@ void MeasureShortCalls(int64_t ops) {
                      [] { Blocking(&peers::TenMicroseconds); });
 }
 
-void MeasureSleep(int64_t ops) {
-  Stretch stretch;
-  std::vector<int64_t> overshoots =
-      peers::Overshoots(ops, [](std::chrono::microseconds time) { SleepFor(time); });
-  stretch.Stop();
-  peers::ReportDelays(std::move(overshoots), stretch);
-}
-
 void Measure(const Arguments& arguments) {
   const std::string& workload = arguments.workload;
   if (arguments.labelled) SetLabels(Labels::Of({{"benchmark", "compare"}, {"workload", workload}}));
@@ -301,7 +292,8 @@ void Measure(const Arguments& arguments) {
   if (workload == "blocking") return MeasureBlocking(arguments);
   if (workload == "blocking_short" || workload == "blocking_in_place")
     return MeasureShortCalls(arguments.ops);
-  if (workload == "sleep") return MeasureSleep(arguments.ops);
+  if (workload == "sleep")
+    return peers::ReportOvershoots(arguments.ops, [](auto time) { SleepFor(time); });
   if (workload == "wake_latency") return MeasureWakeLatency(arguments);
   peers::UnknownWorkload(workload);
 }

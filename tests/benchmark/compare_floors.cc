@@ -148,13 +148,10 @@ void MeasureBareCalls(const Arguments& arguments) { MeasureCalls(arguments, &Blo
 // The kernel's own sleep, without the slack of 50 us that threads have by default.
 void MeasureNanosleep(const Arguments& arguments) {
   prctl(PR_SET_TIMERSLACK, 1);
-  Stretch stretch;
-  std::vector<int64_t> overshoots = Overshoots(arguments.ops, [](std::chrono::microseconds time) {
+  ReportOvershoots(arguments.ops, [](std::chrono::microseconds time) {
     const timespec left = {.tv_sec = 0, .tv_nsec = time.count() * 1000};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &left, nullptr);
   });
-  stretch.Stop();
-  ReportDelays(std::move(overshoots), stretch);
 }
 
 // The first write to a page of a new mapping; its neighbours are not touched, as those at the tops

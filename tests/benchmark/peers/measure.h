@@ -161,18 +161,6 @@ void ReportExtra(const char* metric, int64_t ops, int64_t in_a_row, Bare bare, C
          stretch);
 }
 
-// What a sleep of 100 us takes longer than that.
-template <typename Sleep>
-std::vector<int64_t> Overshoots(int64_t count, Sleep sleep) {
-  std::vector<int64_t> overshoots;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t start = NowNs();
-    sleep(std::chrono::microseconds(100));
-    overshoots.push_back(NowNs() - start - 100'000);
-  }
-  return overshoots;
-}
-
 // Median and 99th percentile, without the first tenth (warming up).
 inline void ReportDelays(std::vector<int64_t> delays_ns, const Stretch& stretch) {
   const auto first = delays_ns.begin() + static_cast<std::ptrdiff_t>(delays_ns.size() / 10);
@@ -183,6 +171,20 @@ inline void ReportDelays(std::vector<int64_t> delays_ns, const Stretch& stretch)
   };
   Report("p50", "us", at(0.50), stretch);
   Report("p99", "us", at(0.99), stretch);
+}
+
+// What a sleep of 100 us takes longer than that.
+template <typename Sleep>
+void ReportOvershoots(int64_t count, Sleep sleep) {
+  Stretch stretch;
+  std::vector<int64_t> overshoots;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t start = NowNs();
+    sleep(std::chrono::microseconds(100));
+    overshoots.push_back(NowNs() - start - 100'000);
+  }
+  stretch.Stop();
+  ReportDelays(std::move(overshoots), stretch);
 }
 
 // Resident memory of this process and the page tables for it, in bytes.

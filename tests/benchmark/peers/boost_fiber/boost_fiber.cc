@@ -263,14 +263,6 @@ void MeasureWakeLatency(const Arguments& arguments) {
   for (auto& handle : load) handle.join();
 }
 
-void MeasureSleep(const Arguments& arguments) {
-  Stretch stretch;
-  std::vector<int64_t> overshoots =
-      Overshoots(arguments.ops, [](auto time) { boost::this_fiber::sleep_for(time); });
-  stretch.Stop();
-  ReportDelays(std::move(overshoots), stretch);
-}
-
 template <typename Body>
 void MeasureOps(const Arguments& arguments, Body body) {
   Parked parked(arguments.live);
@@ -304,7 +296,8 @@ void Measure(const Arguments& arguments) {
   if (workload == "mpmc") return MeasureOps(arguments, &ManyToMany);
   if (workload == "parked") return MeasureParked(arguments);
   if (workload == "timers") return MeasureTimers(arguments);
-  if (workload == "sleep") return MeasureSleep(arguments);
+  if (workload == "sleep")
+    return ReportOvershoots(arguments.ops, [](auto time) { boost::this_fiber::sleep_for(time); });
   if (workload == "wake_latency") return MeasureWakeLatency(arguments);
   UnknownWorkload(workload);
 }
