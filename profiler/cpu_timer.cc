@@ -106,19 +106,17 @@ class CpuTimer final : public SampleSource {
   const int64_t made_at_;
 };
 
+std::optional<int64_t> ReadClock(clockid_t clock) {
+  timespec now = {};
+  if (clock_gettime(clock, &now) != 0) return std::nullopt;
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 }  // namespace
 
-std::optional<int64_t> ThreadCpuNs(pid_t tid) {
-  timespec now = {};
-  if (clock_gettime(ThreadCpuClock(tid), &now) != 0) return std::nullopt;
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
+std::optional<int64_t> ThreadCpuNs(pid_t tid) { return ReadClock(ThreadCpuClock(tid)); }
 
-int64_t ProcessCpuNs() {
-  timespec now = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
+int64_t ProcessCpuNs() { return ReadClock(CLOCK_PROCESS_CPUTIME_ID).value_or(0); }
 
 absl::Status InstallSigprof() {
   KernelSigaction now = {};

@@ -48,6 +48,11 @@ int DescriptorsMax() {
   return static_cast<int>(std::min<rlim_t>(limit.rlim_cur / 2, 1 << 20));
 }
 
+// Requires: the sampler's mutex, as whoever disarms the thread has.
+std::optional<int64_t> CountNow(const ThreadSampler& thread) {
+  return thread.source != nullptr ? thread.source->Count() : thread.final_count;
+}
+
 }  // namespace
 
 int64_t Sampler::SignalHzMax(const SamplerOptions& options) {
@@ -374,7 +379,7 @@ void Sampler::ForEachThread(absl::FunctionRef<void(ThreadSampler&, bool)> visit)
 
 std::optional<int64_t> Sampler::CountOf(const ThreadSampler& thread) {
   const std::lock_guard lock(mutex_);
-  return thread.source != nullptr ? thread.source->Count() : thread.final_count;
+  return CountNow(thread);
 }
 
 int64_t Sampler::Owed() const {
@@ -385,8 +390,7 @@ int64_t Sampler::Owed() const {
     // relaxed: the writer task frees, and the mutex is held by whoever arms and disarms
     const bool free = thread.state.load(std::memory_order_relaxed) == ThreadSampler::State::kFree;
     if (free || !thread.timed) continue;
-    const std::optional<int64_t> count =
-        thread.source != nullptr ? thread.source->Count() : thread.final_count;
+    const std::optional<int64_t> count = CountNow(thread);
     if (count.has_value()) owed += *count - thread.credit.given;
   }
   return owed;

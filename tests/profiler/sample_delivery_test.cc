@@ -213,7 +213,6 @@ TEST_F(SampleDeliveryTest, WhatComesAfterTheLastSampleHasItsTag) {
   EXPECT_EQ(alive, 0);
 }
 
-// Each gets what comes while it is there, in its own depth and of its own tags.
 TEST_F(SampleDeliveryTest, ThreadsThatNobodySawAreAnEntryOfTheirOwn) {
   ASSERT_TRUE(Write({.periods = 1}, {1}));
   Deliver();
@@ -237,6 +236,7 @@ TEST_F(SampleDeliveryTest, WhatMayBeNothingIsNoEntry) {
   EXPECT_EQ(profile.quality.unseen_weight, 0);
 }
 
+// Each gets what comes while it is there, in its own depth and of its own tags.
 TEST_F(SampleDeliveryTest, ConsumersAreIndependent) {
   std::atomic<int> alive{0};
   const TagRef tag = TagRef::Adopt(new CountedTag(alive));
