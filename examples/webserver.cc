@@ -149,6 +149,8 @@ int Main() {
   absl::StatusOr<curg::DebugServer> debug =
       curg::DebugServer::Start({.port = absl::GetFlag(FLAGS_debug_port)});
   if (!debug.ok()) return Fail(debug.status());
+  // Before anybody knows where it listens: from here on SIGTERM ends it well.
+  boost::asio::signal_set signals(curg::IoExecutor(), SIGINT, SIGTERM);
   std::printf("listening on http://%s/\n", listener->local_address().ToString().c_str());
   std::printf("listening on %s\n", debug->url().c_str());
   std::fflush(stdout);
@@ -158,7 +160,6 @@ int Main() {
       {.name = "accept"}, [listener = *std::move(listener), token = stop.get_token()]() mutable {
         AcceptAll(std::move(listener), token);
       });
-  boost::asio::signal_set signals(curg::IoExecutor(), SIGINT, SIGTERM);
   signals.async_wait(curg::UseTask());
   stop.request_stop();
   accepting.Join();

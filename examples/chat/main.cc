@@ -36,6 +36,8 @@ int Main(const SocketAddress& listen) {
     std::fprintf(stderr, "chat: %s\n", listener.status().ToString().c_str());
     return 1;
   }
+  // Before anybody knows where it listens: from here on SIGTERM ends it well.
+  boost::asio::signal_set signals(IoExecutor(), SIGTERM, SIGINT);
   std::printf("listening at %s\n", listener->local_address().ToString().c_str());
   std::fflush(stdout);
   Room room({.backlog = static_cast<size_t>(absl::GetFlag(FLAGS_backlog))});
@@ -49,7 +51,6 @@ int Main(const SocketAddress& listen) {
         [&](TcpStream member) { room.Join(std::move(member), stop.get_token()); },
         stop.get_token());
   });
-  boost::asio::signal_set signals(IoExecutor(), SIGTERM, SIGINT);
   signals.async_wait(UseTask());
   stop.request_stop();
   serving.Join().IgnoreError();

@@ -42,6 +42,8 @@ int Main(const SocketAddress& listen, Proxy& proxy) {
     std::fprintf(stderr, "proxy: %s\n", listener.status().ToString().c_str());
     return 1;
   }
+  // Before anybody knows where it listens: from here on SIGTERM ends it well.
+  boost::asio::signal_set signals(IoExecutor(), SIGTERM, SIGINT);
   std::printf("listening at %s\n", listener->local_address().ToString().c_str());
   std::fflush(stdout);
 
@@ -57,7 +59,6 @@ int Main(const SocketAddress& listen, Proxy& proxy) {
         stop.get_token());
   });
 
-  boost::asio::signal_set signals(IoExecutor(), SIGTERM, SIGINT);
   const int signal = signals.async_wait(UseTask());
   std::printf("%s: waiting for connections to end\n", signal == SIGTERM ? "SIGTERM" : "SIGINT");
   std::fflush(stdout);
