@@ -155,7 +155,7 @@ void DeadlockWatch::Look(int64_t now) {
     return;
   }
   if (now < next_look_) return;
-  confirmed_ = true;
+  confirmed_ = source_.HasTasks();  // to give it its first one is not to wake it
   Judge(now);
   next_look_ = now + backoff_;
   const int64_t warn_at = quiet_since_ + warn_after_ns_;

@@ -34,6 +34,8 @@ class QuietSource {
   virtual bool IsQuiet() const = 0;
   // Changes whenever a task runs.
   virtual uint64_t Epoch() const = 0;
+  // Whether there are tasks that have not ended.
+  virtual bool HasTasks() const = 0;
   // Threads that run its tasks.
   virtual size_t WorkerThreads() const = 0;
   virtual const Scheduler* scheduler() const = 0;
@@ -80,7 +82,7 @@ class DeadlockWatch {
   const int64_t warn_after_ns_;
   uint64_t epoch_ = 0;
   int64_t quiet_since_ = 0;  // 0: it is not
-  bool confirmed_ = false;   // quiet at two looks in a row
+  bool confirmed_ = false;   // quiet at two looks in a row, with tasks that wait
   bool warned_ = false;
   bool woken_from_outside_ = false;  // once at least, after it had been quiet
   int64_t next_look_ = 0;

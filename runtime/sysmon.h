@@ -59,6 +59,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
   // QuietSource.
   bool IsQuiet() const override;
   uint64_t Epoch() const override;
+  bool HasTasks() const override { return scheduler_.TasksAlive() > 0; }
   size_t WorkerThreads() const override;
   const Scheduler* scheduler() const override { return &scheduler_; }
 
