@@ -276,11 +276,16 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void WakeTimekeeper(int64_t when);
 
   // --- Blocking.
+  enum class Retake {
+    kDone,     // taken; or there is nothing to take
+    kSoon,     // there is one that may have to be taken, soon
+    kRefused,  // the system refuses a thread, or memory for it
+  };
   // Takes processors from calls that were there at the last look; `seen` is the caller's, between
-  // looks. Sysmon only. True: there is one that may have to be taken, soon.
-  bool RetakeBlocked(std::vector<uint64_t>& seen);
+  // looks. Sysmon only.
+  Retake RetakeBlocked(std::vector<uint64_t>& seen);
   bool NeedsRetake();
-  bool HandOver(Processor& processor, uint64_t call, bool may_start);
+  Retake HandOver(Processor& processor, uint64_t call, bool may_start);
   void AddIdle(Worker& spare, Processor& processor);
   Processor* TakeIdle();
   Processor* TakeBlocked();

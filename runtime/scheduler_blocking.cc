@@ -140,7 +140,7 @@ void Scheduler::EnterBlocking(Worker& worker, uintptr_t site) {
   if (idle_count_.load(std::memory_order_seq_cst) > 0) return WakeOne();
   // relaxed: a hint
   const bool was_long = long_sites_[SiteIndex(site)].load(std::memory_order_relaxed);
-  if (was_long && HandOver(processor, call, /*may_start=*/false)) {
+  if (was_long && HandOver(processor, call, /*may_start=*/false) == Retake::kDone) {
     worker.handed_over_at = TickClock::Now();
   } else {
     CallForRetake();
@@ -276,9 +276,9 @@ void Scheduler::AddIdle(Worker& spare, Processor& processor) {
   if (AnyWork() || NobodyKeepsTime() || nobody_polls) WakeOne();
 }
 
-// Takes `processor` from the call of that number, for a spare worker. False: the call is over, or
+// Takes `processor` from the call of that number, for a spare worker. kSoon: the call is over, or
 // there is no spare.
-bool Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
+Scheduler::Retake Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
   detached_.fetch_add(1, std::memory_order_seq_cst);
   Worker* spare = nullptr;
   bool taken = false;
@@ -293,16 +293,17 @@ bool Scheduler::HandOver(Processor& processor, uint64_t call, bool may_start) {
       spare->is_spare = false;
     }
   }
+  Retake result = taken ? Retake::kDone : Retake::kSoon;
   if (taken && spare != nullptr) {
     AddIdle(*spare, processor);
   } else if (taken && !StartSpare(processor)) {
     // Nobody is there to run it. Whoever comes back from Blocking can take it, its own task
     // excepted.
     processor.blocking.store(++processor.blocking_calls, std::memory_order_seq_cst);
-    taken = false;
+    result = Retake::kRefused;
   }
-  if (!taken) detached_.fetch_sub(1, std::memory_order_seq_cst);
-  return taken;
+  if (result != Retake::kDone) detached_.fetch_sub(1, std::memory_order_seq_cst);
+  return result;
 }
 
 // Sysmon only. False: the system refuses a thread, or memory for it.
@@ -356,25 +357,30 @@ bool Scheduler::NeedsRetake() {
   return false;
 }
 
-bool Scheduler::RetakeBlocked(std::vector<uint64_t>& seen) {
+Scheduler::Retake Scheduler::RetakeBlocked(std::vector<uint64_t>& seen) {
   seen.resize(count());
   any_blocked_.store(false, std::memory_order_seq_cst);
   bool blocked = false;
+  bool failed = false;
   bool refused = false;
   bool needed = false;
   for (size_t i = 0; i < seen.size(); ++i) {
     Processor& processor = *processors_[i];
     const uint64_t call = processor.blocking.load(std::memory_order_seq_cst);
     const bool old = call != 0 && call == std::exchange(seen[i], call);
-    if (call == 0 || (old && HandOver(processor, call, /*may_start=*/true))) continue;
+    const Retake taken = old ? HandOver(processor, call, /*may_start=*/true) : Retake::kSoon;
+    if (call == 0 || taken == Retake::kDone) continue;
     blocked = true;
-    refused |= old;
+    failed |= old;
     needed |= WaitsForProcessor(processor);
+    if (taken != Retake::kRefused) continue;
+    refused = true;
+    seen[i] = processor.blocking.load(std::memory_order_seq_cst);  // the same call
   }
   // Others set it when they enter after the look at their word.
   if (blocked) any_blocked_.store(true, std::memory_order_seq_cst);
-  // A processor that cannot be taken now is no reason to look all the time.
-  return blocked && !refused && (needed || AnyWork());
+  if (refused) return Retake::kRefused;
+  return blocked && !failed && (needed || AnyWork()) ? Retake::kSoon : Retake::kDone;
 }
 
 // ---- Spares.

@@ -79,14 +79,17 @@ void Sysmon::FollowCpus(int64_t now) {
 
 // True: it is to look again soon.
 bool Sysmon::LookAtBlocked() {
-  const bool needed = scheduler_.RetakeBlocked(blocked_);
+  const Scheduler::Retake retake = scheduler_.RetakeBlocked(blocked_);
+  // A processor that cannot be taken now is no reason to look all the time.
   // seq_cst, all: with Scheduler::CallForRetake()
+  if (retake == Scheduler::Retake::kRefused)
+    scheduler_.retake_called_.store(false, std::memory_order_seq_cst);
   if (!scheduler_.retake_called_.load(std::memory_order_seq_cst)) {
     retake_looks_ = retake_quiet_looks_ = 0;
     return false;
   }
   ++retake_looks_;
-  retake_quiet_looks_ = needed ? 0 : retake_quiet_looks_ + 1;
+  retake_quiet_looks_ = retake == Scheduler::Retake::kSoon ? 0 : retake_quiet_looks_ + 1;
   if (retake_quiet_looks_ < kRetakeQuietLooks) return true;
   scheduler_.retake_called_.store(false, std::memory_order_seq_cst);
   if (!scheduler_.NeedsRetake()) return false;

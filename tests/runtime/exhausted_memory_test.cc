@@ -2,7 +2,9 @@
 //
 // What happens when memory, or threads, are refused: clear errors, no spin, nothing lost, and all
 // goes on when they are back. Each in a process of its own, with a limit to its address space.
+#include <dlfcn.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +31,19 @@
 
 // Sanitizers need address space without end.
 #if !defined(CURG_TSAN) && !defined(CURG_ASAN)
+
+namespace {
+std::atomic<int> g_threads_asked_for{0};
+}
+
+// In place of the C library's, which it calls.
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                              void* (*start)(void*), void* arg) noexcept {
+  static const auto create =
+      reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
+  ++g_threads_asked_for;
+  return create(thread, attributes, start, arg);
+}
 
 namespace curg {
 namespace {
@@ -243,6 +258,9 @@ TEST(ExhaustedMemoryDeathTest, NobodySpinsForThreads) {
     std::atomic<bool> ran{false};
     NoAddressSpace none;
     const auto cpu = CpuTime();
+    const int asked_before = g_threads_asked_for;
+    REQUIRE(asked_before > 0);
+    const auto start = steady_clock::now();
     auto call = runtime->Go([&] {
       Blocking([&] {
         called = true;
@@ -254,6 +272,10 @@ TEST(ExhaustedMemoryDeathTest, NobodySpinsForThreads) {
     call.Join();
     waits.Join();
     REQUIRE(CpuTime() - cpu < milliseconds(150));
+    // Twice at each look of sysmon's, one in 10 ms; and at a few more.
+    const auto looks = (steady_clock::now() - start) / milliseconds(10);
+    const int asked = g_threads_asked_for - asked_before;
+    REQUIRE(asked < 3 * looks);
     REQUIRE(ran);
   });
 }
