@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/cpu_accounting.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <numeric>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "runtime/current_tag.h"
 #include "runtime/go.h"
@@ -44,6 +48,19 @@ int64_t Sum(const CpuUse& use) {
   return sum;
 }
 
+// Runs `round` until it has nothing to object to, a few times at most; returns its last objection.
+// What the host of a virtual machine takes away is in the CPU clocks of the guest's threads, and
+// may fall between two looks at them.
+template <typename Round>
+std::string Objection(Round round) {
+  std::string objection;
+  for (int i = 0; i < 5; ++i) {
+    objection = round();
+    if (objection.empty()) break;
+  }
+  return objection;
+}
+
 TEST(CpuAccounting, OffCountsNothing) {
   curg::Run([] {
     Burn(1'000'000);
@@ -54,19 +71,21 @@ TEST(CpuAccounting, OffCountsNothing) {
 
 TEST(CpuAccounting, OfOneTask) {
   CpuAccounting accounting;
-  curg::Run({.workers = 1}, [] {
+  const auto round = [] {
     const int64_t before = CurrentTaskCpuTime().count();
     const int64_t burnt = Burn(20'000'000);
     const int64_t counted = CurrentTaskCpuTime().count() - before;
     EXPECT_GE(counted, burnt * 99 / 100);
-    EXPECT_LE(counted, burnt * 101 / 100 + 200'000);
     SleepFor(milliseconds(50));  // costs nothing
-    EXPECT_LE(CurrentTaskCpuTime().count() - before - counted, 5'000'000);
-  });
+    const int64_t slept = CurrentTaskCpuTime().count() - before - counted;
+    const bool right = counted <= burnt * 101 / 100 + 200'000 && slept <= 5'000'000;
+    return right ? "" : absl::StrCat(counted, " of ", burnt, " ns; asleep: ", slept);
+  };
+  curg::Run({.workers = 1}, [&] { EXPECT_EQ(Objection(round), ""); });
 }
 
 // More workers than CPUs, so that threads lose theirs, and slices both short and long.
-TEST(CpuAccounting, TagsGetWhatTheirTasksUsed) {
+std::string TagsGetWhatTheirTasksUsed() {
   const std::vector<TagRef> tags = {NewTag(), NewTag(), NewTag()};
   std::vector<std::atomic<int64_t>> burnt(tags.size());
   auto runtime = *Runtime::Create({.workers = 8});
@@ -87,14 +106,20 @@ TEST(CpuAccounting, TagsGetWhatTheirTasksUsed) {
   const CpuUse use = accounting.Read();
   for (size_t i = 0; i < tags.size(); ++i) {
     const auto counted = static_cast<double>(CpuOf(use, tags[i]));
-    EXPECT_GT(counted, 0.95 * static_cast<double>(burnt[i])) << i;
+    const auto used = static_cast<double>(burnt[i]);
     // Around each of 800 calls of Burn there is a switch, which sanitizers make slow.
-    EXPECT_LT(counted, 1.05 * static_cast<double>(burnt[i]) + 800 * 20'000.0) << i;
+    if (counted > 0.95 * used && counted < 1.05 * used + 800 * 20'000.0) continue;
+    return absl::StrCat("tag ", i, ": ", counted, " of ", used, " ns");
   }
+  return "";
+}
+
+TEST(CpuAccounting, TagsGetWhatTheirTasksUsed) {
+  EXPECT_EQ(Objection(TagsGetWhatTheirTasksUsed), "");
 }
 
 // All sums together are the CPU time of the workers' threads.
-TEST(CpuAccounting, SumsAreTheCpuTimeOfTheThreads) {
+std::string SumsAreTheCpuTimeOfTheThreads() {
   auto runtime = *Runtime::Create({.workers = 4});
   rusage before, after;
   CpuAccounting accounting;
@@ -116,11 +141,16 @@ TEST(CpuAccounting, SumsAreTheCpuTimeOfTheThreads) {
   const auto ns = [](const timeval& time) { return time.tv_sec * 1e9 + time.tv_usec * 1e3; };
   const double process =
       ns(after.ru_utime) + ns(after.ru_stime) - ns(before.ru_utime) - ns(before.ru_stime);
-  EXPECT_GT(static_cast<double>(Sum(use)), 0.95 * process);
-  EXPECT_LT(static_cast<double>(Sum(use)), 1.05 * process);
+  const auto sum = static_cast<double>(Sum(use));
+  if (sum > 0.95 * process && sum < 1.05 * process) return "";
+  return absl::StrCat(sum, " of ", process, " ns");
 }
 
-TEST(CpuAccounting, ChangesOfTheTagEndASlice) {
+TEST(CpuAccounting, SumsAreTheCpuTimeOfTheThreads) {
+  EXPECT_EQ(Objection(SumsAreTheCpuTimeOfTheThreads), "");
+}
+
+std::string ChangesOfTheTagEndASlice() {
   const TagRef one = NewTag();
   const TagRef two = NewTag();
   CpuAccounting accounting;
@@ -136,31 +166,42 @@ TEST(CpuAccounting, ChangesOfTheTagEndASlice) {
     }
   });
   const CpuUse use = accounting.Read();
-  EXPECT_NEAR(static_cast<double>(CpuOf(use, one)), static_cast<double>(burnt_one),
-              0.05 * static_cast<double>(burnt_one));
-  EXPECT_NEAR(static_cast<double>(CpuOf(use, two)), static_cast<double>(burnt_two),
-              0.05 * static_cast<double>(burnt_two));
+  const int64_t off_one = CpuOf(use, one) - burnt_one;
+  const int64_t off_two = CpuOf(use, two) - burnt_two;
+  const bool right = std::abs(off_one) <= burnt_one / 20 && std::abs(off_two) <= burnt_two / 20;
+  if (right) return "";
+  return absl::StrCat(off_one, " off ", burnt_one, " ns, ", off_two, " off ", burnt_two);
+}
+
+TEST(CpuAccounting, ChangesOfTheTagEndASlice) {
+  EXPECT_EQ(Objection(ChangesOfTheTagEndASlice), "");
 }
 
 // What runs all the while is in flight, and is its task's once it switches.
 TEST(CpuAccounting, ATaskThatNeverSwitchesIsInFlight) {
   const TagRef tag = NewTag();
   std::atomic<bool> stop{false};
-  std::atomic<bool> started{false};
+  std::atomic<pthread_t> worker{0};
   auto runtime = *Runtime::Create({.workers = 1});
   auto task = runtime->Go({.tag = tag}, [&] {
-    started = true;
+    worker = pthread_self();
     while (!stop) {
     }
   });
-  while (!started) std::this_thread::yield();
+  while (worker == 0) std::this_thread::yield();
+  clockid_t clock;
+  ASSERT_EQ(pthread_getcpuclockid(worker, &clock), 0);
   CpuAccounting accounting;
-  while (accounting.Read().in_flight < milliseconds(20))
+  const nanoseconds begin = internal::CpuClock(clock);
+  nanoseconds used;
+  while ((used = internal::CpuClock(clock) - begin) < milliseconds(20))
     std::this_thread::sleep_for(milliseconds(1));
-  EXPECT_EQ(CpuOf(accounting.Read(), tag), 0);
+  const CpuUse use = accounting.Read();
+  EXPECT_GE(use.in_flight, used);
+  EXPECT_EQ(CpuOf(use, tag), 0);
   stop = true;
   task.Join();
-  EXPECT_GE(CpuOf(accounting.Read(), tag), 20'000'000);
+  EXPECT_GE(CpuOf(accounting.Read(), tag), used.count());
 }
 
 // Each sees what was spent in its own time; tags are let go of afterwards.
@@ -174,13 +215,15 @@ TEST(CpuAccounting, SessionsOverlap) {
     auto runtime = *Runtime::Create({.workers = 2});
     auto outer = std::make_unique<CpuAccounting>();
     TagRef tag = TagRef::Adopt(new CountedTag);
-    const auto burn = [&] { runtime->Go({.tag = tag}, [] { Burn(10'000'000); }).Join(); };
+    const auto burn = [&] {
+      return runtime->Go({.tag = tag}, [] { return Burn(10'000'000); }).Join();
+    };
     burn();
     {
       CpuAccounting inner;
-      burn();
-      EXPECT_GE(CpuOf(inner.Read(), tag), 9'500'000);
-      EXPECT_LT(CpuOf(inner.Read(), tag), 15'000'000);
+      const int64_t burnt = burn();
+      EXPECT_GE(CpuOf(inner.Read(), tag), burnt * 95 / 100);
+      EXPECT_LT(CpuOf(inner.Read(), tag), burnt + 5'000'000);
     }
     EXPECT_GE(CpuOf(outer->Read(), tag), 19'000'000);
     outer.reset();

@@ -219,7 +219,7 @@ TEST_F(CurrentTest, NeverAMixture) {
     // Where the worker gets no CPU, many signals are one.
     std::thread shooter([&] {
       const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
-      while (handled < 3000 && (in_task == 0 || std::chrono::steady_clock::now() < end)) {
+      while (in_task == 0 || (handled < 3000 && std::chrono::steady_clock::now() < end)) {
         pthread_kill(worker, SIGUSR2);
         std::this_thread::yield();
       }

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "runtime/go.h"
+#include "runtime/stats.h"
 #include "runtime/sync/channel.h"
 
 namespace {
@@ -34,7 +35,10 @@ int main() {
     auto sleeper = curg::Go({.name = "a sleeper with a long name"},
                             [] { curg::SleepFor(std::chrono::hours(1)); });
     sleeper.Detach();
-    curg::SleepFor(std::chrono::milliseconds(50));
+    for (curg::RuntimeStats stats; stats.parks < 2 || stats.tasks_running > 1;) {
+      curg::Yield();
+      stats = curg::ReadStats();
+    }
     StopsHere();
     channel.Send(1);
     reader.Join();

@@ -4,6 +4,7 @@
 #include "runtime/join_handle.h"
 #include "runtime/context.h"
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <stdexcept>
@@ -14,6 +15,8 @@
 
 #include "gtest/gtest.h"
 #include "runtime/go.h"
+#include "runtime/task.h"
+#include "runtime/thread_state.h"
 
 namespace curg {
 namespace {
@@ -187,9 +190,13 @@ TEST(JoinHandleMisuse, JoinOfOneself) {
 TEST(JoinHandleMisuse, TwoAtATime) {
   curg::Run({.workers = 1}, [] {
     std::stop_source release;
-    auto task = Go([token = release.get_token()] { SleepFor(1h, token); });
+    std::atomic<const internal::Task*> joined{nullptr};
+    auto task = Go([&, token = release.get_token()] {
+      joined = internal::CurrentTask();
+      SleepFor(1h, token);
+    });
     auto other = Go([&] { task.Join(); });
-    SleepFor(2ms);
+    while (joined == nullptr || joined.load()->end.Joiner() == 0) Yield();
     const std::string expected =
         "joins task " + std::to_string(task.id()) + ", which somebody else is joining";
     EXPECT_NE(Misuse([&] { task.Join(); }).find(expected), std::string::npos);
@@ -202,7 +209,7 @@ TEST(JoinHandleMisuse, TwoAtATime) {
 TEST(RunUntil, GivesUpAndAsksToStop) {
   auto runtime = Runtime::Create({.workers = 1}).value();
   EXPECT_EQ(*runtime->RunUntil(Deadline::Never(), [] { return 5; }), 5);
-  bool asked = false;
+  std::atomic<bool> asked{false};
   auto slow = runtime->RunUntil(Deadline::After(2ms), [&](std::stop_token stop) {
     asked = !SleepFor(1h, stop);
     return 5;

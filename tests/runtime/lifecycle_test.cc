@@ -36,6 +36,14 @@ std::unique_ptr<Runtime> Make(int workers = 2) {
   return Runtime::Create({.workers = workers}).value();
 }
 
+// Waits until tasks have parked so many times, and none runs.
+void AwaitParks(const Runtime& runtime, uint64_t parks) {
+  for (RuntimeStats stats; stats.parks < parks || stats.tasks_running > 0;) {
+    std::this_thread::yield();
+    stats = runtime.Stats();
+  }
+}
+
 TEST(Shutdown, WaitsForAll) {
   auto runtime = Make();
   std::atomic<int> ended{0};
@@ -62,6 +70,7 @@ TEST(Shutdown, CancelsAfterTheDeadline) {
   auto runtime = Make();
   Channel<int> nothing;
   std::atomic<int> cancelled{0};
+  std::atomic<bool> inside{false};
   runtime
       ->Go([&] {
         cancelled += nothing.Receive(RuntimeStopToken()).status == WaitStatus::kCancelled;
@@ -70,13 +79,16 @@ TEST(Shutdown, CancelsAfterTheDeadline) {
   runtime->Go([&] { cancelled += !SleepFor(hours(1), RuntimeStopToken()); }).Detach();
   runtime
       ->Go([&] {
-        cancelled += Blocking(RuntimeStopToken(), [](const std::stop_token& stop) {
+        cancelled += Blocking(RuntimeStopToken(), [&](const std::stop_token& stop) {
+                       inside = true;
                        while (!stop.stop_requested()) std::this_thread::sleep_for(milliseconds(1));
                        return 1;
                      }).value.value_or(0);
       })
       .Detach();
   EXPECT_FALSE(runtime->stop_token().stop_requested());
+  while (!inside) std::this_thread::yield();
+  AwaitParks(*runtime, 2);
   const auto start = steady_clock::now();
   const ShutdownReport report = runtime->Shutdown(Deadline::After(milliseconds(20)), seconds(60));
   EXPECT_GE(steady_clock::now() - start, milliseconds(20));
@@ -91,7 +103,7 @@ TEST(Shutdown, AbandonsAndTells) {
   runtime->Go({.name = "sleeper"}, [] { SleepFor(hours(1)); }).Detach();
   runtime->Go({.name = "receiver"}, [&] { nothing->Receive(); }).Detach();
   auto later = GoAfter(*runtime, hours(1), {.name = "later"}, [] {});
-  runtime->Run([] { SleepFor(milliseconds(20)); });
+  AwaitParks(*runtime, 2);
   testing::internal::CaptureStderr();
   const ShutdownReport report =
       runtime->Shutdown(Deadline::After(milliseconds(0)), milliseconds(0));
@@ -109,10 +121,13 @@ TEST(Lifecycle, TellsOfAbandonedTasksWhenAsked) {
   static auto* const nothing = new Channel<int>;  // has waiters for ever
   const auto run = [](bool report) {
     testing::internal::CaptureStderr();
-    curg::Run({.workers = 2, .report_abandoned = report}, [] {
-      for (int i = 0; i < 3; ++i) Go({.name = "leak"}, [] { nothing->Receive(); }).Detach();
-      SleepFor(milliseconds(20));
-    });
+    {
+      auto runtime = Runtime::Create({.workers = 2, .report_abandoned = report}).value();
+      runtime->Run([] {
+        for (int i = 0; i < 3; ++i) Go({.name = "leak"}, [] { nothing->Receive(); }).Detach();
+      });
+      AwaitParks(*runtime, 3);
+    }
     return testing::internal::GetCapturedStderr();
   };
   EXPECT_EQ(run(false), "");

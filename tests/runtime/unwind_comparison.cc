@@ -22,11 +22,13 @@ namespace curg::internal {
 namespace {
 
 constexpr size_t kDepthMax = 200;
+constexpr itimerspec kSoon{{0, 0}, {0, 100'000}};
 
 struct Work {
   const LibUnwind* reference = nullptr;
   const CodeRegions* regions = nullptr;
   StackBounds bounds;
+  timer_t timer{};
   std::atomic<uint64_t> samples{0};
   UnwindComparison result;  // of the handler
 };
@@ -61,10 +63,12 @@ void Compare(int, siginfo_t*, void* arg) {
     region.example = registers.pc;
   }
   work.samples.fetch_add(1, std::memory_order_relaxed);  // relaxed: read on this very thread
+  timer_settime(work.timer, 0, &kSoon, nullptr);
   errno = saved_errno;
 }
 
-// Interrupts this thread all the time.
+// Interrupts this thread all the time. Each interrupt sets the time of the next: the work gets on
+// between two of them, however slow the handler is.
 class ScopedInterrupts {
  public:
   ScopedInterrupts() {
@@ -76,25 +80,21 @@ class ScopedInterrupts {
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGALRM;
     event._sigev_un._tid = static_cast<pid_t>(syscall(SYS_gettid));
-    const itimerspec period{{0, kPeriodNs}, {0, kPeriodNs}};
     const bool set = sigaltstack(&stack, nullptr) == 0 &&
                      sigaction(SIGALRM, &action, nullptr) == 0 &&
-                     timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0 &&
-                     timer_settime(timer_, 0, &period, nullptr) == 0;
+                     timer_create(CLOCK_MONOTONIC, &event, &g_work->timer) == 0 &&
+                     timer_settime(g_work->timer, 0, &kSoon, nullptr) == 0;
     CURG_CHECK(set, "the kernel refuses a timer");
   }
   ~ScopedInterrupts() {
-    timer_delete(timer_);
+    timer_delete(g_work->timer);
     signal(SIGALRM, SIG_IGN);
     const stack_t none{.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
     sigaltstack(&none, nullptr);
   }
 
  private:
-  static constexpr long kPeriodNs = 100'000;
-
   std::vector<char> stack_ = std::vector<char>(256 * 1024);
-  timer_t timer_{};
 };
 
 constexpr const char* kDifferenceNames[UnwindComparison::kDifferences] = {

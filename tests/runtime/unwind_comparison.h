@@ -41,7 +41,7 @@ struct UnwindComparison {
   std::string Table() const;
 };
 
-// At least `samples` of them, every 100 us of real time.
+// At least `samples` of them, each 100 us of real time after the one before.
 // Requires: RefreshUnwindTables. One caller at a time. Not under the address or thread sanitizer,
 // whose runtimes defer signals.
 UnwindComparison CompareWithLibUnwind(const LibUnwind& reference, uint64_t samples);

@@ -62,11 +62,14 @@ Watchdog::~Watchdog() {
 }
 
 void Watchdog::Watch(std::chrono::seconds patience) {
+  constexpr std::chrono::milliseconds kStep(100);
+  std::chrono::milliseconds stood_still(0);
   std::unique_lock lock(lock_);
   uint64_t seen = progress_.load(std::memory_order_relaxed);
-  while (!changed_.wait_for(lock, patience, [this] { return done_; })) {
+  while (!changed_.wait_for(lock, kStep, [this] { return done_; })) {
     const uint64_t now = progress_.load(std::memory_order_relaxed);
-    if (now == seen) {
+    stood_still = now == seen ? stood_still + kStep : std::chrono::milliseconds(0);
+    if (stood_still >= patience) {
       std::fprintf(stderr, "no progress for %lld s after %llu steps:\n",
                    static_cast<long long>(patience.count()), static_cast<unsigned long long>(now));
       PrintTasks();

@@ -18,8 +18,9 @@ namespace curg::internal {
 // Thread-safe.
 class Watchdog {
  public:
-  // `patience` is for a machine that is busy with other things.
-  explicit Watchdog(std::chrono::seconds patience = std::chrono::seconds(20));
+  // `patience` is for a machine that is busy with other things. Time for which the watchdog was not
+  // run itself does not count.
+  explicit Watchdog(std::chrono::seconds patience = std::chrono::seconds(30));
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
