@@ -15,11 +15,6 @@
 namespace curg::internal {
 namespace {
 
-bool Unlock(void* arg) {
-  static_cast<SpinLock*>(arg)->unlock();
-  return true;
-}
-
 std::atomic<int> g_plain_waiters{0};
 
 [[noreturn]] void WaitsOnSystemStack(const Task& task) {
@@ -54,24 +49,16 @@ void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void
 
 void Unpark(Task* task) { task->scheduler->Ready(task); }
 
-Waiter::Waiter() : task_(TaskToPark()) {}
-
-void Waiter::WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
-  if (task_ != nullptr) return Park(reason, object, commit, arg);
+void Waiter::WaitThread(bool (*commit)(void* arg), void* arg) {
   if (InForkedChild()) [[unlikely]]
     FatalInForkedChild("waits for another thread or task");
   AddPlainWaiters(1);
   if (!commit(arg)) return AddPlainWaiters(-1);
-  // acquire: pairs with the release in Wake()
+  // acquire: pairs with the release in WakeThread()
   while (woken_.load(std::memory_order_acquire) == 0) FutexWait(woken_, 0);
 }
 
-void Waiter::Wait(WaitReason reason, const void* object, SpinLock& lock) {
-  WaitIf(reason, object, &Unlock, &lock);
-}
-
-void Waiter::Wake() {
-  if (task_ != nullptr) return Unpark(task_);
+void Waiter::WakeThread() {
   AddPlainWaiters(-1);
   woken_.store(1, std::memory_order_release);  // release: pairs with the acquire loads above
   FutexWake(woken_);

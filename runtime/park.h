@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "runtime/spin_lock.h"
+#include "runtime/thread_state.h"
 #include "runtime/wait_reason.h"
 
 namespace curg::internal {
@@ -40,25 +41,36 @@ void AddPlainWaiters(int count);
 class Waiter {
  public:
   // For the current task, or the calling plain thread.
-  Waiter();
+  Waiter() : task_(TaskToPark()) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
   // Runs `commit(arg)` once asleep; if it returns true, sleeps until woken, else goes on at once.
   // commit runs on somebody else's stack; it must not park, and may Wake this Waiter.
   // Owner only: whoever made the Waiter. Blocks: the task or the plain thread.
-  void WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg);
+  void WaitIf(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
+    return task_ != nullptr ? Park(reason, object, commit, arg) : WaitThread(commit, arg);
+  }
 
   // Releases `lock` once asleep, and returns, without the lock, when woken.
-  void Wait(WaitReason reason, const void* object, SpinLock& lock);
+  void Wait(WaitReason reason, const void* object, SpinLock& lock) {
+    const auto unlock = [](void* arg) {
+      static_cast<SpinLock*>(arg)->unlock();
+      return true;
+    };
+    WaitIf(reason, object, unlock, &lock);
+  }
 
   // Thread-safe; once. The Waiter may be gone when this returns. Blocks: nothing.
-  void Wake();
+  void Wake() { return task_ != nullptr ? Unpark(task_) : WakeThread(); }
 
   // The task that waits, or null for a plain thread.
   Task* task() const { return task_; }
 
  private:
+  void WaitThread(bool (*commit)(void* arg), void* arg);
+  void WakeThread();
+
   Task* const task_;
   std::atomic<uint32_t> woken_{0};  // the plain thread's futex: 0 asleep, 1 woken
 };

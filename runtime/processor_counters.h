@@ -17,8 +17,11 @@ namespace curg::internal {
 // them.
 class OwnedCounter {
  public:
-  void Add(uint64_t n = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  // Returns the sum.
+  uint64_t Add(uint64_t n = 1) {
+    const uint64_t sum = value_.load(std::memory_order_relaxed) + n;
+    value_.store(sum, std::memory_order_relaxed);
+    return sum;
   }
   // Thread-safe. relaxed, all three: numbers alone; nothing else is read by them.
   uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
@@ -46,8 +49,7 @@ struct alignas(64) ProcessorCounters {
 
   // `task` is about to become runnable.
   void OnRunnable(Task& task) {
-    runnable.Add();
-    if (runnable.Get() % kLatencySample == 0) [[unlikely]]
+    if (runnable.Add() % kLatencySample == 0) [[unlikely]]
       Stamp(task);
   }
 

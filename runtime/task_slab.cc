@@ -235,7 +235,7 @@ void TaskCache::Refill() {
   count_ = kBatch;
 }
 
-void TaskCache::ReturnHalf() {
+void TaskCache::ReturnSome() {
   Task* const first = first_;
   Task* last = first;
   for (size_t i = 1; i < kBatch; ++i) last = last->next;

@@ -132,7 +132,7 @@ class TaskCache {
   }
 
   void Return(Task* task) {
-    if (count_ == 2 * kBatch) ReturnHalf();
+    if (count_ == kMost) ReturnSome();
     task->next = first_;
     first_ = task;
     ++count_;
@@ -144,10 +144,11 @@ class TaskCache {
   void Flush();
 
  private:
-  static constexpr size_t kBatch = 64;
+  static constexpr size_t kBatch = 64;   // one visit to the slab's lock pays for this many
+  static constexpr size_t kMost = 1024;  // so that bursts of tasks need not visit it
 
   void Refill();
-  void ReturnHalf();
+  void ReturnSome();
 
   Task* first_ = nullptr;
   size_t count_ = 0;

@@ -33,74 +33,35 @@ ChannelCore::~ChannelCore() {
   if (!senders_.empty() || !receivers_.empty()) {
     FatalMisuse("destroys a Channel on which somebody waits: close it, and join its users first");
   }
-  for (uint32_t i = 0; i < count_; ++i) ops_.destroy(At(i));
+  for (uint32_t i = 0; i < count_; ++i) ops_.destroy(At(i, ops_.size));
   if (ring_ != nullptr) ::operator delete(ring_, std::align_val_t(ops_.alignment));
 }
 
 void ChannelCore::PushRing(void* element) {
-  ops_.store(At(count_), element);
+  ops_.store(At(count_, ops_.size), element);
   ++count_;
 }
 
 void ChannelCore::PopRing(void* slot) {
-  void* const oldest = At(0);
+  void* const oldest = At(0, ops_.size);
   ops_.emplace(slot, oldest);
   ops_.destroy(oldest);
-  if (++head_ == capacity_) head_ = 0;
-  --count_;
+  DropOldest();
 }
 
-ChannelCore::Step ChannelCore::StepSend(void* element) {
-  if (closed_) return {WaitStatus::kClosed};
-  if (WaitNode* receiver = receivers_.Take()) return {WaitStatus::kOk, receiver, true};
-  if (count_ == capacity_) return {WaitStatus::kWouldBlock};
-  PushRing(element);
-  return {WaitStatus::kOk};
-}
-
-WaitStatus ChannelCore::EndSend(const Step& step, void* element) {
-  if (step.partner != nullptr) {
-    ops_.emplace(step.partner->slot, element);
-    step.partner->Finish(WaitStatus::kOk);
-  }
-  return step.status;
-}
-
-ChannelCore::Step ChannelCore::StepReceive(void* slot) {
-  if (count_ > 0) {
-    PopRing(slot);
-    WaitNode* const sender = senders_.Take();
-    if (sender != nullptr) PushRing(sender->slot);
-    return {WaitStatus::kOk, sender, false};
-  }
-  if (WaitNode* sender = senders_.Take()) return {WaitStatus::kOk, sender, true};
-  return {closed_ ? WaitStatus::kClosed : WaitStatus::kWouldBlock};
-}
-
-WaitStatus ChannelCore::EndReceive(const Step& step, void* slot) {
-  if (step.partner != nullptr) {
-    if (step.move) ops_.emplace(slot, step.partner->slot);
-    step.partner->Finish(WaitStatus::kOk);
-  }
-  return step.status;
-}
-
-WaitStatus ChannelCore::TrySend(void* element) {
-  lock_.lock();
+WaitStatus ChannelCore::TrySendLocked(void* element) {
   const Step step = StepSend(element);
   lock_.unlock();
   return EndSend(step, element);
 }
 
-WaitStatus ChannelCore::TryReceive(void* slot) {
-  lock_.lock();
+WaitStatus ChannelCore::TryReceiveLocked(void* slot) {
   const Step step = StepReceive(slot);
   lock_.unlock();
   return EndReceive(step, slot);
 }
 
-WaitStatus ChannelCore::Send(void* element, const WaitLimits& limits) {
-  lock_.lock();
+WaitStatus ChannelCore::SendLocked(void* element, const WaitLimits& limits) {
   const Step step = StepSend(element);
   if (step.status == WaitStatus::kWouldBlock) {
     return WaitInQueue<ChannelCore>(senders_, lock_, limits, WaitReason::kChannelSend, this,
@@ -110,8 +71,7 @@ WaitStatus ChannelCore::Send(void* element, const WaitLimits& limits) {
   return EndSend(step, element);
 }
 
-WaitStatus ChannelCore::Receive(void* slot, const WaitLimits& limits) {
-  lock_.lock();
+WaitStatus ChannelCore::ReceiveLocked(void* slot, const WaitLimits& limits) {
   const Step step = StepReceive(slot);
   if (step.status == WaitStatus::kWouldBlock) {
     return WaitInQueue<ChannelCore>(receivers_, lock_, limits, WaitReason::kChannelReceive, this,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // ChannelCore: what a channel does, over elements it knows only by address. Channel<T> (channel.h)
-// is the typed face; the algorithm is compiled once.
+// is the typed face; the algorithm is compiled once, but for the case in which nobody waits.
 //
 //   sender --element--> [ring of `capacity`] --optional--> receiver
 //          `--------------- hand-off --------------------^
@@ -25,7 +25,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <new>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "runtime/sync/wait_queue.h"
 
@@ -64,16 +67,32 @@ class ChannelCore {
 
   // Moves from `element` if and only if the result is kOk. kClosed, or as `limits` say.
   // Blocks: the task or the plain thread.
-  WaitStatus Send(void* element, const WaitLimits& limits);
+  template <typename T>
+  WaitStatus Send(T* element, const WaitLimits& limits) {
+    lock_.lock();
+    return PushIfUsual(element) ? WaitStatus::kOk : SendLocked(element, limits);
+  }
   // As Send; kWouldBlock instead of waiting. Blocks: nothing.
-  WaitStatus TrySend(void* element);
+  template <typename T>
+  WaitStatus TrySend(T* element) {
+    lock_.lock();
+    return PushIfUsual(element) ? WaitStatus::kOk : TrySendLocked(element);
+  }
 
-  // Fills `slot`, an empty std::optional<T>, if and only if the result is kOk. kClosed when closed
-  // and drained.
+  // Fills `slot`, which is empty, if and only if the result is kOk. kClosed when closed and
+  // drained.
   // Blocks: the task or the plain thread.
-  WaitStatus Receive(void* slot, const WaitLimits& limits);
+  template <typename T>
+  WaitStatus Receive(std::optional<T>* slot, const WaitLimits& limits) {
+    lock_.lock();
+    return PopIfUsual(slot) ? WaitStatus::kOk : ReceiveLocked(slot, limits);
+  }
   // As Receive; kWouldBlock instead of waiting. Blocks: nothing.
-  WaitStatus TryReceive(void* slot);
+  template <typename T>
+  WaitStatus TryReceive(std::optional<T>* slot) {
+    lock_.lock();
+    return PopIfUsual(slot) ? WaitStatus::kOk : TryReceiveLocked(slot);
+  }
 
   // True if this call closed it. Wakes everybody who waits. Blocks: nothing.
   bool Close();
@@ -94,21 +113,80 @@ class ChannelCore {
     bool move = false;            // the element goes to or from the partner's slot
   };
 
-  // With lock_ held. kWouldBlock: nothing was done.
-  Step StepSend(void* element);
-  Step StepReceive(void* slot);
-  // Without it.
-  WaitStatus EndSend(const Step& step, void* element);
-  WaitStatus EndReceive(const Step& step, void* slot);
+  // All down to the ring with lock_ held.
+
+  // The usual case of a buffered channel, in which nobody waits, without calls: where T is known, a
+  // move is an instruction or two. True: done, and the lock is released.
+  template <typename T>
+  bool PushIfUsual(T* element) {
+    if (count_ == capacity_ || closed_ || !receivers_.empty()) return false;
+    ::new (At(count_, sizeof(T))) T(std::move(*element));
+    ++count_;
+    lock_.unlock();
+    return true;
+  }
+  template <typename T>
+  bool PopIfUsual(std::optional<T>* slot) {
+    if (count_ == 0 || !senders_.empty()) return false;
+    T* const oldest = static_cast<T*>(At(0, sizeof(T)));
+    slot->emplace(std::move(*oldest));
+    oldest->~T();
+    DropOldest();
+    lock_.unlock();
+    return true;
+  }
+
+  // Every case. Return without the lock.
+  WaitStatus SendLocked(void* element, const WaitLimits& limits);
+  WaitStatus TrySendLocked(void* element);
+  WaitStatus ReceiveLocked(void* slot, const WaitLimits& limits);
+  WaitStatus TryReceiveLocked(void* slot);
+
+  // kWouldBlock: nothing was done. The second half comes without the lock.
+  [[gnu::always_inline]] Step StepSend(void* element) {
+    if (closed_) return {WaitStatus::kClosed};
+    if (WaitNode* receiver = receivers_.Take()) return {WaitStatus::kOk, receiver, true};
+    if (count_ == capacity_) return {WaitStatus::kWouldBlock};
+    PushRing(element);
+    return {WaitStatus::kOk};
+  }
+  [[gnu::always_inline]] WaitStatus EndSend(const Step& step, void* element) {
+    if (step.partner != nullptr) {
+      ops_.emplace(step.partner->slot, element);
+      step.partner->Finish(WaitStatus::kOk);
+    }
+    return step.status;
+  }
+  [[gnu::always_inline]] Step StepReceive(void* slot) {
+    if (count_ > 0) {
+      PopRing(slot);
+      WaitNode* const sender = senders_.Take();
+      if (sender != nullptr) PushRing(sender->slot);
+      return {WaitStatus::kOk, sender, false};
+    }
+    if (WaitNode* sender = senders_.Take()) return {WaitStatus::kOk, sender, true};
+    return {closed_ ? WaitStatus::kClosed : WaitStatus::kWouldBlock};
+  }
+  [[gnu::always_inline]] WaitStatus EndReceive(const Step& step, void* slot) {
+    if (step.partner != nullptr) {
+      if (step.move) ops_.emplace(slot, step.partner->slot);
+      step.partner->Finish(WaitStatus::kOk);
+    }
+    return step.status;
+  }
 
   // The `index`th place behind the oldest element.
-  void* At(uint64_t index) {
+  void* At(uint64_t index, size_t element_size) {
     uint64_t place = head_ + index;
     if (place >= capacity_) place -= capacity_;
-    return ring_ + place * ops_.size;
+    return ring_ + place * element_size;
   }
   void PushRing(void* element);
   void PopRing(void* slot);
+  void DropOldest() {
+    if (++head_ == capacity_) head_ = 0;
+    --count_;
+  }
 
   SpinLock lock_;
   bool closed_ = false;
