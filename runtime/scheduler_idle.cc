@@ -257,10 +257,11 @@ bool Scheduler::BecomeKeeper(Worker& worker) {
 // With virtual time, when nothing is left to run: the time of the next timer, unless something real
 // may come first.
 bool Scheduler::AdvanceTime() {
+  // seq_cst, and before the look for work: who leaves Blocking is queued before its call is over
+  if (calls_.load(std::memory_order_seq_cst) > 0 || (poller() != nullptr && poller()->MayWake()))
+    return false;
   const int64_t earliest = EarliestTimer();
   if (earliest == TimerQueue::kNever || stopping_.load(std::memory_order_relaxed) || AnyWork())
-    return false;
-  if (calls_.load(std::memory_order_seq_cst) > 0 || (poller() != nullptr && poller()->MayWake()))
     return false;
   // relaxed: the worker's own
   if (earliest > Now()) virtual_now_.store(earliest, std::memory_order_relaxed);

@@ -63,9 +63,14 @@ void Sysmon::Look(int64_t now) {
   deadlocks_.Look(now);
 }
 
+// What happens is to be the same each time, however the kernel runs the worker.
+bool Sysmon::AddsNoWorkers() const {
+  return scheduler_.config_.virtual_time || scheduler_.config_.schedule_seed != 0;
+}
+
 // Whether one more worker is to run, as work waits and none sleeps.
 bool Sysmon::MayAddWorker(bool all_held) const {
-  if (scheduler_.config_.virtual_time || scheduler_.config_.schedule_seed != 0) return false;
+  if (AddsNoWorkers()) return false;
   const int beyond = scheduler_.surplus_active_.load(std::memory_order_relaxed);
   return all_held || beyond < scheduler_.limit() - scheduler_.num_workers();
 }
@@ -207,7 +212,7 @@ bool Sysmon::MarkHeld(int64_t now) {
       const Worker* const worker = processor.worker.load(std::memory_order_acquire);
       const bool retired = worker->asleep.load(std::memory_order_relaxed) != 0;
       if (!retired) all_held = false;
-    } else if (!processor.held.exchange(true, std::memory_order_relaxed)) {
+    } else if (!AddsNoWorkers() && !processor.held.exchange(true, std::memory_order_relaxed)) {
       scheduler_.held_count_.fetch_add(1, std::memory_order_relaxed);
     }
   }
@@ -215,6 +220,9 @@ bool Sysmon::MarkHeld(int64_t now) {
 }
 
 void Sysmon::FireOverdueTimers(int64_t now) {
+  // The worker that has moved the time on fires what is due then. Were it done from here, it might
+  // find nothing to do meanwhile, and move on again.
+  if (scheduler_.config_.virtual_time) return;
   for (size_t i = 0; i < seen_.size(); ++i) {
     if (now - seen_[i].since < kHeldNs) continue;
     scheduler_.processors_[i]->timers.RunDue(scheduler_.Now());

@@ -87,6 +87,7 @@ class Sysmon final : public AwakeListener, public QuietSource {
   void Look(int64_t now);
   bool LookAtBlocked();
   bool LookAtPoller();
+  bool AddsNoWorkers() const;
   bool MayAddWorker(bool all_held) const;
   void FollowCpus(int64_t now);
   bool AllAsleep() const;
