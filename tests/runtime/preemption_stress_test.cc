@@ -62,21 +62,23 @@ class PreemptionStorm {
   ~PreemptionStorm() {
     done_ = true;
     thread_.join();
-    EXPECT_GT(signals_, 100);
   }
+
+  // Whether it has stopped them often enough. A busy machine takes its time over that.
+  bool HasRaged() const { return signals_ > 100; }
 
  private:
   void Run(const std::vector<pid_t>& workers) {
     std::minstd_rand random(17);
     while (!done_) {
-      syscall(SYS_tgkill, getpid(), workers[random() % workers.size()], SIGUSR2);
-      ++signals_;
+      const pid_t worker = workers[random() % workers.size()];
+      if (syscall(SYS_tgkill, getpid(), worker, SIGUSR2) == 0) ++signals_;
       std::this_thread::sleep_for(std::chrono::microseconds(random() % 100));
     }
   }
 
   std::atomic<bool> done_{false};
-  int signals_ = 0;  // of thread_, until it is joined
+  std::atomic<int> signals_{0};
   std::thread thread_;
 };
 
@@ -93,7 +95,7 @@ TEST(PreemptionStress, WokenWhileParking) {
       for (ping.Await(Deadline::Never()); !done; ping.Await(Deadline::Never())) pong.Ring();
       pong.Ring();
     });
-    while (Clock::now() < end) {
+    while (Clock::now() < end || !storm.HasRaged()) {
       ping.Ring();
       // On this worker, so that the other task runs on the other one.
       const Clock::time_point until = Clock::now() + std::chrono::microseconds(1);
@@ -117,7 +119,7 @@ TEST(PreemptionStress, JoinedWhileEnding) {
   const Clock::time_point end = Clock::now() + kDuration;
   std::minstd_rand random(5);
   std::deque<JoinHandle<int>> tasks;
-  while (Clock::now() < end) {
+  while (Clock::now() < end || !storm.HasRaged()) {
     tasks.push_back(runtime->Go([] { return 1; }));
     for (const size_t behind = random() % 8; tasks.size() > behind; tasks.pop_front()) {
       EXPECT_EQ(tasks.front().Join(), 1);

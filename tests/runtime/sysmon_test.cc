@@ -4,8 +4,10 @@
 // goes back to the kernel.
 #include "runtime/sysmon.h"
 
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <fstream>
@@ -109,16 +111,18 @@ TEST(Sysmon, RunNextOfAHeldProcessorIsTaken) {
 
 TEST(Sysmon, SurplusWorkersRetireAndComeBack) {
   auto runtime = Runtime::Create({.workers = 1}).value();
-  runtime->Run([] {});
   const size_t threads = Threads();
-  for (int round = 0; round < 20; ++round) {
+  size_t most = threads;
+  // The same surplus worker in each round. On a loaded machine one that the kernel does not run
+  // looks held as well, so there may be a few more; but not one more a round.
+  int rounds_left = 60;
+  for (int same = 0; same < 20 && --rounds_left > 0;) {
     {
       Hog hog(*runtime);
       runtime->Run([] {});
       EXPECT_GT(Threads(), threads);
-      // The same surplus worker in each round. On a loaded machine one that the kernel does not run
-      // looks held as well, so there may be a few; but not one more a round.
-      EXPECT_LE(Threads(), threads + 8);
+      if (Threads() <= most) ++same;
+      most = std::max(most, Threads());
     }
     // With the hog gone there is one worker again: two tasks cannot run at once.
     EXPECT_TRUE(Eventually([&] {
@@ -139,6 +143,7 @@ TEST(Sysmon, SurplusWorkersRetireAndComeBack) {
       return !both;
     }));
   }
+  EXPECT_GT(rounds_left, 0) << most << " threads";
 }
 
 TEST(Sysmon, ManyRuntimesWithHeldWorkersStopInOrder) {
@@ -188,16 +193,19 @@ TEST(Sysmon, MemoryOfStacksGoesBack) {
 TEST(Sysmon, AnIdleRuntimeRests) {
   auto runtime = Runtime::Create({.workers = 4}).value();
   runtime->Run([] { SleepFor(milliseconds(50)); });
-  const auto used = [] {
+  const auto used = [](clockid_t clock) {
     timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    clock_gettime(clock, &now);
     return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  const auto used_by_others = [&] {
+    return used(CLOCK_PROCESS_CPUTIME_ID) - used(CLOCK_THREAD_CPUTIME_ID);
   };
   // Two looks at memory a second apart at most, then nothing.
   EXPECT_TRUE(Eventually([&] {
-    const auto before = used();
+    const auto before = used_by_others();
     std::this_thread::sleep_for(milliseconds(500));
-    return used() - before < std::chrono::microseconds(500);
+    return used_by_others() - before < std::chrono::microseconds(200);
   }));
 }
 

@@ -51,15 +51,16 @@ TEST(SystemStack, GivesValuesReferencesAndExceptions) {
   curg::Run({.workers = 1}, [] {
     const uint64_t id = CurrentTaskId();
     int place = 0;
+    JoinHandle<void> later;
     EXPECT_EQ(&OnSystemStack([&]() -> int& { return place; }), &place);
     OnSystemStack([&] {
       EXPECT_EQ(CurrentTaskId(), id);
       EXPECT_EQ(OnSystemStack([] { return 2; }), 2);
       EXPECT_EQ(Blocking([] { return 3; }), 3);
       Yield();
-      Go([&] { place = 4; }).Detach();
+      later = Go([&] { place = 4; });
     });
-    Yield();
+    later.Join();
     EXPECT_EQ(place, 4);
     try {
       throw std::logic_error("outer");

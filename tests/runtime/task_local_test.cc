@@ -133,6 +133,7 @@ struct Elaborate {
     if (rounds > 0) again.Set(Elaborate(alive, rounds - 1));
     g_counted.Set(Counted(alive));
     EXPECT_NE(CurrentTaskId(), 0u);
+    ++ended;
   }
   Elaborate(std::atomic<int>* alive, int rounds) : alive(alive), rounds(rounds) {}
   Elaborate(Elaborate&& other) noexcept
@@ -140,6 +141,7 @@ struct Elaborate {
   std::atomic<int>* alive;
   int rounds;
   static TaskLocal<Elaborate> again;
+  static inline std::atomic<int> ended{0};
 };
 TaskLocal<Elaborate> Elaborate::again;
 
@@ -152,7 +154,9 @@ TEST(TaskLocal, DestructorsMayDoAnything) {
     }
     // A result that is dropped late: its destructor makes variables when the task has ended
     // already.
-    for (int i = 0; i < 200; ++i) {
+    constexpr int kTasks = 200;
+    Elaborate::ended = 0;
+    for (int i = 0; i < kTasks; ++i) {
       auto task = Go([&, i] {
         if (i % 3 == 0) Yield();
         return std::make_unique<Elaborate>(&alive, 1);
@@ -160,8 +164,7 @@ TEST(TaskLocal, DestructorsMayDoAnything) {
       if (i % 2 == 0) Yield();
       task.Detach();
     }
-    SleepFor(20ms);
-    while (alive.load() != 0) {
+    while (Elaborate::ended < 2 * kTasks || alive.load() != 0) {
       // Results of tasks that had ended were destroyed here, and have made variables of ours.
       Elaborate::again.Reset();
       g_counted.Reset();

@@ -91,8 +91,8 @@ TEST(ThreadRegistry, ObserverSeesEveryThread) {
   static Book* const book = new Book;
   EXPECT_TRUE(Known().empty());
   {
+    // No tasks yet: a worker that looked held with one would get company.
     auto before = Runtime::Create({.workers = 2}).value();
-    before->Run([] {});
     while (Known().size() < 2) std::this_thread::yield();
     SetThreadObserver(book);
     EXPECT_EQ(book->alive(), Known());
@@ -104,7 +104,8 @@ TEST(ThreadRegistry, ObserverSeesEveryThread) {
     EXPECT_EQ(book->alive(), Known());
     after->Run([] { EXPECT_FALSE(SigprofIsBlocked()); });
   }
-  EXPECT_EQ(book->ended(), 5);
+  EXPECT_GE(book->begun(), 5);
+  EXPECT_EQ(book->ended(), book->begun());
   EXPECT_TRUE(book->alive().empty());
   EXPECT_TRUE(Known().empty());
 
@@ -115,7 +116,7 @@ TEST(ThreadRegistry, ObserverSeesEveryThread) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_GE(book->begun(), 5 + 3 * 20 * 2);  // more when a worker looked held (sysmon.h)
+  EXPECT_GE(book->begun(), 5 + 3 * 20 * 2);
   EXPECT_EQ(book->ended(), book->begun());
   EXPECT_FALSE(SigprofIsBlocked());  // here nothing was changed
 }

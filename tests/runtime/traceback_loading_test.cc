@@ -38,6 +38,8 @@ struct Tally {
 Tally* g_tally = nullptr;
 StackBounds g_bounds;
 std::atomic<uintptr_t> g_plugin{0};  // where a function of it is, while it is loaded
+timer_t g_timer;
+itimerspec g_pause;  // until the next walk; 0: none comes
 
 void Walk(int, siginfo_t*, void* arg) {
   constexpr uintptr_t kNear = 4096;
@@ -55,19 +57,20 @@ void Walk(int, siginfo_t*, void* arg) {
   g_tally->unrooted_in_plugin += in_plugin && !rooted ? 1 : 0;
   g_tally->without_row += walk.end == TracebackEnd::kNoRow ? 1 : 0;
   g_tally->bad += walk.end == TracebackEnd::kBadFrame ? 1 : 0;
+  // Each walk asks for the next one: a slow machine would get on no more if they came in step.
+  if (g_pause.it_value.tv_nsec != 0) timer_settime(g_timer, 0, &g_pause, nullptr);
   errno = saved_errno;
 }
 
 // The calling thread, for good.
 void InterruptEvery(int64_t ns) {
-  timer_t timer{};
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGALRM;
   event._sigev_un._tid = static_cast<pid_t>(syscall(SYS_gettid));
-  const itimerspec period{{0, ns}, {0, ns}};
-  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-  ASSERT_EQ(timer_settime(timer, 0, &period, nullptr), 0);
+  g_pause = {.it_interval = {}, .it_value = {.tv_sec = 0, .tv_nsec = ns}};
+  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &g_timer), 0);
+  ASSERT_EQ(timer_settime(g_timer, 0, &g_pause, nullptr), 0);
 }
 
 // In a child, which exits. Returns how it ended.

@@ -10,6 +10,7 @@
 #include <boost/asio/write.hpp>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <memory>
@@ -159,14 +160,17 @@ TEST(UseTask, AStopRequestCancels) {
 }
 
 TEST(UseTask, CancellingAnotherTasksObjectWakesIt) {
-  curg::Run([] {
+  // With a seed there is never a second worker: who has begun waits when another one runs.
+  curg::Run({.workers = 1, .schedule_seed = 1}, [] {
     asio::steady_timer timer(IoExecutor(), 3600s);
+    bool begun = false;
     auto waiter = Go([&] {
+      begun = true;
       error_code error;
       timer.async_wait(UseTask(error));
       return error;
     });
-    SleepFor(5ms);
+    while (!begun) Yield();
     timer.cancel();
     EXPECT_EQ(waiter.Join(), asio::error::operation_aborted);
   });
@@ -222,7 +226,7 @@ TEST(UseTask, APlainThreadWaitsToo) {
 
 TEST(UseTask, PlainHandlersRunWhileTasksComputeAndWhileAllSleep) {
   curg::Run({.workers = 1}, [] {
-    int calls = 0;
+    std::atomic<int> calls{0};
     std::function<void()> again = [&] {
       if (++calls < 100) asio::post(IoExecutor(), again);
     };
