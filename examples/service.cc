@@ -26,6 +26,7 @@
 #include "export/http/debug_server.h"
 #include "labels/labels.h"
 #include "runtime/go.h"
+#include "runtime/sync/barrier.h"
 #include "runtime/sync/mutex.h"
 
 ABSL_FLAG(uint16_t, debug_port, 6060, "port of /debug/pprof/ on loopback; 0: any free one");
@@ -44,6 +45,7 @@ struct Account {
 struct Bank {
   Account first;
   Account second;
+  curg::Barrier meet{2};
 };
 
 [[gnu::noinline]] uint64_t Search(std::mt19937_64& random) {
@@ -65,10 +67,11 @@ struct Bank {
   return visits.size();
 }
 
-// Locks in the order of its arguments, which is the mistake.
-[[gnu::noinline]] void Transfer(Account& from, Account& to) {
+// Locks in the order of its arguments, which is the mistake. It shows when two meet between their
+// locks.
+[[gnu::noinline]] void Transfer(Account& from, Account& to, curg::Barrier& meet) {
   const std::lock_guard lock_from(from.mutex);
-  curg::SleepFor(milliseconds(10));
+  meet.ArriveAndWait();
   const std::lock_guard lock_to(to.mutex);
   --from.balance;
   ++to.balance;
@@ -111,8 +114,12 @@ int Serve() {
   if (absl::GetFlag(FLAGS_hang)) {
     curg::KeepMutexOwners(true);  // so that dumps know who holds what
     const curg::ScopedLabels labels({{"endpoint", "/transfer"}});
-    curg::Go({.name = "transfer there"}, [&] { Transfer(bank.first, bank.second); }).Detach();
-    curg::Go({.name = "transfer back"}, [&] { Transfer(bank.second, bank.first); }).Detach();
+    curg::Go({.name = "transfer there"}, [&] {
+      Transfer(bank.first, bank.second, bank.meet);
+    }).Detach();
+    curg::Go({.name = "transfer back"}, [&] {
+      Transfer(bank.second, bank.first, bank.meet);
+    }).Detach();
   }
   std::vector<curg::JoinHandle<void>> clients;
   for (int i = 0; i < 16; ++i) clients.push_back(curg::Go([i, end] { Client(i, end); }));

@@ -32,7 +32,9 @@
 #include "export/task_text.h"
 #include "labels/labels.h"
 #include "profiler/task_profiler.h"
+#include "profiler/wait_graph.h"
 #include "runtime/go.h"
+#include "runtime/sync/barrier.h"
 #include "runtime/sync/channel.h"
 #include "runtime/sync/mutex.h"
 
@@ -45,10 +47,11 @@ struct Account {
   long balance = 100;
 };
 
-// The bug: whoever moves money the other way locks in the other order.
-[[gnu::noinline]] void Transfer(Account& from, Account& to) {
+// The bug: whoever moves money the other way locks in the other order. It shows when two meet
+// between their locks.
+[[gnu::noinline]] void Transfer(Account& from, Account& to, curg::Barrier& meet) {
   const std::lock_guard first(from.mutex);
-  curg::SleepFor(20ms);
+  meet.ArriveAndWait();
   const std::lock_guard second(to.mutex);
   --from.balance;
   ++to.balance;
@@ -61,8 +64,9 @@ struct Account {
 }
 
 void Start(Account& a, Account& b, curg::Channel<int>& requests) {
-  curg::Go({.name = "transfer"}, [&] { Transfer(a, b); }).Detach();
-  curg::Go({.name = "transfer"}, [&] { Transfer(b, a); }).Detach();
+  static curg::Barrier meet(2);
+  curg::Go({.name = "transfer"}, [&] { Transfer(a, b, meet); }).Detach();
+  curg::Go({.name = "transfer"}, [&] { Transfer(b, a, meet); }).Detach();
   const curg::ScopedLabels labels({{"job", "audit"}});
   for (int i = 0; i < 10; ++i) curg::Go({.name = "audit"}, [&] { Audit(requests); }).Detach();
 }
@@ -79,23 +83,30 @@ int Main() {
   curg::Go({.name = "ticker"}, [] {
     while (true) curg::SleepFor(50ms);
   }).Detach();
-  curg::SleepFor(200ms);
-
-  kill(getpid(), SIGQUIT);  // as an operator would; the program goes on
-  curg::SleepFor(500ms);
 
   const auto filter = curg::LabelFilter::Parse({"job=audit"}).value();
-  const curg::TaskProfile leaks = curg::CollectTaskProfile({
-      .status = curg::TaskStatus::kParked,
-      .age_min = 100ms,
-      .tag = [&](const curg::Tag* tag) { return filter.Matches(tag); },
-  });
+  const auto find_leaks = [&filter] {
+    return curg::CollectTaskProfile({
+        .status = curg::TaskStatus::kParked,
+        .age_min = 100ms,
+        .tag = [&filter](const curg::Tag* tag) { return filter.Matches(tag); },
+    });
+  };
+  // Until all is stuck that will be.
+  while (find_leaks().matching < 10 || curg::WaitCycles(curg::CollectTaskProfile()).empty()) {
+    curg::SleepFor(50ms);
+  }
+
+  kill(getpid(), SIGQUIT);  // as an operator would; the program goes on
+
+  const curg::TaskProfile leaks = find_leaks();
   std::printf("parked for 100 ms and more, labelled job=audit:\n%s",
               curg::GroupedTaskText(leaks).c_str());
   const absl::Status written = curg::WriteTaskPprof(curg::CollectTaskProfile(), "tasks.pb.gz");
   if (!written.ok()) std::fprintf(stderr, "%s\n", written.ToString().c_str());
   std::fflush(stdout);
-  std::_Exit(0);  // its tasks would never end
+  curg::SleepFor(500ms);  // the dump takes about as long as all that
+  std::_Exit(0);          // its tasks would never end
 }
 
 }  // namespace

@@ -116,9 +116,12 @@
 
   const rowHeight = () => (matchMedia("(max-width: 40rem)").matches ? 26 : 20);
 
+  let drawnWidth = 0;
+
   const draw = () => {
     const graph = $("graph");
-    const width = graph.clientWidth || 800;
+    drawnWidth = graph.clientWidth;
+    const width = drawnWidth || 800;
     const row = rowHeight();
     const { nodes: matches, total: matched } = curg.search(state.root, state.search);
     const fragment = document.createDocumentFragment();
@@ -354,7 +357,8 @@
       setSearch("");
     }
   });
-  new ResizeObserver(() => { if (state.root) draw(); }).observe(graph);
+  // Not of its height, which is draw()'s own doing: whoever holds a frame by then would lose it.
+  new ResizeObserver(() => { if (state.root && graph.clientWidth !== drawnWidth) draw(); }).observe(graph);
   addEventListener("hashchange", () => { readHash(); if (state.profile) load(state.profile); });
 
   readHash();

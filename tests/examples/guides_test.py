@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the commands of examples/guides/, guide by guide, literally.
 
-Each guide's ```sh blocks are one shell session. Three things differ from a person's:
-./bazelw runs what is built already, and port 6060 is a free one, and
-pprof is patient: what is built for tests is slow to look up symbols.
+Each guide's ```sh blocks are one shell session. Some things differ from a person's:
+./bazelw runs what is built already, port 6060 is a free one, services run until
+they are killed, and pprof is patient: what is built for tests is slow to look up symbols.
 """
 
 import os
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -32,9 +33,16 @@ EXPECTED = {
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
+    """None of those that the kernel gives to whoever asks for any: other tests do, all the time."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    for port in random.sample(range(min(10000, first - 1000), first), 1000):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return str(port)
+            except OSError:
+                continue
+    raise AssertionError("no free port")
 
 
 def script_of(text, port):
@@ -42,9 +50,13 @@ def script_of(text, port):
     for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.replace("6060", port).splitlines():
             line = re.sub(r"(//examples:service --)", rf"\1 --debug_port={port}", line)
+            line = re.sub(r" --seconds=\d+ &", " &", line)
             lines.append(line)
             if line.endswith("&"):  # a person waits for "listening on"
                 lines.append(f"until curl -sf http://127.0.0.1:{port}/debug/pprof/ >/dev/null; do sleep 0.1; done")
+            if "--hang" in line:  # and takes longer to open the page than two requests to get stuck
+                tasks = f"curl -s http://127.0.0.1:{port}/debug/pprof/tasks.json | python3 -m json.tool"
+                lines.append(f"""until [[ "$({tasks} | grep -A12 '"transfer there"')" == *'"holder"'* ]]; do sleep 0.1; done""")
     return "\n".join(lines) + "\n"
 
 
@@ -62,7 +74,7 @@ class Guides(unittest.TestCase):
                            FAKE_BAZEL_WORK=str(work / "outputs"), PPROF_TMPDIR=str(work), HOME=str(work),
                            CURG_LONG_SLICE_MS="0")
         script = script_of((GUIDES / name).read_text(encoding="utf-8"), free_port())
-        result = subprocess.run(["bash", "-x", "-c", script], cwd=work, env=environment, timeout=120,
+        result = subprocess.run(["bash", "-x", "-c", script], cwd=work, env=environment, timeout=250,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         output = result.stdout.decode(errors="replace")
         self.assertEqual(result.returncode, 0, output[-6000:])

@@ -17,7 +17,7 @@ mkdir "${TEST_TMPDIR}/empty"
 for program in "${programs[@]}"; do
   path="${PWD}/${program}"
   for ask in --help -h; do
-    (cd "${TEST_TMPDIR}/empty" && timeout 20 "${path}" "${ask}" > ../out 2> ../err < /dev/null) ||
+    (cd "${TEST_TMPDIR}/empty" && timeout 100 "${path}" "${ask}" > ../out 2> ../err < /dev/null) ||
       fail "${program} ${ask} ends with status $?"
     [[ ! -s "${TEST_TMPDIR}/err" ]] || fail "${program} ${ask} complains: $(< "${TEST_TMPDIR}/err")"
     (($(wc -c < "${TEST_TMPDIR}/out") > 50)) || fail "${program} ${ask} says too little"

@@ -62,7 +62,8 @@ std::vector<JoinHandle<void>> Launch() {
 TEST(TaskCounts, AreTheSameAsTextAndForPprof) {
   curg::Run({.workers = 2}, [] {
     std::vector<JoinHandle<void>> tasks = Launch();
-    while (CollectTaskProfile({.status = TaskStatus::kParked}).matching < 189) SleepFor(1ms);
+    const TaskProfileOptions theirs = {.status = TaskStatus::kParked, .name = "task "};
+    while (CollectTaskProfile(theirs).matching < 189) SleepFor(1ms);
     const ScopedLabels own({{"self", "caller"}});
     const TaskProfile profile = CollectTaskProfile();
 

@@ -15,6 +15,7 @@
 #include "export/reports.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "profiler/task_profiler.h"
 #include "runtime/context.h"
 #include "runtime/go.h"
 #include "runtime/sync/channel.h"
@@ -32,11 +33,17 @@ class TaskDumpTest : public ::testing::Test {
   TaskDumpTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
+void AwaitParked(const std::string& name) {
+  while (CollectTaskProfile({.status = TaskStatus::kParked, .name = name}).matching == 0) {
+    SleepFor(1ms);
+  }
+}
+
 void RunWithAReader(void (*then)()) {
   curg::Run({.workers = 2}, [&] {
     static auto* const never = new Channel<int>;
     Go({.name = "reader"}, [] { never->Receive(); }).Detach();
-    SleepFor(20ms);
+    AwaitParked("reader");
     then();
   });
 }
@@ -99,10 +106,17 @@ TEST_F(TaskDumpTest, OfTasksThatHaveBeenParkedForLong) {
   EXPECT_EXIT(RunWithAReader([] {
                 if (DumpTasksParkedFor(1h) != 0) std::_Exit(1);
                 SleepFor(100ms);
-                Channel<int> never;
-                const auto recent = Go({.name = "recent"}, [&] { never.Receive(); });
-                SleepFor(10ms);
-                std::_Exit(10 + static_cast<int>(DumpTasksParkedFor(80ms)));
+                int64_t found = 0;
+                // A machine that stands still for a while makes the other one old, too.
+                for (int i = 0; i < 20 && found != 1; ++i) {
+                  Channel<int> end;
+                  auto recent = Go({.name = "recent"}, [&] { end.Receive(); });
+                  AwaitParked("recent");
+                  found = DumpTasksParkedFor(80ms);
+                  end.Send(0);
+                  recent.Join();
+                }
+                std::_Exit(10 + static_cast<int>(found));
               }),
               ExitedWithCode(11),
               "3 tasks, 1 of them match\n\ntask 2 \"reader\" (.|\n)*spawned by task 1 at ");
@@ -115,7 +129,7 @@ TEST_F(TaskDumpTest, LeakedTasksAreToldWithNamesWhenTheRuntimeEnds) {
         curg::Run({.workers = 2, .report_abandoned = true}, [] {
           static auto* const never = new Channel<int>;
           Go({.name = "reader"}, [] { never->Receive(); }).Detach();
-          SleepFor(20ms);
+          AwaitParked("reader");
         });
         std::_Exit(7);
       },

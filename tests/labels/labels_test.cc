@@ -68,7 +68,7 @@ TEST_F(LabelsTest, TimersAndBlockingInheritUnlessTold) {
     const auto look = [&] { seen.Send(CurrentLabels()); };
     {
       const ScopedLabels scope({{"key", "outer"}});
-      GoAfter(std::chrono::milliseconds(20), look).Reset(std::chrono::milliseconds(1));
+      GoAfter(std::chrono::hours(1), look).Reset(std::chrono::milliseconds(1));
       SetLabels(Labels::Of({{"key", "later"}}));
       EXPECT_EQ(seen.Receive()->Get("key"), "outer");
       (void)GoAfter(std::chrono::milliseconds(1), {.tag = Labels::Of({{"key", "own"}})}, look);

@@ -111,14 +111,15 @@ TEST(ForeignCode, WhatFollowsAnAsioOperationIsTheTasks) {
   EXPECT_EQ(sum.tasks_without + sum.runtime + sum.labelled_runtime, 0);
 }
 
-// System calls that can be restarted are, though signals come all the time.
-TEST(ForeignCode, SignalsDoNotInterruptReads) {
+// System calls that can be restarted are, though signals come all the time. Reads `bytes` of them;
+// returns how many samples there were. On a slow machine both threads may have ended before the
+// profiler has found them.
+int64_t ReadWhileProfiled(int bytes) {
   CpuProfileSession session = StartCpuProfile({.rate_hz = 10'000}).value();
   int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  constexpr int kBytes = 200;
-  std::thread writer([&ends] {
-    for (int i = 0; i < kBytes; ++i) {
+  EXPECT_EQ(pipe(ends), 0);
+  std::thread writer([&ends, bytes] {
+    for (int i = 0; i < bytes; ++i) {
       UseHogA(milliseconds(1));
       EXPECT_EQ(write(ends[1], "x", 1), 1);
     }
@@ -126,7 +127,7 @@ TEST(ForeignCode, SignalsDoNotInterruptReads) {
   int read_bytes = 0;
   std::thread reader([&] {
     char byte;
-    while (read_bytes < kBytes) {
+    while (read_bytes < bytes) {
       UseHogA(std::chrono::microseconds(300));  // so that signals are about
       ASSERT_EQ(read(ends[0], &byte, 1), 1) << errno;
       ++read_bytes;
@@ -134,10 +135,17 @@ TEST(ForeignCode, SignalsDoNotInterruptReads) {
   });
   writer.join();
   reader.join();
-  EXPECT_EQ(read_bytes, kBytes);
-  EXPECT_GT(session.Stop().quality.samples, 0);
-  close(ends[0]);
-  close(ends[1]);
+  EXPECT_EQ(read_bytes, bytes);
+  for (const int end : ends) close(end);
+  return session.Stop().quality.samples;
+}
+
+TEST(ForeignCode, SignalsDoNotInterruptReads) {
+  int64_t samples = 0;
+  for (int bytes = 200; bytes <= 3200 && samples == 0; bytes *= 2) {
+    samples = ReadWhileProfiled(bytes);
+  }
+  EXPECT_GT(samples, 0);
 }
 
 // A program that is executed begins with the signal mask of the task that forked, which is empty,

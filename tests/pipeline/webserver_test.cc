@@ -62,6 +62,7 @@ class WebserverTest : public ::testing::Test {
     load_ = std::make_unique<Load>(server_->ports()[0]);
   }
   static void TearDownTestSuite() {
+    if (load_ == nullptr) return;  // it did not start
     EXPECT_GT(load_->answers(), 0);
     load_.reset();
     EXPECT_EQ(server_->Stop(), 0);

@@ -27,6 +27,17 @@ inline std::chrono::nanoseconds ThreadCpu() { return CpuClock(CLOCK_THREAD_CPUTI
   }
 }
 
+// Burns CPU, some milliseconds at a time, until `condition` holds: how often the kernel's tick
+// meets a thread that others interrupt is a matter of luck. False: not within five seconds of CPU.
+template <typename Condition>
+bool BurnCpuUntil(Condition condition) {
+  for (int i = 0; i < 1000; ++i) {
+    BurnCpu(std::chrono::milliseconds(5));
+    if (condition()) return true;
+  }
+  return false;
+}
+
 // As BurnCpu, by nothing but looks at the clock, so that it ends within a microsecond. Returns how
 // much it was.
 inline std::chrono::nanoseconds BurnCpuClosely(std::chrono::nanoseconds cpu) {

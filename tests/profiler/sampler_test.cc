@@ -148,9 +148,9 @@ TEST_P(EveryEngine, CreditsAThreadsCpuTime) {
 
 TEST_P(EveryEngine, WritesNothingAfterStop) {
   Start();
-  BurnCpu(milliseconds(50));
+  EXPECT_TRUE(BurnCpuUntil([] { return DrainAll().samples > 0; }));
   Sampler::Get().Stop();
-  EXPECT_GT(DrainAll().samples, 0);
+  DrainAll();
   BurnCpu(milliseconds(50));
   const Sums sums = DrainAll();
   EXPECT_EQ(sums.buffers, 0);
@@ -162,12 +162,14 @@ TEST_F(SamplerTest, WeighsSamplesByTheirOverruns) {
   Start();
   BlockSigprof(true);
   DrainAll();
+  const std::chrono::nanoseconds before = ThreadCpu();
   BurnCpu(milliseconds(100));
+  const int64_t periods = (ThreadCpu() - before) / milliseconds(1);
   BlockSigprof(false);
   Sampler::Get().Stop();
   const Sums sums = DrainAll();
-  EXPECT_GE(sums.periods_max, 90);
-  EXPECT_LE(sums.periods_max, 110);
+  EXPECT_GE(sums.periods_max, periods - 10);
+  EXPECT_LE(sums.periods_max, periods + 10);
 }
 
 // At 100 Hz most of these threads live less than a period; a fixed first expiry would miss nearly
@@ -175,22 +177,26 @@ TEST_F(SamplerTest, WeighsSamplesByTheirOverruns) {
 TEST_F(SamplerTest, FirstExpiryIsRandom) {
   Start(10'000'000);
   Sums sums;
-  std::chrono::nanoseconds used{0};
-  for (int i = 0; i < 200; ++i) {
-    std::thread([&used] {
-      const ScopedKnownThread known(ThreadKind::kWorker);
-      const std::chrono::nanoseconds before = ThreadCpu();
-      BurnCpu(milliseconds(8));
-      used += ThreadCpu() - before;
-    }).join();
-    Add(sums, DrainAll());
+  int64_t periods = 0;
+  // The kernel's tick costs each thread its last part tick, and more on a machine with other work:
+  // then it takes more of them to tell.
+  for (int round = 0; round < 4; ++round) {
+    for (int i = 0; i < 200; ++i) {
+      std::thread([] {
+        const ScopedKnownThread known(ThreadKind::kWorker);
+        BurnCpu(milliseconds(8));
+      }).join();
+      Add(sums, DrainAll());
+    }
+    periods += 160;  // the worth of their CPU time
+    const int64_t of_known = sums.samples - sums.foreign;
+    if (of_known > periods / 2 && of_known < periods * 3 / 2) break;
   }
   Sampler::Get().Stop();
   Add(sums, DrainAll());
-  // 160 periods' worth of CPU in known threads. The kernel's tick costs each its last part tick.
   const int64_t of_known = sums.samples - sums.foreign;
-  EXPECT_GT(of_known, 60);
-  EXPECT_LT(of_known, 240);
+  EXPECT_GT(of_known, periods * 3 / 8);
+  EXPECT_LT(of_known, periods * 3 / 2);
 }
 
 TEST_F(SamplerTest, IgnoresStaleSignals) {
@@ -199,15 +205,14 @@ TEST_F(SamplerTest, IgnoresStaleSignals) {
   Sampler::Get().Stop();
   DrainAll();
   // Tickets of armings that are over, and of records that never were.
-  const int64_t before = StaleSigprofs();
   for (const uint64_t ticket :
        {ThreadSamplerTable::Ticket(0, 0), ThreadSamplerTable::Ticket(65535, 1)}) {
+    const int64_t before = StaleSigprofs();
     const absl::StatusOr<std::unique_ptr<SampleSource>> timer = NewCpuTimer(gettid(), ticket);
     ASSERT_TRUE(timer.ok());
     (*timer)->Start(1, 1'000'000);
-    BurnCpu(milliseconds(30));
+    EXPECT_TRUE(BurnCpuUntil([before] { return StaleSigprofs() - before >= 2; }));
   }
-  EXPECT_GE(StaleSigprofs() - before, 4);
   EXPECT_EQ(DrainAll().buffers, 0);
 }
 
@@ -232,7 +237,9 @@ TEST_P(EveryEngine, ArmsForeignThreadsThatBeginLater) {
   Start();
   std::atomic<bool> done{false};
   std::chrono::nanoseconds used{0};
+  pid_t tid = 0;
   std::thread foreign([&] {
+    tid = gettid();
     BurnCpu(milliseconds(100));  // before anybody knows of it
     Sampler::Get().ScanThreads();
     BurnCpu(milliseconds(100));
@@ -244,21 +251,28 @@ TEST_P(EveryEngine, ArmsForeignThreadsThatBeginLater) {
   Sampler::Get().Stop();
   done = false;
   foreign.join();
-  const Sums sums = DrainAll();
-  const double share = static_cast<double>(sums.weight) / static_cast<double>(used.count());
+  Sums sums = DrainAll();
+  const double share = static_cast<double>(sums.of_thread[tid]) / static_cast<double>(used.count());
   EXPECT_GT(share, 0.9);
-  EXPECT_LT(share, 1.25);  // this thread used a little, too
+  EXPECT_LT(share, 1.25);  // it used a little afterwards, too
 }
 
 TEST_P(EveryEngine, ForgetsForeignThreadsThatEnd) {
   Start();
-  std::thread([] {
+  pid_t tid = 0;
+  std::thread([&tid] {
+    tid = gettid();
     Sampler::Get().ScanThreads();
     BurnCpu(milliseconds(30));
   }).join();
   EXPECT_GE(DrainAll().buffers, 2);
-  Sampler::Get().ScanThreads();  // disarms it
-  DrainAll();                    // frees its buffer
+  const auto listed = [tid] {
+    const std::vector<pid_t> all = ReadThreadIds().value();
+    return std::binary_search(all.begin(), all.end(), tid);
+  };
+  while (listed()) usleep(1000);  // the kernel forgets a thread a moment after it was joined
+  Sampler::Get().ScanThreads();   // disarms it
+  DrainAll();                     // frees its buffer
   const int64_t threads = Sampler::Get().counts().threads;
   Sampler::Get().ScanThreads();
   EXPECT_EQ(Sampler::Get().counts().threads, threads);
@@ -334,6 +348,7 @@ TEST_P(EveryEngine, CountsNoThreadTwice) {
     Start();
     Sums sums;
     std::chrono::nanoseconds used{0};
+    pid_t tid = 0;
     std::atomic<bool> done{false};
     std::mutex writer;  // who scans and drains
     const auto scan = [&writer] {
@@ -341,6 +356,7 @@ TEST_P(EveryEngine, CountsNoThreadTwice) {
       Sampler::Get().ScanThreads();
     };
     std::thread changing([&] {
+      tid = gettid();
       const std::chrono::nanoseconds before = ThreadCpu();
       scan();
       BurnCpu(cpu / 4);
@@ -363,7 +379,8 @@ TEST_P(EveryEngine, CountsNoThreadTwice) {
     changing.join();
     Sampler::Get().Stop();
     Add(sums, DrainAll());
-    const double share = static_cast<double>(sums.weight) / static_cast<double>(used.count());
+    const double share =
+        static_cast<double>(sums.of_thread[tid]) / static_cast<double>(used.count());
     return share > 0.93 && share < 1.07;
   }));
 }
@@ -432,9 +449,8 @@ TEST_F(SamplerTest, PassesForeignSignalsOn) {
 
   // Ours go nowhere else.
   Start();
-  BurnCpu(milliseconds(30));
+  EXPECT_TRUE(BurnCpuUntil([] { return DrainAll().samples > 0; }));
   Sampler::Get().Stop();
-  EXPECT_GT(DrainAll().samples, 0);
   EXPECT_EQ(foreign_signals, 2);
   SetSigprofPrevious({});
 }

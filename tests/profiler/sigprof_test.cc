@@ -93,13 +93,17 @@ void Churn(std::chrono::nanoseconds duration) {
 
 TEST(SigprofAllocation, NeverHappens) {
   const int64_t before = allocations.load();
-  const CpuProfile profile = curg::Run({.workers = 2}, [] {
-    CpuProfileSession session = StartCpuProfile({.rate_hz = 10'000}).value();
-    std::vector<JoinHandle<void>> tasks;
-    for (int i = 0; i < 8; ++i) tasks.push_back(Go([] { Churn(milliseconds(800)); }));
-    for (JoinHandle<void>& task : tasks) task.Join();
-    return session.Stop();
-  });
+  CpuProfile profile;
+  for (milliseconds time(800); time <= milliseconds(6400); time *= 2) {
+    profile = curg::Run({.workers = 2}, [time] {
+      CpuProfileSession session = StartCpuProfile({.rate_hz = 10'000}).value();
+      std::vector<JoinHandle<void>> tasks;
+      for (int i = 0; i < 8; ++i) tasks.push_back(Go([time] { Churn(time); }));
+      for (JoinHandle<void>& task : tasks) task.Join();
+      return session.Stop();
+    });
+    if (profile.quality.samples > 50) break;
+  }
   EXPECT_TRUE(!CURG_ALLOC_TRAP || allocations.load() - before > 1000);  // the trap was in place
   EXPECT_GT(profile.quality.samples, 50);
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -28,6 +29,7 @@
 #include "runtime/context.h"
 #include "runtime/delayed_task.h"
 #include "runtime/go.h"
+#include "runtime/other_thread.h"
 #include "runtime/roll_caller.h"
 #include "runtime/runtime.h"
 #include "runtime/spawn_stack.h"
@@ -303,14 +305,16 @@ TEST(TaskProfiler, KeepsWholeSpawnStacks) {
 TEST(TaskProfiler, ShowsATaskThatHasNotStarted) {
   auto runtime = MakeRuntime(1);
   runtime->Run([] {
-    auto child = Go({.name = "child"}, [] {});
-    const TaskProfile profile = CollectTaskProfile();  // parks: the child may begin, and answers
-                                                       // then
-    const TaskRecord* task = Find(profile, "child");
-    if (task != nullptr) {
-      EXPECT_EQ(profile.GroupOf(*task).status, TaskStatus::kNotStarted);
+    bool shown = false;
+    // The child may begin before it is seen: when this worker is held up, another one is started.
+    for (int i = 0; i < 100 && !shown; ++i) {
+      auto child = Go({.name = "child"}, [] {});
+      const TaskProfile profile = internal::CollectTaskProfileHere({});
+      const TaskRecord* task = Find(profile, "child");
+      shown = task != nullptr && profile.GroupOf(*task).status == TaskStatus::kNotStarted;
+      child.Join();
     }
-    child.Join();
+    EXPECT_TRUE(shown);
   });
 }
 
@@ -367,6 +371,9 @@ TEST(TaskProfiler, SaysWhichTasksCannotBeReached) {
   auto runtime = MakeRuntime();
   std::atomic<int> begun{0};
   std::atomic<bool> stop{false};
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  pid_t sleeper = 0;
   auto deaf = runtime
                   ->TryGo({.name = "deaf"},
                           [&] {
@@ -383,17 +390,16 @@ TEST(TaskProfiler, SaysWhichTasksCannotBeReached) {
   auto asleep = runtime
                     ->TryGo({.name = "asleep", .tag = Labels::Of({{"k", "v"}})},
                             [&] {
+                              sleeper = gettid();
                               ++begun;
-                              while (!stop) {
-                                const timespec time = {.tv_sec = 0, .tv_nsec = 500'000'000};
-                                nanosleep(&time, nullptr);
-                              }
+                              char end;
+                              EXPECT_EQ(read(ends[0], &end, 1), 1);
                             })
                     .value();
-  while (begun < 2) std::this_thread::yield();
-  std::this_thread::sleep_for(20ms);
+  while (begun < 2 || !internal::ThreadSleeps(sleeper)) std::this_thread::sleep_for(1ms);
   const TaskProfile profile = CollectTaskProfile();
   stop = true;
+  EXPECT_EQ(write(ends[1], "", 1), 1);
   const TaskRecord* task = Find(profile, "deaf");
   ASSERT_NE(task, nullptr);
   EXPECT_EQ(profile.GroupOf(*task).status, TaskStatus::kUnreached);
@@ -404,6 +410,7 @@ TEST(TaskProfiler, SaysWhichTasksCannotBeReached) {
   EXPECT_EQ(Labels::FromTag(profile.tags[profile.GroupOf(*task).tag]).Get("k"), "v");
   deaf.Join();
   asleep.Join();
+  for (const int end : ends) close(end);
 }
 
 // A dump walks a task in Blocking from where it called that, and never interrupts its system calls.
@@ -479,8 +486,13 @@ TEST(TaskProfiler, TwoAtATime) {
 TEST(TaskProfiler, EachTaskOnceWhileOthersAreLaunched) {
   auto runtime = MakeRuntime();
   std::atomic<bool> stop{false};
+  std::atomic<bool> ended{false};
   std::function<void()> chain = [&] {
-    if (!stop) Go({.name = "churn"}, chain).Detach();
+    if (stop) {
+      ended = true;
+    } else {
+      Go({.name = "churn"}, chain).Detach();
+    }
   };
   runtime->TryGo({.name = "churn"}, chain).value().Detach();
   for (int round = 0; round < kRounds; ++round) {
@@ -518,6 +530,7 @@ TEST(TaskProfiler, EachTaskOnceWhileOthersAreLaunched) {
     launcher.Join();
   }
   stop = true;
+  while (!ended) std::this_thread::yield();
 }
 
 // As Go's TestGoroutineProfileCoro: control goes from one task to the other and back all the time.

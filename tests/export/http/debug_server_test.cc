@@ -175,10 +175,10 @@ TEST(DebugServerTest, ThousandsOfMalformedRequestsCostNothingLasting) {
 
 TEST(DebugServerTest, ManySlowRequestsAreEndedAndNobodyElseWaits) {
   const DebugServer server =
-      StartServer({.connections_max = 300, .request_timeout = 300ms, .idle_timeout = 300ms});
+      StartServer({.connections_max = 300, .request_timeout = 1s, .idle_timeout = 1s});
   const ptrdiff_t files = OpenFiles();
   int timed_out = 0, replaced = 0;
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < 2; ++round) {
     std::vector<RawClient> clients;
     for (int i = 0; i < 500; ++i) {  // more than there is room for
       clients.emplace_back(server.port());

@@ -24,7 +24,7 @@ class RawClient {
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const timeval patience = {.tv_sec = 60, .tv_usec = 0};
+    const timeval patience = {.tv_sec = 200, .tv_usec = 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     if (connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
       throw std::runtime_error("cannot connect");
@@ -48,8 +48,8 @@ class RawClient {
 
   void SendNoMore() { shutdown(fd_, SHUT_WR); }
 
-  // What comes next, at most `size_max` bytes; empty: the server has closed, or said nothing for a
-  // minute.
+  // What comes next, at most `size_max` bytes; empty: the server has closed, or said nothing for
+  // some minutes.
   std::string Receive(size_t size_max = 65536) {
     std::string bytes(size_max, '\0');
     const ssize_t size = recv(fd_, bytes.data(), bytes.size(), 0);

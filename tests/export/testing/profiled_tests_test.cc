@@ -85,17 +85,28 @@ class ProfiledTests : public testing::Test {
     return RunProgram(argv, options);
   }
 
+  void EmptyOutputs() {
+    std::filesystem::remove_all(outputs_);
+    std::filesystem::create_directory(outputs_);
+  }
+
   const std::string program_ = ProgramPath("PROFILED_TESTS");
   const std::string outputs_ = NewDirectory();
 };
 
 TEST_F(ProfiledTests, LabelsEverySampleWithItsCase) {
-  const ProgramResult result = Run({program_});
-  ASSERT_EQ(result.status, 0) << result.out << result.err;
-  ASSERT_THAT(FilesIn(outputs_), ElementsAre("cpu.pb.gz", "tasks.pb.gz"));
-  EXPECT_TRUE(ReadProfile(outputs_ + "/tasks.pb.gz").has_value());
-  const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
-  ASSERT_TRUE(profile.has_value());
+  std::optional<Profile> profile;
+  for (int i = 0; i < 3; ++i) {
+    EmptyOutputs();
+    const ProgramResult result = Run({program_});
+    ASSERT_EQ(result.status, 0) << result.out << result.err;
+    ASSERT_THAT(FilesIn(outputs_), ElementsAre("cpu.pb.gz", "tasks.pb.gz"));
+    EXPECT_TRUE(ReadProfile(outputs_ + "/tasks.pb.gz").has_value());
+    profile = ReadProfile(outputs_ + "/cpu.pb.gz");
+    ASSERT_TRUE(profile.has_value());
+    // On a busy machine it may have ended before it was found.
+    if (!LabelsUnder(*profile, "curg::BurnInThread").empty()) break;
+  }
 
   const auto of = [](const char* suite, const char* name) {
     return LabelMap{{"test_target", "//some:test"}, {"test_suite", suite}, {"test_case", name}};
@@ -135,12 +146,13 @@ TEST_F(ProfiledTests, KeepsEarlierAttempts) {
 
 TEST_F(ProfiledTests, LeavesProfilesWhenItTakesTooLong) {
   ProgramResult result;
-  for (const char* limit : {"1.5", "5", "15"}) {  // a busy machine may need longer to get there
-    std::filesystem::remove_all(outputs_);
-    std::filesystem::create_directory(outputs_);
+  for (const char* limit : {"1.5", "5", "15", "45"}) {  // a busy machine may need longer
+    EmptyOutputs();
     result = Run({"/usr/bin/timeout", "--preserve-status", limit, program_,
                   "--gtest_also_run_disabled_tests", "--gtest_filter=*Hangs*:*MainThread"});
-    if (result.err.find("the one that hangs") != std::string::npos) break;
+    const size_t hangs = result.err.find("the one that hangs");
+    if (hangs != std::string::npos && result.err.find("SleepFor", hangs) != std::string::npos)
+      break;
   }
   EXPECT_EQ(result.status, 128 + 15) << result.out << result.err;
   const std::optional<Profile> profile = ReadProfile(outputs_ + "/cpu.pb.gz");
