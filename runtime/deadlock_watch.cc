@@ -19,6 +19,7 @@
 #include "runtime/thread_state.h"
 #include "runtime/timers.h"
 #include "runtime/traceback.h"
+#include "runtime/unstable_reads.h"
 #include "runtime/unwind_table.h"
 
 namespace curg::internal {
@@ -155,12 +156,24 @@ void DeadlockWatch::Look(int64_t now) {
     return;
   }
   if (now < next_look_) return;
-  confirmed_ = source_.HasTasks();  // to give it its first one is not to wake it
+  // To give it its first task is not to wake one.
+  confirmed_ = source_.HasTasks() && (woken_from_outside_ || AnyWaits());
   Judge(now);
   next_look_ = now + backoff_;
   const int64_t warn_at = quiet_since_ + warn_after_ns_;
   if (now < warn_at) next_look_ = std::min(next_look_, warn_at);
   backoff_ = std::min(2 * backoff_, kLastBackoffNs);
+}
+
+bool DeadlockWatch::AnyWaits() const {
+  bool any = false;
+  TaskSlab::Instance().ForEach([&](const Task& task) {
+    // acquire: see Worker::Prepare()
+    if (task.state.load(std::memory_order_acquire) != TaskState::kParked) return;
+    const UnstableReads reads;
+    any |= task.scheduler == source_.scheduler();
+  });
+  return any;
 }
 
 bool DeadlockWatch::MayReport(bool certain, int64_t now) const {

@@ -72,6 +72,7 @@ class DeadlockWatch {
     std::vector<std::vector<uintptr_t>> stacks;
   };
 
+  bool AnyWaits() const;  // whether a task of the source's is parked
   void Judge(int64_t now);
   bool MayReport(bool certain, int64_t now) const;
   // Describes the first `most`, and counts all.

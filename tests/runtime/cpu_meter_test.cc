@@ -141,8 +141,12 @@ TEST(CpuMeter, PausesWhereTagsChangeTooFast) {
   Metering metering(Wish::kTagsIfCheap);
   TakeTurns(one, two, 1000);  // a moment
   EXPECT_EQ(CpuMeter::Read().give_ups, 0u);
-  const auto start = std::chrono::steady_clock::now();
-  TakeTurns(one, two, kManyTurns);
+  std::chrono::steady_clock::time_point start;
+  // Again, if the worker was held up, and another one came for one of the tasks.
+  for (int i = 0; i < 10 && CpuMeter::Read().give_ups == 0; ++i) {
+    start = std::chrono::steady_clock::now();
+    TakeTurns(one, two, kManyTurns);
+  }
   EXPECT_EQ(CpuMeter::Read().give_ups, 1u);
   EXPECT_FALSE(CpuMeter::On());
   CpuMeter::TryAgain();
