@@ -65,7 +65,7 @@ TEST(TickClock, AgreesWithTheMonotonicClock) {
 // ---- The stats.
 
 bool IsQuiet(const RuntimeStats& stats, uint64_t parked) {
-  return stats.tasks_parked == parked &&
+  return stats.tasks_parked == parked && stats.workers_spinning == 0 &&
          stats.workers_idle >= stats.workers + stats.workers_surplus;
 }
 
