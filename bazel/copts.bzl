@@ -18,7 +18,8 @@ CURG_COPTS = [
 # sanitizer, whose runtime is not safe there, nor by the address sanitizer, which
 # would object to a walk that reads other functions' frames. The defines tell
 # runtime/context.h what the other files are built with: its layout depends on it.
-CURG_SIGNAL_COPTS = CURG_COPTS + select({
+# Nor a part of link-time optimization, which loses what is defined in assembler.
+CURG_SIGNAL_COPTS = CURG_COPTS + ["-fno-lto"] + select({
     "//bazel:asan": [
         "-fno-sanitize=address",
         "-DCURG_ASAN=1",

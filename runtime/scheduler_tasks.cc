@@ -65,7 +65,7 @@ bool Scheduler::TrimMemory() {
 }
 
 absl::Status Scheduler::ReserveStack(Task* task, size_t slot_size, Processor* processor) {
-  task->slot_size = slot_size;
+  task->slot_size = static_cast<uint32_t>(slot_size);  // see SlotSizeFor
   if (processor != nullptr && slot_size == config_.slot_size) {
     return processor->stacks.Reserve(&task->stack);
   }

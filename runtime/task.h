@@ -48,14 +48,14 @@ class alignas(64) Task {
   const void* wait_object = nullptr;
   std::atomic<WaitReason> wait_reason{WaitReason::kNone};  // relaxed: others look ahead by it
   std::atomic<TaskState> state{TaskState::kFree};          // a hint for others, but for roll_call.h
+  bool runtime_task = false;                               // the runtime's own (the profile writer)
   uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured
                                 // (processor_counters.h)
 
   // --- Written by whoever owns the task at the time: spawner, worker, waker.
   Task* next = nullptr;  // in a free list, or in the global queue when memory is short
   Scheduler* scheduler = nullptr;
-  StackSlot stack;       // empty until first run, unless a warm one was at hand
-  size_t slot_size = 0;  // of the pool the stack belongs to
+  StackSlot stack;  // empty until first run, unless a warm one was at hand
 
   // --- Read by its own thread at any instruction (handler), by others only while it does not run.
   std::atomic<const Tag*> tag{nullptr};
@@ -66,19 +66,19 @@ class alignas(64) Task {
   // --- Which roll call it has answered last (roll_call.h).
   std::atomic<uint32_t> roll{0};
 
-  // --- Set by the spawner, then immutable.
-  bool runtime_task = false;  // the runtime's own (the profile writer, say)
-  uint32_t spawn_stack = 0;   // number of the whole spawn stack, 0: none kept (spawn_stack.h)
-  uint64_t id = 0;
-  uint64_t spawner_id = 0;
-  uintptr_t spawn_pc = 0;
-  std::string name;
-
   // --- Written by its own thread in Blocking, for dumps. Odd while it is in Blocking; then
   // `blocking_at` is where, on its stack: what was there then stays there. Look at the number
   // before and after reading.
   std::atomic<uint32_t> blocking_calls{0};
   const Registers* blocking_at = nullptr;
+
+  // --- Set by the spawner, then immutable; as is `runtime_task`.
+  uint32_t slot_size = 0;    // of the pool the stack belongs to
+  uint32_t spawn_stack = 0;  // number of the whole spawn stack, 0: none kept (spawn_stack.h)
+  uint64_t id = 0;
+  uint64_t spawner_id = 0;
+  uintptr_t spawn_pc = 0;
+  std::string name;
 
   // --- The task's own; rarely set.
   TaskLocals* locals = nullptr;  // task_locals.h
