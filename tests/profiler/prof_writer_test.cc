@@ -80,12 +80,12 @@ CpuProfile ProfileDeepStacks(milliseconds cpu) {
   return ProfWriter::Get().Remove(consumer);
 }
 
-// Three quarters of a ring are for a writer that must wait for a CPU: should that not do, once, it
-// is tried again.
+// More than a ring holds at 250 ticks a second. Three quarters of a ring are for a
+// writer that must wait for a CPU: should that not do, once, it is tried again.
 TEST(ProfWriter, LosesNothingWhileItSleeps) {
-  CpuProfile profile = ProfileDeepStacks(milliseconds(600));
+  CpuProfile profile = ProfileDeepStacks(milliseconds(1500));
   for (int i = 0; i < 4 && profile.quality.lost_samples > 0; ++i) {
-    profile = ProfileDeepStacks(milliseconds(600));
+    profile = ProfileDeepStacks(milliseconds(1500));
   }
   EXPECT_EQ(profile.quality.lost_samples, 0);
   EXPECT_GT(profile.quality.samples, 40);
