@@ -3,6 +3,9 @@
 // What the machine itself takes for a step that some workloads cannot do without: the floors of the
 // comparison. No runtime; plain threads.
 #include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include <boost/context/detail/fcontext.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -154,6 +157,69 @@ void MeasureNanosleep(const Arguments& arguments) {
   });
 }
 
+namespace fcontext = boost::context::detail;
+
+// Stacks, of which one leads to the next by Boost.Context's bare switch.
+class Ring {
+ public:
+  explicit Ring(int64_t stacks) {
+    const size_t size = kApart * static_cast<size_t>(stacks);
+    memory_ = static_cast<char*>(mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (memory_ == MAP_FAILED) {
+      std::perror("mmap");
+      std::exit(1);
+    }
+    madvise(memory_, size, MADV_NOHUGEPAGE);
+    for (int64_t i = 0; i < stacks; ++i) next_.push_back(Begin(i));
+  }
+
+  // Goes through the ring until there were so many switches. Once.
+  void Go(int64_t switches) {
+    left_ = switches;
+    fcontext::jump_fcontext(next_[0], this);
+  }
+
+ private:
+  // No power of two, and hot ends at several places of a page: else they share a few sets of the
+  // caches.
+  static constexpr size_t kApart = (size_t{256} + 4) << 10;
+
+  fcontext::fcontext_t Begin(int64_t index) {
+    char* const low = memory_ + kApart * static_cast<size_t>(index);
+    const size_t size = kApart - static_cast<size_t>(index) % 16 * 128;
+    return fcontext::make_fcontext(low + size, size, &Run);
+  }
+
+  // On each of the stacks: keeps where the one goes on that has just left, and leaves for the next.
+  static void Run(fcontext::transfer_t from) {
+    auto& ring = *static_cast<Ring*>(from.data);
+    while (true) {
+      *ring.leaver_ = from.fctx;
+      ring.leaver_ = &ring.next_[ring.at_];
+      if (++ring.at_ == ring.next_.size()) ring.at_ = 0;
+      from = fcontext::jump_fcontext(--ring.left_ > 0 ? ring.next_[ring.at_] : ring.caller_, &ring);
+    }
+  }
+
+  char* memory_;
+  std::vector<fcontext::fcontext_t> next_;  // where each stack goes on
+  fcontext::fcontext_t caller_ = nullptr;
+  fcontext::fcontext_t* leaver_ = &caller_;  // whose place this is has just left, or is about to
+  size_t at_ = 0;                            // the stack that runs
+  int64_t left_ = 0;
+};
+
+// Switching through as many stacks as there are tasks, in turn; or, for a round trip between two,
+// there and back: what a stackful runtime cannot do without.
+void MeasureSwitches(const Arguments& arguments, int64_t stacks, int64_t each) {
+  Ring ring(stacks);
+  Stretch stretch;
+  ring.Go(arguments.ops * each);
+  stretch.Stop();
+  ReportPerOp("", "ns/op", arguments.ops, stretch);
+}
+
 // The first write to a page of a new mapping; its neighbours are not touched, as those at the tops
 // of stacks are no neighbours.
 void MeasureFirstTouch(const Arguments& arguments) {
@@ -201,6 +267,10 @@ int main(int argc, char** argv) {
     peers::MeasureBareCalls(arguments);
   } else if (arguments.workload == "cache_line") {
     peers::MeasureCacheLine(arguments);
+  } else if (arguments.workload == "switch") {
+    peers::MeasureSwitches(arguments, arguments.tasks, 1);
+  } else if (arguments.workload == "two_switches") {
+    peers::MeasureSwitches(arguments, 2, 2);
   } else if (arguments.workload == "first_touch") {
     peers::MeasureFirstTouch(arguments);
   } else if (arguments.workload == "nanosleep") {
