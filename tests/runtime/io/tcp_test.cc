@@ -326,7 +326,7 @@ TEST(Tcp, ManyBusyConnectionsAreServedAlike) {
   constexpr int kConnections = 1000;
   int longest = 4 * kConnections;
   // A server that the kernel does not run for a while may find more than its queues hold.
-  for (int attempt = 0; attempt < 5 && longest > 3 * kConnections; ++attempt) {
+  for (int attempt = 0; attempt < 20 && longest > 3 * kConnections; ++attempt) {
     longest = std::min(longest, LongestWait(kConnections));
   }
   EXPECT_LE(longest, 3 * kConnections);
