@@ -208,7 +208,9 @@ TEST(ScheduleSeed, AFailedTestEndsWithTheSeed) {
 
 TEST(ScheduleSeedDeathTest, OtherEndsTellTheSeed) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const RuntimeOptions options = {.workers = 1, .schedule_seed = 77};
+  // Fatal in any case: by default a thread of a sanitizer's might be about to send.
+  const RuntimeOptions options = {
+      .workers = 1, .schedule_seed = 77, .deadlock = DeadlockAction::kFatal};
   const char* const told =
       "this was with tasks in random order; CURG_SCHEDULE_SEED=77 repeats it\n$";
   EXPECT_DEATH(curg::Run(options, [] { abort(); }), told);
