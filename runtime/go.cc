@@ -41,9 +41,12 @@ void SleepUntilMonotonic(int64_t when) {
 }  // namespace
 
 void Yield() {
-  internal::Worker* const worker = internal::CurrentWorker();
-  Task* const task = internal::TaskToPark();
-  if (task == nullptr || internal::ThisThread().called.load(std::memory_order_relaxed) != nullptr) {
+  const internal::ThreadState& thread = internal::ThisThread();  // relaxed, all three: see there
+  internal::Worker* const worker = thread.worker.load(std::memory_order_relaxed);
+  Task* const task = thread.current.load(std::memory_order_relaxed);
+  const bool parks = worker != nullptr && task != nullptr &&
+                     thread.called.load(std::memory_order_relaxed) == nullptr;
+  if (!parks) {
     sched_yield();
   } else if (worker->scheduler.HasWorkFor(*worker)) {
     task->wait_reason.store(internal::WaitReason::kNone, std::memory_order_relaxed);

@@ -81,7 +81,7 @@ void Scheduler::Ready(Task* task) {
   WakeOne();
 }
 
-void Scheduler::ReadyLast(Worker& worker, Task* task) {
+[[gnu::flatten]] void Scheduler::ReadyLast(Worker& worker, Task* task) {
   task->since = CoarseClock::Now();
   // release: pairs with RollCall
   task->state.store(TaskState::kRunnable, std::memory_order_release);
@@ -239,8 +239,9 @@ inline bool Scheduler::IsAnythingDue(const Processor& processor, uint32_t tick) 
          stopping_.load(std::memory_order_relaxed);
 }
 
-// As the first half of FindRunnable, for a task that leaves its stack.
-Task* Scheduler::PickNext(Worker& worker) {
+// As the first half of FindRunnable, for a task that leaves its stack. Flattened: called at each
+// switch.
+[[gnu::flatten]] Task* Scheduler::PickNext(Worker& worker) {
   Processor& processor = *worker.processor;
   const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
   if (IsAnythingDue(processor, tick)) return nullptr;

@@ -116,7 +116,8 @@ void Worker::Prepare(Task& task) {
   return next->context;
 }
 
-CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg), void* arg) {
+[[gnu::flatten]] CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg),
+                                                      void* arg) {
   after_switch = {.commit = commit, .arg = arg, .task = &task};
   Context& to = LeaveFor(task, scheduler.PickNext(*this));
   void* const resumer = Context::Switch(task.context, to, this);
