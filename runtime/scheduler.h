@@ -259,6 +259,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool NobodyKeepsTime() const;
 
   void PushLocal(Processor& processor, Task* task);
+  void PushOverflow(Processor& processor, Task* task);
   void WakeOne();
   void WakeForRest(const Processor& processor);
   void EndSpin(Worker& worker);

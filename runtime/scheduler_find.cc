@@ -42,16 +42,23 @@ void FetchStack(const Task& task) {
 // ---- Making runnable.
 
 void Scheduler::PushLocal(Processor& processor, Task* task) {
-  while (!processor.queue.Push(task)) {
+  if (!processor.queue.Push(task)) [[unlikely]]
+    PushOverflow(processor, task);
+}
+
+// Not inlined: a kilobyte on the stack of whoever calls PushLocal, mostly a task, would be another
+// page of it.
+[[gnu::noinline]] void Scheduler::PushOverflow(Processor& processor, Task* task) {
+  do {
     std::array<Task*, RunQueue<>::kHalf + 1> overflow;
     const size_t count = processor.queue.PopHalf(std::span(overflow).first<RunQueue<>::kHalf>());
     if (count == 0) continue;
     overflow[count] = task;
     return global_.PushAll(std::span(overflow).first(count + 1));
-  }
+  } while (!processor.queue.Push(task));
 }
 
-void Scheduler::Ready(Task* task) {
+[[gnu::flatten]] void Scheduler::Ready(Task* task) {
   task->since = CoarseClock::Now();
   // release: pairs with RollCall
   task->state.store(TaskState::kRunnable, std::memory_order_release);
@@ -105,7 +112,7 @@ bool Scheduler::HasLocalWork(const Processor& processor) {
 }
 
 // With a seed: any of those queued here.
-Task* Scheduler::PopShuffled(Processor& processor) {
+[[gnu::noinline]] Task* Scheduler::PopShuffled(Processor& processor) {
   if (Task* next = processor.queue.ExchangeNext(nullptr)) PushLocal(processor, next);
   const uint32_t size = processor.queue.size();
   if (size == 0) return nullptr;

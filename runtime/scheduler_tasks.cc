@@ -206,12 +206,12 @@ void Scheduler::GiveUp(Processor& processor, Task* task) {
 #endif
 }
 
-void Scheduler::FinishJoinedTask(Worker& worker, Task* task) {
+[[gnu::flatten]] void Scheduler::FinishJoinedTask(Worker& worker, Task* task) {
   GiveUp(*worker.processor, task);
   task->end.FinishJoined();
 }
 
-void Scheduler::FinishTask(Worker& worker, Task* task, uintptr_t joiner) {
+[[gnu::flatten]] void Scheduler::FinishTask(Worker& worker, Task* task, uintptr_t joiner) {
   Processor& processor = *worker.processor;
   GiveUp(processor, task);
   const uintptr_t left = task->end.Finish(joiner);

@@ -131,7 +131,7 @@ CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void*
   static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
 }
 
-CURG_NO_TSAN void Worker::EndTask(Task& task) {
+[[gnu::flatten]] CURG_NO_TSAN void Worker::EndTask(Task& task) {
   if (InForkedChild()) [[unlikely]]
     FatalInForkedChild("returns from a task");
   Worker& worker = *CurrentWorker();
