@@ -247,6 +247,9 @@ TEST(DebugServerTest, AnswersWhileAllWorkersAreHeld) {
 
 // With a server there is a thread more in the process; it does not make a dead program look alive.
 TEST(DebugServerDeathTest, ADeadlockIsStillFatal) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "the sanitizer has a thread, which might be about to send";
+#endif
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(curg::Run([] {
                 const DebugServer server = StartServer();
