@@ -39,8 +39,8 @@ void PassOn(int signal, siginfo_t* info, void* context) {
   passing_on = false;
 }
 
-// No function of the C library's: the list of what the handler calls stays short. Once for a thread,
-// and never inlined, so that signal_path_test knows the handler's only system call.
+// No function of the C library's: the list of what the handler calls stays short. Once for a
+// thread, and never inlined, so that signal_path_test knows the handler's only system call.
 __attribute__((noinline)) pid_t AskForThreadId() {
   long result = SYS_gettid;
   asm volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
