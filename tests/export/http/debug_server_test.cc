@@ -178,7 +178,7 @@ TEST(DebugServerTest, ManySlowRequestsAreEndedAndNobodyElseWaits) {
       StartServer({.connections_max = 300, .request_timeout = 1s, .idle_timeout = 1s});
   const ptrdiff_t files = OpenFiles();
   int timed_out = 0, replaced = 0;
-  for (int round = 0; round < 2; ++round) {
+  for (int round = 0; round < 4; ++round) {
     std::vector<RawClient> clients;
     for (int i = 0; i < 500; ++i) {  // more than there is room for
       clients.emplace_back(server.port());
