@@ -157,20 +157,25 @@ void MeasureNanosleep(const Arguments& arguments) {
   });
 }
 
+// Address space for stacks, of small pages only.
+char* Reserve(size_t size) {
+  void* const mapping = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED) {
+    std::perror("mmap");
+    std::exit(1);
+  }
+  madvise(mapping, size, MADV_NOHUGEPAGE);
+  return static_cast<char*>(mapping);
+}
+
 namespace fcontext = boost::context::detail;
 
 // Stacks, of which one leads to the next by Boost.Context's bare switch.
 class Ring {
  public:
   explicit Ring(int64_t stacks) {
-    const size_t size = kApart * static_cast<size_t>(stacks);
-    memory_ = static_cast<char*>(mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (memory_ == MAP_FAILED) {
-      std::perror("mmap");
-      std::exit(1);
-    }
-    madvise(memory_, size, MADV_NOHUGEPAGE);
+    memory_ = Reserve(kApart * static_cast<size_t>(stacks));
     for (int64_t i = 0; i < stacks; ++i) next_.push_back(Begin(i));
   }
 
@@ -224,18 +229,11 @@ void MeasureSwitches(const Arguments& arguments, int64_t stacks, int64_t each) {
 // of stacks are no neighbours.
 void MeasureFirstTouch(const Arguments& arguments) {
   constexpr size_t kApart = size_t{256} << 10;
-  const size_t size = kApart * static_cast<size_t>(arguments.tasks);
-  void* mapping = mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (mapping == MAP_FAILED) {
-    std::perror("mmap");
-    std::exit(1);
-  }
-  madvise(mapping, size, MADV_NOHUGEPAGE);
+  volatile char* const mapping = Reserve(kApart * static_cast<size_t>(arguments.tasks));
   const int64_t before = ResidentBytes();
   Stretch stretch;
   for (int64_t i = 0; i < arguments.tasks; ++i) {
-    static_cast<volatile char*>(mapping)[static_cast<size_t>(i) * kApart] = 1;
+    mapping[static_cast<size_t>(i) * kApart] = 1;
   }
   stretch.Stop();
   const auto resident = static_cast<double>(ResidentBytes() - before);

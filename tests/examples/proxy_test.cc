@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "examples/proxy/proxy.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -21,6 +17,7 @@
 #include "runtime/io/serve.h"
 #include "runtime/sync/semaphore.h"
 #include "tests/examples/server_process.h"
+#include "tests/runtime/io/silent_port.h"
 #include "tests/runtime/watchdog.h"
 
 namespace curg::examples {
@@ -238,22 +235,14 @@ TEST(Proxy, ClosesConnectionsThatAreIdleButNotLongDownloads) {
 
 TEST(Proxy, ABrokenUpstreamIsNoEndOfData) {
   curg::Run([] {
-    // An address that is taken, so that nobody else listens there either.
-    const int nobody = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in taken = {};
-    taken.sin_family = AF_INET;
-    taken.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(taken);
-    ASSERT_EQ(bind(nobody, reinterpret_cast<const sockaddr*>(&taken), size), 0);
-    ASSERT_EQ(getsockname(nobody, reinterpret_cast<sockaddr*>(&taken), &size), 0);
-    Proxy proxy({.upstream = SocketAddress::Loopback(ntohs(taken.sin_port))});
+    const SilentPort nobody;
+    Proxy proxy({.upstream = nobody.address()});
     TcpListener front = TcpListener::Listen(SocketAddress::Loopback(0)).value();
     TcpStream client = TcpStream::Connect(front.local_address()).value();
     proxy.Serve(front.Accept().value(), {});
     char data[16];
     EXPECT_FALSE(client.Read(data).ok());
     EXPECT_EQ(proxy.counts().failed.load(), 1);
-    close(nobody);
   });
 }
 

@@ -3,7 +3,6 @@
 // As Go's TestGoroutineCounts: tasks parked in three places, with a label and without, as text and
 // for pprof.
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,11 +20,11 @@
 #include "profiler/task_profiler.h"
 #include "runtime/go.h"
 #include "runtime/sync/channel.h"
+#include "tests/profiler/await_parked.h"
 
 namespace curg {
 namespace {
 
-using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -62,8 +61,7 @@ std::vector<JoinHandle<void>> Launch() {
 TEST(TaskCounts, AreTheSameAsTextAndForPprof) {
   curg::Run({.workers = 2}, [] {
     std::vector<JoinHandle<void>> tasks = Launch();
-    const TaskProfileOptions theirs = {.status = TaskStatus::kParked, .name = "task "};
-    while (CollectTaskProfile(theirs).matching < 189) SleepFor(1ms);
+    AwaitParked(189, "task ");
     const ScopedLabels own({{"self", "caller"}});
     const TaskProfile profile = CollectTaskProfile();
 

@@ -15,10 +15,10 @@
 #include "export/reports.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "profiler/task_profiler.h"
 #include "runtime/context.h"
 #include "runtime/go.h"
 #include "runtime/sync/channel.h"
+#include "tests/profiler/await_parked.h"
 
 namespace curg {
 namespace {
@@ -33,17 +33,11 @@ class TaskDumpTest : public ::testing::Test {
   TaskDumpTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-void AwaitParked(const std::string& name) {
-  while (CollectTaskProfile({.status = TaskStatus::kParked, .name = name}).matching == 0) {
-    SleepFor(1ms);
-  }
-}
-
 void RunWithAReader(void (*then)()) {
   curg::Run({.workers = 2}, [&] {
     static auto* const never = new Channel<int>;
     Go({.name = "reader"}, [] { never->Receive(); }).Detach();
-    AwaitParked("reader");
+    AwaitParked(1, "reader");
     then();
   });
 }
@@ -111,7 +105,7 @@ TEST_F(TaskDumpTest, OfTasksThatHaveBeenParkedForLong) {
                 for (int i = 0; i < 20 && found != 1; ++i) {
                   Channel<int> end;
                   auto recent = Go({.name = "recent"}, [&] { end.Receive(); });
-                  AwaitParked("recent");
+                  AwaitParked(1, "recent");
                   found = DumpTasksParkedFor(80ms);
                   end.Send(0);
                   recent.Join();
@@ -129,7 +123,7 @@ TEST_F(TaskDumpTest, LeakedTasksAreToldWithNamesWhenTheRuntimeEnds) {
         curg::Run({.workers = 2, .report_abandoned = true}, [] {
           static auto* const never = new Channel<int>;
           Go({.name = "reader"}, [] { never->Receive(); }).Detach();
-          AwaitParked("reader");
+          AwaitParked(1, "reader");
         });
         std::_Exit(7);
       },

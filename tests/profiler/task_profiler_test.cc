@@ -36,6 +36,7 @@
 #include "runtime/sync/channel.h"
 #include "runtime/sync/channel_ends.h"
 #include "runtime/sync/mutex.h"
+#include "tests/profiler/await_parked.h"
 
 namespace curg {
 namespace {
@@ -85,11 +86,6 @@ class Parked {
 
 std::unique_ptr<Runtime> MakeRuntime(int workers = 2) {
   return Runtime::Create({.workers = workers}).value();
-}
-
-void AwaitParked(int64_t count) {
-  while (CollectTaskProfile({.status = TaskStatus::kParked}).matching < count)
-    std::this_thread::sleep_for(1ms);
 }
 
 TEST(TaskProfiler, GroupsByStackAndLabels) {

@@ -10,8 +10,8 @@
 #include "gtest/gtest.h"
 #include "labels/labels.h"
 #include "profiler/cpu_profiler.h"
-#include "profiler/task_profiler.h"
 #include "runtime/go.h"
+#include "tests/profiler/await_parked.h"
 #include "tests/profiler/burn.h"
 
 namespace curg {
@@ -77,9 +77,7 @@ TEST(FlamePages, ListsTasksWithTheirStacks) {
     std::stop_source stop;
     JoinHandle<void> sleeper =
         Go(options, [token = stop.get_token()] { SleepFor(std::chrono::hours(1), token); });
-    while (CollectTaskProfile({.status = TaskStatus::kParked, .name = "sleeper"}).matching == 0) {
-      SleepFor(std::chrono::milliseconds(1));
-    }
+    AwaitParked(1, "sleeper");
     const DebugResponse response = Get("/debug/pprof/tasks.json");
     stop.request_stop();
     sleeper.Join();

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "runtime/go.h"
+#include "tests/runtime/io/silent_port.h"
 #include "tests/runtime/watchdog.h"
 
 namespace curg {
@@ -140,18 +140,8 @@ TEST(Tcp, ConnectingSaysWhyNot) {
     TcpListener listener = TcpListener::Listen(SocketAddress::Loopback(0)).value();
     const SocketAddress address = listener.local_address();
     EXPECT_EQ(TcpListener::Listen(address).status().code(), absl::StatusCode::kFailedPrecondition);
-    // Taken, so that nobody else may listen there.
-    const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in name = {.sin_family = AF_INET,
-                        .sin_port = 0,
-                        .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)},
-                        .sin_zero = {}};
-    socklen_t size = sizeof(name);
-    EXPECT_EQ(bind(silent, reinterpret_cast<sockaddr*>(&name), size), 0);
-    EXPECT_EQ(getsockname(silent, reinterpret_cast<sockaddr*>(&name), &size), 0);
-    const SocketAddress nobody = SocketAddress::Loopback(ntohs(name.sin_port));
-    EXPECT_EQ(TcpStream::Connect(nobody).status().code(), absl::StatusCode::kUnavailable);
-    close(silent);
+    const SilentPort nobody;
+    EXPECT_EQ(TcpStream::Connect(nobody.address()).status().code(), absl::StatusCode::kUnavailable);
   });
 }
 
