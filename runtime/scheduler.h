@@ -192,6 +192,10 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void FinishTask(Worker& worker, Task* task, uintptr_t joiner);
   // As FinishTask, where PickJoiner has found the joiner.
   void FinishJoinedTask(Worker& worker, Task* task);
+  // For a task that has not begun: whether BindStack would find no stack that is still warm. For a
+  // cold one the kernel takes microseconds, guard and first page, while what the task before has
+  // locked stays locked: so the worker's loop begins it, which lets that task commit first.
+  bool BeginsCold(const Processor& processor, const Task& task) const;
   void BindStack(Processor& processor, Task* task);
 
   // --- For Blocking (blocking.h), by the task that `worker` runs.

@@ -182,6 +182,10 @@ void Scheduler::DropNewTask(Task* task) {
   TaskSlab::Instance().Return(task, task);
 }
 
+bool Scheduler::BeginsCold(const Processor& processor, const Task& task) const {
+  return !task.stack && (task.slot_size != config_.slot_size || !processor.stacks.HasSlot());
+}
+
 void Scheduler::BindStack(Processor& processor, Task* task) {
   if (task->stack) return;  // a warm one was at hand when it was spawned
   task->stack = task->slot_size == config_.slot_size ? processor.stacks.Bind()

@@ -153,7 +153,8 @@ size_t StackPool::TakeGuards(Slab& slab, size_t number, std::span<char*, kGuards
   };
   take(number);
   if (guard_pages_.load(std::memory_order_relaxed)) return count;  // mappings are few
-  for (size_t i = number + 1; i < slab.slots && count < kGuardsAtOnce; ++i) {
+  const size_t most = number < kGuardsAtOnce ? kGuardsAtOnceFirst : kGuardsAtOnce;
+  for (size_t i = number + 1; i < slab.slots && count < most; ++i) {
     if (Contains(slab.is_cold, i) && !Contains(slab.is_guarded, i)) take(i);
   }
   return count;

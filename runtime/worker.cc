@@ -99,6 +99,8 @@ void Worker::Prepare(Task& task) {
 // while it is not on the current task's stack, there is a switch going on (WhereAmI).
 [[gnu::always_inline]] inline Context& Worker::LeaveFor(Task& task, Task* next) {
   task.exceptions = *exceptions;
+  if (next != nullptr && next->context.stack().empty() && scheduler.BeginsCold(*processor, *next))
+    cold = std::exchange(next, nullptr);
   if (next == nullptr) {
     if (CpuMeter::On()) [[unlikely]]
       thread->meter->Leave(task);
@@ -223,7 +225,10 @@ void Worker::Run() {
   tid.store(known.thread().tid, std::memory_order_relaxed);
   system.AdoptThread(known.thread().system_stack);
   exceptions = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
-  while (Task* task = scheduler.FindRunnable(*this)) Execute(task);
+  const auto next = [this] {
+    return cold != nullptr ? std::exchange(cold, nullptr) : scheduler.FindRunnable(*this);
+  };
+  while (Task* task = next()) Execute(task);
   thread->meter = nullptr;
   thread->worker.store(nullptr, std::memory_order_relaxed);
   thread->self = nullptr;

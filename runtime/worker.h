@@ -66,6 +66,7 @@ class Worker {
   const ThreadKind kind;
   Context system;  // the scheduler loop, on the thread's own stack
   AfterSwitch after_switch;
+  Task* cold = nullptr;  // for the scheduler's loop to begin (Scheduler::BeginsCold)
   // The thread's; asked for once, and never kept in a task.
   ExceptionState* exceptions = nullptr;
   ThreadState* thread = nullptr;

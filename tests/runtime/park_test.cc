@@ -2,9 +2,12 @@
 #include "runtime/park.h"
 
 #include <chrono>
+#include <cstdint>
 
 #include "gtest/gtest.h"
 #include "runtime/go.h"
+#include "runtime/runtime.h"
+#include "runtime/stats.h"
 
 namespace curg::internal {
 namespace {
@@ -25,6 +28,29 @@ TEST(Park, CommitDecides) {
   };
   wait();
   curg::Run({.workers = 1}, wait);
+}
+
+// What the one that waits has locked is unlocked before the kernel is asked for the next one's stack.
+TEST(Park, CommitsBeforeTheNextStackIsMade) {
+  const auto runtime = Runtime::Create({.workers = 1}).value();
+  runtime->Run([&runtime] {
+    struct {
+      Runtime& runtime;
+      uint64_t stacks_in_use = 0;
+    } commit{*runtime};
+    auto next = Go([] {});
+    Waiter().WaitIf(
+        WaitReason::kNone, nullptr,
+        [](void* arg) {
+          auto& self = *static_cast<decltype(commit)*>(arg);
+          self.stacks_in_use = self.runtime.Stats().stacks_in_use;
+          return false;
+        },
+        &commit);
+    EXPECT_EQ(commit.stacks_in_use, 1);
+    EXPECT_EQ(runtime->Stats().stacks_in_use, 2);
+    next.Join();
+  });
 }
 
 // The longest sleeps there are neither end at once nor overflow.
