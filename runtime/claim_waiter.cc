@@ -74,7 +74,7 @@ bool ClaimWaiter::Wait(WaitReason reason, const void* object, int64_t deadline) 
   DeadlineTimer timer(this);
   timer.when = deadline;
   task_->scheduler->AddTimer(&timer);
-  Sleep(reason, reason == WaitReason::kSleep ? static_cast<Timer*>(&timer) : object);
+  Sleep(reason, reason == WaitReason::kSleep ? SleepObject(deadline) : object);
   if (timed_out_) return false;  // fired: done with the timer
   timer.Disarm();
   return true;

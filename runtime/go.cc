@@ -17,25 +17,15 @@ namespace {
 
 using internal::Task;
 
-struct Sleeper : internal::Timer {
-  Task* task;
-
-  static void Wake(internal::Timer* timer) { internal::Unpark(static_cast<Sleeper*>(timer)->task); }
-};
-
 bool CommitSleep(void* arg) {
-  Sleeper* const sleeper = static_cast<Sleeper*>(arg);
-  sleeper->task->scheduler->AddTimer(sleeper);  // *sleeper may be gone now
+  Task* const task = static_cast<Task*>(arg);
+  internal::CurrentWorker()->scheduler.AddSleeper(task, internal::SleepEnd(task->wait_object));
   return true;
 }
 
 void SleepUntilMonotonic(int64_t when) {
-  Sleeper sleeper;
-  sleeper.fire = &Sleeper::Wake;
-  sleeper.when = when;
-  sleeper.task = internal::TaskToPark();
-  internal::Park(internal::WaitReason::kSleep, static_cast<internal::Timer*>(&sleeper),
-                 &CommitSleep, &sleeper);
+  internal::Park(internal::WaitReason::kSleep, internal::SleepObject(when), &CommitSleep,
+                 internal::TaskToPark());
 }
 
 }  // namespace

@@ -9,13 +9,14 @@
 #include <mutex>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "runtime/context.h"
+#include "runtime/monotonic_clock.h"
 #include "runtime/other_thread.h"
 #include "runtime/task_slab.h"
 #include "runtime/thread_registry.h"
 #include "runtime/thread_state.h"
-#include "runtime/timers.h"
 #include "runtime/unstable_reads.h"
 #include "runtime/unwind_table.h"
 
@@ -31,17 +32,13 @@ void ShortSleep() {
   nanosleep(&moment, nullptr);
 }
 
-// What the object waited for tells, which is sure to be there while the task waits: a joined task's
-// record, a sleep's timer on the task's own stack. The task may go on meanwhile: what the address
-// sanitizer knows of its stack is then of another moment.
-__attribute__((no_sanitize("address"))) void ReadWaitObject(const StackBounds& stack,
-                                                            TaskSighting* seen) {
+// What the object waited for tells: a joined task's record is sure to be there while the task waits.
+void ReadWaitObject(TaskSighting* seen) {
   if (seen->wait_object == nullptr) return;
   if (seen->wait_reason == WaitReason::kJoin) {
     seen->wait_task = static_cast<const Task*>(seen->wait_object)->id;
-  } else if (seen->wait_reason == WaitReason::kSleep &&
-             stack.Contains(reinterpret_cast<uintptr_t>(seen->wait_object))) {
-    seen->due = static_cast<const Timer*>(seen->wait_object)->when;
+  } else if (seen->wait_reason == WaitReason::kSleep) {
+    seen->due = SleepEnd(std::exchange(seen->wait_object, nullptr));
   }
 }
 
@@ -157,7 +154,7 @@ bool RollCaller::ReadSuspended(Task& task, Visit visit) {
     StackBounds stack;
     if (task.context.TrySaved(&registers, &stack)) {
       ShowWalk(walks_.Of(registers, stack), &seen);
-      ReadWaitObject(stack, &seen);
+      ReadWaitObject(&seen);
     } else if (seen.state == TaskState::kBlocking) {
       seen.kind = SightingKind::kBlocking;
       stack = task.stack.usable();

@@ -53,6 +53,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -130,6 +131,13 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Adds a timer to this worker's processor, or to the first processor's from elsewhere.
   // Thread-safe. Blocks: nothing.
   void AddTimer(Timer* timer);
+
+  // Makes a task that has parked runnable at `when`; nobody else may Unpark it. For the worker that
+  // it has left. Blocks: nothing.
+  void AddSleeper(Task* task, int64_t when);
+  // Makes tasks runnable that were sleepers, the record of each fetched. Thread-safe.
+  // Blocks: nothing.
+  void ReadySleepers(std::span<Task* const> tasks);
 
   // Asks workers to end when they next look for work, waits for them up to `grace_ns`, and returns
   // how many are still held by their tasks. Their tasks' stacks are not unwound.
@@ -224,6 +232,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Timers are looked at once in so many tasks while there is work: a clock read costs ten
   // switches.
   static constexpr uint32_t kTimerPeriod = 8;
+  // So many sleepers at most are made runnable ahead, their stacks fetched.
+  static constexpr uint32_t kFetchedAhead = 32;
   // At most this many tasks in a row from the run-next slot while the ring waits.
   static constexpr uint32_t kNextStreakMax = 32;
   static constexpr int kStealRounds = 4;

@@ -23,17 +23,25 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
 }
 
 // The registers; and if it waited for I/O, which the kernel's work for others has put out of the
-// cache, also the frames that it returns through, and what it captured (a connection, mostly).
+// cache, or slept, for long enough that everybody else has, also the frames that it returns through,
+// and what it captured (a connection, mostly).
 void FetchStack(const Task& task) {
   constexpr size_t kLine = 64;
-  constexpr size_t kFrames = 14 * kLine;
+  constexpr size_t kIoFrames = 14 * kLine;
+  constexpr size_t kSleepFrames = 5 * kLine;
   const auto* const hot = static_cast<const char*>(task.context.hot());
+  const auto fetch = [](const void* from, size_t size) {
+    for (size_t at = 0; at < size; at += kLine)
+      __builtin_prefetch(static_cast<const char*>(from) + at, /*rw=*/1);
+  };
   __builtin_prefetch(hot, /*rw=*/1);
   const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);  // a hint
-  if (reason != WaitReason::kIoRead && reason != WaitReason::kIoOperation) return;
-  for (size_t at = kLine; at < kFrames; at += kLine) __builtin_prefetch(hot + at, /*rw=*/1);
-  for (size_t at = 0; at < sizeof(task.body); at += kLine) {
-    __builtin_prefetch(reinterpret_cast<const char*>(&task.body) + at, /*rw=*/1);
+  if (reason == WaitReason::kSleep) {
+    fetch(hot + kLine, kSleepFrames - kLine);
+    fetch(&task.body, 1);
+  } else if (reason == WaitReason::kIoRead || reason == WaitReason::kIoOperation) {
+    fetch(hot + kLine, kIoFrames - kLine);
+    fetch(&task.body, sizeof(task.body));
   }
 }
 
@@ -102,6 +110,25 @@ void Scheduler::AddTimer(Timer* timer) {
   Processor& processor = here ? *worker->processor : *processors_.front();
   const int64_t when = timer->when;  // the timer may have fired when Add returns
   if (processor.timers.Add(timer)) WakeTimekeeper(when);
+}
+
+void Scheduler::AddSleeper(Task* task, int64_t when) {
+  if (CurrentWorker()->processor->timers.AddSleeper(task, when)) WakeTimekeeper(when);
+}
+
+// The first runs next, as if it were alone, which also publishes the others, in the ring.
+void Scheduler::ReadySleepers(std::span<Task* const> tasks) {
+  Worker* const worker = CurrentWorker();
+  if (worker == nullptr || &worker->scheduler != this) {
+    for (Task* const task : tasks) Ready(task);
+    return;
+  }
+  for (Task* const task : tasks.subspan(1)) {
+    FetchStack(*task);
+    ReadyLast(*worker, task);
+  }
+  FetchStack(*tasks.front());
+  Ready(tasks.front());
 }
 
 // ---- Finding work.
@@ -174,9 +201,16 @@ Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
   return tasks[0];
 }
 
+// More sleepers than can be fetched ahead stay where they are until those have run: the timers are
+// looked at again after kTimerPeriod tasks.
 Task* Scheduler::RunTimers(Worker& worker, Processor& processor, int64_t now) {
-  if (processor.timers.RunDue(now) == 0) return nullptr;
-  return PopLocal(*worker.processor);
+  Processor& own = *worker.processor;
+  const uint32_t waiting = own.queue.size() + own.batch.Size();
+  size_t sleepers = waiting + kTimerPeriod < kFetchedAhead ? kFetchedAhead - waiting : kTimerPeriod;
+  if (config_.schedule_seed != 0) sleepers = SIZE_MAX;  // to choose among all of them
+  const auto wake = [this](std::span<Task* const> tasks) { ReadySleepers(tasks); };
+  if (processor.timers.RunDue(now, sleepers, wake) == 0) return nullptr;
+  return PopLocal(own);
 }
 
 // What a processor that stands still was about to run. `own` is empty.

@@ -35,21 +35,40 @@ uint64_t TimerQueue::NextTick() const {
 
 void TimerQueue::Publish() {
   // seq_cst: with the loads of workers going to sleep, as for every other kind of work
-  earliest_.store(armed_ == 0 ? kNever : TimeOf(NextTick()), std::memory_order_seq_cst);
+  earliest_.store(timers_ + sleepers_ == 0 ? kNever : TimeOf(NextTick()),
+                  std::memory_order_seq_cst);
+}
+
+bool TimerQueue::PublishIfEarliest(uint64_t tick) {
+  if (TimeOf(tick) >= earliest_.load(std::memory_order_relaxed)) return false;
+  earliest_.store(TimeOf(tick), std::memory_order_seq_cst);  // seq_cst: as in Publish()
+  return true;
+}
+
+// Where what fires at `tick` belongs, and will be.
+size_t TimerQueue::SlotFor(uint64_t tick) {
+  const size_t level = LevelOf(tick ^ now_);
+  const size_t digit = Digit(tick, level);
+  Slot& slot = slots_[level * kSlots + digit];
+  slot.first = slot.Empty() ? tick : std::min(slot.first, tick);
+  occupied_[level] |= uint64_t{1} << digit;
+  return level * kSlots + digit;
+}
+
+// Nothing is in that slot any more.
+void TimerQueue::Vacate(size_t slot) {
+  occupied_[slot / kSlots] &= ~(uint64_t{1} << slot % kSlots);
 }
 
 void TimerQueue::Link(uint32_t id) {
   Node& node = nodes_[id];
-  const size_t level = LevelOf(node.tick ^ now_);
-  const size_t digit = Digit(node.tick, level);
-  node.slot = static_cast<uint16_t>(level * kSlots + digit);
-  Slot& slot = slots_[node.slot];
-  slot.first = slot.head == kNone ? node.tick : std::min(slot.first, node.tick);
+  const size_t at = SlotFor(node.tick);
+  node.slot = static_cast<uint16_t>(at);
+  Slot& slot = slots_[at];
   node.previous = kNone;
   node.next = slot.head;
   if (slot.head != kNone) nodes_[slot.head].previous = id;
   slot.head = id;
-  occupied_[level] |= uint64_t{1} << digit;
 }
 
 // True: its slot is empty now.
@@ -60,9 +79,10 @@ bool TimerQueue::Unlink(uint32_t id) {
     nodes_[node.previous].next = node.next;
     return false;
   }
-  slots_[node.slot].head = node.next;
-  if (node.next != kNone) return false;
-  occupied_[node.slot / kSlots] &= ~(uint64_t{1} << node.slot % kSlots);
+  Slot& slot = slots_[node.slot];
+  slot.head = node.next;
+  if (!slot.Empty()) return false;
+  Vacate(node.slot);
   return true;
 }
 
@@ -86,13 +106,13 @@ void TimerQueue::Insert(Timer* timer, uint64_t tick) {
   timer->id = id;
   timer->queue.store(this, std::memory_order_release);  // release: pairs with Cancel()
   Link(id);
-  ++armed_;
+  ++timers_;
 }
 
 // Frees a node that is not linked any more.
 Timer* TimerQueue::Remove(uint32_t id) {
   nodes_[id].next = std::exchange(free_, id);
-  --armed_;
+  --timers_;
   return std::exchange(nodes_[id].timer, nullptr);
 }
 
@@ -100,28 +120,111 @@ bool TimerQueue::Add(Timer* timer) {
   std::lock_guard lock(lock_);
   const uint64_t tick = TickOf(timer->when);
   Insert(timer, tick);
-  if (TimeOf(tick) >= earliest_.load(std::memory_order_relaxed)) return false;
-  earliest_.store(TimeOf(tick), std::memory_order_seq_cst);  // seq_cst: as in Publish()
-  return true;
+  return PublishIfEarliest(tick);
+}
+
+// Chunks that are full, the first of each slot, and that of a slot that is just being emptied.
+size_t TimerQueue::ChunksFor(size_t sleepers) {
+  return sleepers / Chunk::kSize + kLevels * kSlots + 1;
+}
+
+// For so many more sleepers. Memory that is not needed yet is not touched.
+void TimerQueue::MakeRoom(size_t more) {
+  if (sleepers_ + more <= sleepers_max_) return;
+  const size_t max = 2 * sleepers_ + more + kSpare;
+  try {
+    chunks_.reserve(ChunksFor(max));
+  } catch (const std::bad_alloc&) {
+    CURG_CHECK(false, "no memory is left for the program's timers");
+  }
+  sleepers_max_ = max;
+}
+
+// There is room.
+void TimerQueue::InsertSleeper(Task* task, uint64_t tick) {
+  Slot& slot = slots_[SlotFor(tick)];
+  if (slot.chunk == kNone || slot.in_chunk == Chunk::kSize) {
+    uint32_t id = free_chunk_;
+    if (id != kNone) {
+      free_chunk_ = chunks_[id].next;
+    } else {
+      id = static_cast<uint32_t>(chunks_.size());
+      chunks_.emplace_back();
+    }
+    chunks_[id].next = slot.chunk;
+    slot.chunk = id;
+    slot.in_chunk = 0;
+  }
+  chunks_[slot.chunk].sleepers[slot.in_chunk++] = {.task = task, .tick = tick};
+}
+
+// Requires: the slot has one. Leaves it to the caller to count, and to Vacate.
+TimerQueue::Sleeper TimerQueue::PopSleeper(Slot& slot) {
+  Chunk& chunk = chunks_[slot.chunk];
+  const Sleeper sleeper = chunk.sleepers[--slot.in_chunk];
+  if (slot.in_chunk == 0) {
+    const uint32_t next = std::exchange(chunk.next, free_chunk_);
+    free_chunk_ = std::exchange(slot.chunk, next);
+    slot.in_chunk = Chunk::kSize;
+  }
+  return sleeper;
+}
+
+bool TimerQueue::AddSleeper(Task* task, int64_t when) {
+  std::lock_guard lock(lock_);
+  MakeRoom(1);
+  const uint64_t tick = TickOf(when);
+  InsertSleeper(task, tick);
+  ++sleepers_;
+  return PublishIfEarliest(tick);
 }
 
 // After many timers there are only few: gives the memory back by numbering them anew.
 void TimerQueue::ShrinkIfSparse() {
   constexpr size_t kWorthwhile = 1024;
-  if (nodes_.size() < kWorthwhile || armed_ > nodes_.size() / 16) return;
+  if (nodes_.size() >= kWorthwhile && timers_ <= nodes_.size() / 16) ShrinkNodes();
+  constexpr size_t kWorthwhileChunks = 256;
+  if (chunks_.size() >= kWorthwhileChunks && sleepers_ <= chunks_.size() / 2) ShrinkChunks();
+}
+
+void TimerQueue::ShrinkNodes() {
   Nodes old;
   try {
-    old.reserve(armed_);
+    old.reserve(timers_);
   } catch (const std::bad_alloc&) {
     return;
   }
   nodes_.swap(old);
-  slots_.fill({});
-  occupied_ = {};
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (std::exchange(slots_[i].head, kNone) != kNone && slots_[i].Empty()) Vacate(i);
+  }
   free_ = kNone;
-  armed_ = 0;
+  timers_ = 0;
   for (const Node& node : old) {
     if (node.timer != nullptr) Insert(node.timer, node.tick);
+  }
+}
+
+void TimerQueue::ShrinkChunks() {
+  const size_t max = sleepers_ + kSpare;
+  Chunks old;
+  try {
+    old.reserve(ChunksFor(max));
+  } catch (const std::bad_alloc&) {
+    return;
+  }
+  chunks_.swap(old);
+  sleepers_max_ = max;
+  free_chunk_ = kNone;
+  for (Slot& slot : slots_) {
+    uint32_t count = slot.in_chunk;
+    // Each goes back into the same slot: the present tick is what it was.
+    for (uint32_t id = std::exchange(slot.chunk, kNone); id != kNone; id = old[id].next) {
+      for (uint32_t i = 0; i < count; ++i) {
+        InsertSleeper(old[id].sleepers[i].task, old[id].sleepers[i].tick);
+      }
+      count = Chunk::kSize;
+    }
   }
 }
 
@@ -148,11 +251,21 @@ void TimerQueue::MoveTo(TimerQueue& other) {
   for (const Node& node : nodes_) {
     if (node.timer != nullptr) other.Insert(node.timer, std::max(node.tick, other.now_));
   }
+  other.MakeRoom(sleepers_);
+  for (Slot& slot : slots_) {
+    while (slot.chunk != kNone) {
+      const Sleeper sleeper = PopSleeper(slot);
+      other.InsertSleeper(sleeper.task, std::max(sleeper.tick, other.now_));
+    }
+  }
+  other.sleepers_ += std::exchange(sleepers_, 0);
   nodes_ = Nodes();
+  chunks_ = Chunks();
+  sleepers_max_ = 0;
   slots_.fill({});
   occupied_ = {};
-  free_ = kNone;
-  armed_ = 0;
+  free_ = free_chunk_ = kNone;
+  timers_ = 0;
   Publish();
   other.Publish();
 }
@@ -162,30 +275,50 @@ void TimerQueue::MoveTo(TimerQueue& other) {
 void TimerQueue::AdvanceTo(uint64_t tick) {
   const size_t level = LevelOf(std::exchange(now_, tick) ^ tick);
   if (level == 0) return;
-  const size_t digit = Digit(tick, level);
-  uint32_t id = std::exchange(slots_[level * kSlots + digit].head, kNone);
-  occupied_[level] &= ~(uint64_t{1} << digit);
+  const size_t at = level * kSlots + Digit(tick, level);
+  Slot& slot = slots_[at];
+  Vacate(at);
+  uint32_t id = std::exchange(slot.head, kNone);
   while (id != kNone) {
     const uint32_t next = nodes_[id].next;
     Link(id);
     id = next;
   }
+  while (slot.chunk != kNone) {
+    const Sleeper sleeper = PopSleeper(slot);
+    InsertSleeper(sleeper.task, sleeper.tick);
+  }
 }
 
-// Takes up to kBatch due timers out, the earliest first.
-size_t TimerQueue::PopDue(int64_t now, Timer** due) {
+// Takes out what is due at the present tick, as much as there is room for.
+void TimerQueue::PopPresent(size_t sleepers_max, Due& due) {
+  const size_t at = Digit(now_, 0);
+  Slot& present = slots_[at];
+  while (due.timer_count < due.timers.size() && present.head != kNone) {
+    const uint32_t id = present.head;
+    Unlink(id);
+    Timer* const timer = Remove(id);
+    due.timers[due.timer_count++] = timer;
+    __builtin_prefetch(timer);
+  }
+  if (present.chunk == kNone) return;
+  while (due.sleeper_count < sleepers_max && present.chunk != kNone) {
+    Task* const task = PopSleeper(present).task;
+    due.sleepers[due.sleeper_count++] = task;
+    __builtin_prefetch(task, /*rw=*/1);
+    --sleepers_;
+  }
+  if (present.Empty()) Vacate(at);
+}
+
+// Takes out what is due, the earliest first, as much as there is room for.
+void TimerQueue::PopDue(int64_t now, size_t sleepers_max, Due& due) {
   std::lock_guard lock(lock_);
+  sleepers_max = std::min(sleepers_max, due.sleepers.size());
   const uint64_t last = static_cast<uint64_t>(now) >> tick_shift_;
-  size_t count = 0;
   while (true) {
-    const Slot& present = slots_[Digit(now_, 0)];
-    while (count < kBatch && present.head != kNone) {
-      const uint32_t id = present.head;
-      Unlink(id);
-      due[count] = Remove(id);
-      __builtin_prefetch(due[count++]);
-    }
-    if (count == kBatch) break;
+    PopPresent(sleepers_max, due);
+    if (due.timer_count == due.timers.size() || due.sleeper_count == sleepers_max) break;
     const uint64_t next = NextTick();
     if (next > last) {
       if (last > now_) AdvanceTo(last);
@@ -195,18 +328,6 @@ size_t TimerQueue::PopDue(int64_t now, Timer** due) {
   }
   Publish();
   ShrinkIfSparse();
-  return count;
-}
-
-size_t TimerQueue::RunDue(int64_t now) {
-  size_t fired = 0;
-  while (Earliest() <= now) {
-    Timer* due[kBatch];
-    const size_t count = PopDue(now, due);
-    for (size_t i = 0; i < count; ++i) due[i]->fire(due[i]);
-    fired += count;
-  }
-  return fired;
 }
 
 }  // namespace curg::internal

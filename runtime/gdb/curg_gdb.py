@@ -104,7 +104,7 @@ class Task:
     def head(self):
         name = self.name()
         kind = "runtime task" if self.is_runtime else "task"
-        waits = f" on {self.object:#x}" if self.state == self.layout["state.parked"] and self.object else ""
+        waits = f" on {self.object:#x}" if self.state == self.layout["state.parked"] and self.object and self.state_text() != "sleep" else ""
         return f"{kind} {self.id}" + (f' "{name}"' if name else "") + f" [{self.state_text()}{waits}]"
 
     def registers(self):

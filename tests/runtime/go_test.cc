@@ -159,6 +159,30 @@ TEST(Go, SleepersDoNotHoldTheWorker) {
   EXPECT_EQ(begun_at_first_end, kSleepers);
 }
 
+// More than a ring holds are due at once, behind as many that are always runnable.
+TEST(Go, SleepersWakeUpBesideTasksThatYield) {
+  for (const int workers : {1, 2}) {
+    constexpr int kSleepers = 2000;
+    std::atomic<int> asleep{kSleepers};
+    curg::Run({.workers = workers}, [&] {
+      std::vector<JoinHandle<void>> tasks;
+      for (int i = 0; i < kSleepers; ++i) {
+        tasks.push_back(Go([&] {
+          SleepFor(milliseconds(3));
+          --asleep;
+        }));
+      }
+      for (int i = 0; i < 300; ++i) {
+        tasks.push_back(Go([&] {
+          while (asleep > 0) Yield();
+        }));
+      }
+      for (auto& task : tasks) task.Join();
+    });
+    EXPECT_EQ(asleep, 0);
+  }
+}
+
 TEST(Go, IdsAndNames) {
   EXPECT_EQ(CurrentTaskId(), 0u);
   EXPECT_EQ(CurrentTaskName(), "");

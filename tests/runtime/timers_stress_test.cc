@@ -4,7 +4,9 @@
 // neither.
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <random>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -61,7 +63,7 @@ TEST(TimersStress, CancelRacesWithFire) {
   }
   for (int t = 0; t < 2; ++t) {
     threads.emplace_back([&] {
-      while (owners > 0) queue.RunDue(MonotonicNow());
+      while (owners > 0) queue.RunDue(MonotonicNow(), SIZE_MAX, [](std::span<Task* const>) {});
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -95,6 +97,55 @@ TEST(TimersStress, CancelRacesWithAMove) {
     EXPECT_EQ(queue.size(), 0u);
     EXPECT_EQ(queue.Earliest(), TimerQueue::kNever);
   }
+}
+
+// Sleepers are added, woken and moved on several threads, beside timers in the same slots: each is
+// woken once, and none before its time.
+TEST(TimersStress, SleepersWakeOnce) {
+  constexpr size_t kSleepers = 20'000;
+  Watchdog watchdog;
+  std::array<TimerQueue, 2> queues;
+  std::vector<std::atomic<int64_t>> ends(kSleepers);  // 0: was woken
+  const auto number_of = [](Task* task) { return reinterpret_cast<uintptr_t>(task) - 1; };
+  std::atomic<size_t> woken{0};
+  const auto wake = [&](std::span<Task* const> tasks) {
+    const int64_t now = MonotonicNow();
+    for (Task* task : tasks) {
+      const int64_t end = ends[number_of(task)].exchange(0);
+      EXPECT_NE(end, 0);
+      EXPECT_LE(end, now);
+    }
+    woken += tasks.size();
+    watchdog.Progress();
+  };
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 2; ++t) {
+    threads.emplace_back([&, t] {
+      std::minstd_rand random(static_cast<unsigned>(t) + 1);
+      for (size_t i = t; i < kSleepers; i += 2) {
+        const int64_t end = MonotonicNow() + static_cast<int64_t>(random() % 2'000'000);
+        ends[i] = end;
+        Timer timer;
+        timer.when = end + 1'000'000'000;
+        queues[random() % 2].Add(&timer);
+        queues[random() % 2].AddSleeper(reinterpret_cast<Task*>(i + 1), end);
+        EXPECT_TRUE(TimerQueue::Cancel(&timer));
+      }
+    });
+    threads.emplace_back([&, t] {
+      std::minstd_rand random(static_cast<unsigned>(t) + 1);
+      while (woken < kSleepers) queues[t].RunDue(MonotonicNow(), 1 + random() % 100, wake);
+    });
+  }
+  threads.emplace_back([&] {
+    for (size_t from = 0; woken < kSleepers; from = 1 - from) {
+      queues[from].MoveTo(queues[1 - from]);
+      std::this_thread::yield();
+    }
+  });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(woken, kSleepers);
+  for (TimerQueue& queue : queues) EXPECT_EQ(queue.size(), 0u);
 }
 
 }  // namespace
