@@ -23,25 +23,28 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
 }
 
 // The registers; and if it waited for I/O, which the kernel's work for others has put out of the
-// cache, or slept, for long enough that everybody else has, also the frames that it returns through,
-// and what it captured (a connection, mostly).
+// cache, or slept, while everybody else used the cache, also the frames that it returns through, and
+// what it captured (a connection, mostly). A sleeper sleeps again, so the frames of that are below.
 void FetchStack(const Task& task) {
   constexpr size_t kLine = 64;
   constexpr size_t kIoFrames = 14 * kLine;
-  constexpr size_t kSleepFrames = 5 * kLine;
-  const auto* const hot = static_cast<const char*>(task.context.hot());
-  const auto fetch = [](const void* from, size_t size) {
+  constexpr size_t kSleepBelow = 3 * kLine;
+  constexpr size_t kSleepAbove = 5 * kLine;
+  const auto fetch = [](uintptr_t from, size_t size) {
     for (size_t at = 0; at < size; at += kLine)
-      __builtin_prefetch(static_cast<const char*>(from) + at, /*rw=*/1);
+      __builtin_prefetch(reinterpret_cast<const void*>(from + at), /*rw=*/1);
   };
-  __builtin_prefetch(hot, /*rw=*/1);
+  const auto hot = reinterpret_cast<uintptr_t>(task.context.hot());
+  const auto body = reinterpret_cast<uintptr_t>(&task.body);
+  fetch(hot, 1);
   const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);  // a hint
   if (reason == WaitReason::kSleep) {
-    fetch(hot + kLine, kSleepFrames - kLine);
-    fetch(&task.body, 1);
+    fetch(hot - kSleepBelow, kSleepBelow);
+    fetch(hot + kLine, kSleepAbove - kLine);
+    fetch(body, 1);
   } else if (reason == WaitReason::kIoRead || reason == WaitReason::kIoOperation) {
     fetch(hot + kLine, kIoFrames - kLine);
-    fetch(&task.body, sizeof(task.body));
+    fetch(body, sizeof(task.body));
   }
 }
 
@@ -123,6 +126,8 @@ void Scheduler::ReadySleepers(std::span<Task* const> tasks) {
     for (Task* const task : tasks) Ready(task);
     return;
   }
+  // The pages first, all together: to find where each is takes longer than anything else here.
+  for (const Task* const task : tasks) __builtin_prefetch(task->context.hot(), /*rw=*/1);
   for (Task* const task : tasks.subspan(1)) {
     FetchStack(*task);
     ReadyLast(*worker, task);

@@ -75,9 +75,9 @@ class TimerQueue {
   // Takes `timer` out. False: it is about to fire, is firing, or has fired.
   static bool Cancel(Timer* timer);
 
-  // Fires what timers are due at `now`, in the order of their ticks, and hands the sleepers that are
-  // due, in theirs, to `wake(std::span<Task* const>)`, without locks held and many at a time, their
-  // records fetched. Stops after sleepers_max sleepers (not 0). Returns how many of both it were.
+  // Fires the timers that are due at `now`, in the order of their ticks, and hands due sleepers, in
+  // the order of theirs, to `wake(std::span<Task* const>)`, without locks held and many at a time,
+  // their records fetched. Stops after sleepers_max sleepers (not 0). Returns how many of both.
   template <typename Wake>
   size_t RunDue(int64_t now, size_t sleepers_max, Wake wake);
 

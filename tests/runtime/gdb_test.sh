@@ -36,7 +36,7 @@ expect() {  # TEXT PATTERN
 
 for text in "${texts[@]}"; do
   expect "${text}" 'task 2 "reader" \[channel receive on 0x[0-9a-f]+\]'
-  expect "${text}" 'task 3 "a sleeper with a long name" \[sleep on 0x[0-9a-f]+\]'
+  expect "${text}" 'task 3 "a sleeper with a long name" \[sleep\]'
   expect "${text}" 'task 1 "main" \[running\]'
   expect "${text}" '#.* in .*WaitsForAValue'
   expect "${text}" '#.* in .*CallsOneThatWaits'
