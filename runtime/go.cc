@@ -38,10 +38,7 @@ void Yield() {
                      thread.called.load(std::memory_order_relaxed) == nullptr;
   if (!parks) {
     sched_yield();
-  } else if (worker->scheduler.HasWorkFor(*worker)) {
-    task->wait_reason.store(internal::WaitReason::kNone, std::memory_order_relaxed);
-    worker->SwitchAway(*task, /*commit=*/nullptr, /*arg=*/nullptr);
-  } else {
+  } else if (!worker->Yield(*task)) {
     // A slice ends, although nobody else begins one: sysmon must not take the worker for held.
     std::atomic<uint32_t>& tick = worker->processor->tick;
     tick.store(tick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

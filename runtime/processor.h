@@ -61,7 +61,7 @@ struct alignas(64) Processor {
   // Whether tasks have waited in the run-next slot or the batch, and none was run, for a while: the
   // worker is held. Takes a while to tell. Thread-safe.
   bool IsStale() const {
-    const auto waiting = [this] { return queue.next() != nullptr || !batch.Empty(); };
+    const auto waiting = [this] { return batch.next() != nullptr || !batch.Empty(); };
     if (!waiting()) return false;
     const uint32_t before = tick.load(std::memory_order_relaxed);  // relaxed: a hint
     for (int i = 0; i < kStalePauses; ++i) __builtin_ia32_pause();

@@ -4,8 +4,6 @@
 //
 //   ring      ring_[head_ % N] .. ring_[tail_ % N): FIFO; head_ and tail_ only grow (and wrap at
 //             2^32).
-//   run next  one slot beside it: the task just made runnable here runs next, with its data still
-//             warm.
 //
 // Invariant  0 <= tail_ - head_ <= N. Each queued task is in exactly one place.
 // Ownership  tail_ and the elements outside [head_, tail_) belong to the owner. head_ is advanced
@@ -15,8 +13,7 @@
 //            atomic).
 // Ordering   tail_: release in Push (publishes elements), acquire by thieves.
 //            head_: release in the swap (elements were read), acquire in Push (they may be
-//            overwritten). run_next_: sequentially consistent exchange; it is also the fence
-//            between "work is there" and "does anybody sleep?" in Scheduler::WakeOne.
+//            overwritten).
 // ABA        head_ would have to wrap around 2^32 between a thief's load and its swap.
 // Rejected   Chase-Lev deque: LIFO starves the oldest; a lock: thieves stall the owner.
 //
@@ -87,13 +84,6 @@ class RunQueue {
     }
   }
 
-  // Makes `task` (or null) run next, and returns the one that was to.
-  // Thread-safe: thieves use it to take the slot's task.
-  T* ExchangeNext(T* task) { return run_next_.exchange(task, std::memory_order_seq_cst); }
-
-  // A hint. Thread-safe.
-  T* next() const { return run_next_.load(std::memory_order_seq_cst); }
-
   // Moves half of `victim`'s ring here, and returns one of those tasks, or null when there was
   // none.
   // Owner only (of this one); this ring must be empty. May run in parallel with everything on
@@ -153,7 +143,6 @@ class RunQueue {
 
   alignas(64) Atomic<uint32_t> head_{0};
   alignas(64) Atomic<uint32_t> tail_{0};
-  Atomic<T*> run_next_{nullptr};
   std::array<Atomic<T*>, kCapacity> ring_{};
 };
 

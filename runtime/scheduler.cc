@@ -15,6 +15,7 @@
 #include "runtime/check.h"
 #include "runtime/coarse_clock.h"
 #include "runtime/futex.h"
+#include "runtime/pick_next.h"
 #include "runtime/roll_call.h"
 #include "runtime/unstable_reads.h"
 
@@ -241,7 +242,7 @@ void Scheduler::Retire(Worker& worker) {
     retired_ = &worker;
   }
   Processor& processor = *worker.processor;
-  if (Task* task = processor.queue.ExchangeNext(nullptr)) global_.Push(task);
+  if (Task* task = processor.batch.ExchangeNext(nullptr)) global_.Push(task);
   while (Task* task = PopRing(processor)) global_.Push(task);
   processor.timers.MoveTo(processors_.front()->timers);
   FlushCaches(processor);

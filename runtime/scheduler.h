@@ -14,9 +14,11 @@
 // Some work is published without a fence: what a yield, a displaced run-next task or a batch from
 // the global queue puts into the ring. And a task in run next does not count as work while its
 // worker is about to come for it. For these a worker that takes a task looks at what it leaves
-// behind (WakeForRest), the taking being the fence. Until it takes one, its run-next task (if any)
-// is stale, which the sleeper does count as work. Taking from the batch (run_batch.h) is no fence:
-// what is missed then is seen at the worker's next look, or by sysmon within 10 ms.
+// behind (WakeForRest). Until it takes one, its run-next task (if any) is stale, which the sleeper
+// does count as work. The taking is a fence where it goes to the ring or the global queue; from
+// run next and the batch (run_batch.h) it is none: what is missed then is seen at the worker's next
+// look, or by sysmon within 10 ms. A worker that is alone has no fence at all: nobody else can come
+// until sysmon starts one, which is because that worker is held.
 //
 // Wake-ups are throttled: while a worker is spinning (searching, or being woken to search) no other
 // is woken; the last spinning worker that finds work wakes one more (EndSpin), so that load
@@ -126,6 +128,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   void Ready(Task* task);
 
   // Puts a task that has left its stack behind all others of its worker. Owner only: the worker.
+  // In pick_next.h.
   void ReadyLast(Worker& worker, Task* task);
 
   // Adds a timer to this worker's processor, or to the first processor's from elsewhere.
@@ -190,7 +193,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // --- For the workers.
   // The next task to run; waits for one. Null: the scheduler stops. On the system stack.
   Task* FindRunnable(Worker& worker);
-  // The next task to run if one is at hand and nothing else is due; else null. On any stack.
+  // The next task to run if one is at hand and nothing else is due; else null. On any stack. In
+  // pick_next.h.
   Task* PickNext(Worker& worker);
   // The task that joins `ending`, the current one, if nothing else is at hand or due; else null. To
   // be run at once, after FinishJoinedTask.
@@ -261,6 +265,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   Task* PopLocal(Processor& processor);
   static Task* PeekRing(const Processor& processor, uint32_t ahead);
   Task* PopRing(Processor& processor);
+  Task* PopBatch(Processor& processor);
   Task* PopShuffled(Processor& processor);
   bool AdvanceTime();
   Task* PopGlobal(Processor& processor, size_t batch_max);
@@ -272,6 +277,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   int64_t EarliestTimer() const;
   bool NobodyKeepsTime() const;
 
+  void ReadyHere(Processor& processor, Task* task);
   void PushLocal(Processor& processor, Task* task);
   void PushOverflow(Processor& processor, Task* task);
   void WakeOne();
@@ -321,6 +327,10 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Workers there are, those included whose threads have ended; only grows.
   size_t worker_count() const {
     return worker_count_.load(std::memory_order_acquire);  // acquire: pairs with AddWorker()
+  }
+  // Whether no other worker than one runs. relaxed: who starts one looks for work afterwards
+  bool IsAlone() const {
+    return config_.workers == 1 && surplus_active_.load(std::memory_order_relaxed) == 0;
   }
   Processor& AddProcessor(bool surplus);
   Worker& AddWorker(std::unique_ptr<Worker> added, Processor& processor);

@@ -34,6 +34,7 @@
 #include "runtime/claim_waiter.h"
 #include "runtime/futex.h"
 #include "runtime/park.h"
+#include "runtime/pick_next.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 #include "runtime/tick_clock.h"

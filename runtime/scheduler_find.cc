@@ -9,6 +9,7 @@
 #include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
 #include "runtime/joiner.h"
+#include "runtime/pick_next.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 
@@ -22,40 +23,9 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
   return state;
 }
 
-// The registers; and if it waited for I/O, which the kernel's work for others has put out of the
-// cache, or slept, while everybody else used the cache, also the frames that it returns through, and
-// what it captured (a connection, mostly). A sleeper sleeps again, so the frames of that are below.
-void FetchStack(const Task& task) {
-  constexpr size_t kLine = 64;
-  constexpr size_t kIoFrames = 14 * kLine;
-  constexpr size_t kSleepBelow = 3 * kLine;
-  constexpr size_t kSleepAbove = 5 * kLine;
-  const auto fetch = [](uintptr_t from, size_t size) {
-    for (size_t at = 0; at < size; at += kLine)
-      __builtin_prefetch(reinterpret_cast<const void*>(from + at), /*rw=*/1);
-  };
-  const auto hot = reinterpret_cast<uintptr_t>(task.context.hot());
-  const auto body = reinterpret_cast<uintptr_t>(&task.body);
-  fetch(hot, 1);
-  const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);  // a hint
-  if (reason == WaitReason::kSleep) {
-    fetch(hot - kSleepBelow, kSleepBelow);
-    fetch(hot + kLine, kSleepAbove - kLine);
-    fetch(body, 1);
-  } else if (reason == WaitReason::kIoRead || reason == WaitReason::kIoOperation) {
-    fetch(hot + kLine, kIoFrames - kLine);
-    fetch(body, sizeof(task.body));
-  }
-}
-
 }  // namespace
 
 // ---- Making runnable.
-
-void Scheduler::PushLocal(Processor& processor, Task* task) {
-  if (!processor.queue.Push(task)) [[unlikely]]
-    PushOverflow(processor, task);
-}
 
 // Not inlined: a kilobyte on the stack of whoever calls PushLocal, mostly a task, would be another
 // page of it.
@@ -74,19 +44,8 @@ void Scheduler::PushLocal(Processor& processor, Task* task) {
   // release: pairs with RollCall
   task->state.store(TaskState::kRunnable, std::memory_order_release);
   Worker* const worker = CurrentWorker();
-  if (worker != nullptr && &worker->scheduler == this) {
-    Processor& processor = *worker->processor;
-    processor.counters.OnRunnable(*task);
-    Task* const displaced = processor.queue.ExchangeNext(task);
-    if (displaced != nullptr) {
-      PushLocal(processor, displaced);
-    } else if (napping_.load(std::memory_order_seq_cst) && processor.queue.size() == 0 &&
-               processor.batch.Empty()) {  // seq_cst: after the exchange; the napper looks later
-      return;
-    }
-    WakeOne();
-    return;
-  }
+  if (worker != nullptr && &worker->scheduler == this)
+    return ReadyHere(*worker->processor, task);
   // Once pushed, the task may run to the program's end and the runtime be destroyed, while this
   // thread still looks for a worker to wake.
   const std::shared_ptr<Scheduler> keep = weak_from_this().lock();
@@ -99,12 +58,24 @@ void Scheduler::PushLocal(Processor& processor, Task* task) {
   WakeOne();
 }
 
-[[gnu::flatten]] void Scheduler::ReadyLast(Worker& worker, Task* task) {
-  task->since = CoarseClock::Now();
-  // release: pairs with RollCall
-  task->state.store(TaskState::kRunnable, std::memory_order_release);
-  worker.processor->counters.OnRunnable(*task);
-  PushLocal(*worker.processor, task);
+inline void Scheduler::ReadyHere(Processor& processor, Task* task) {
+  processor.counters.OnRunnable(*task);
+  bool is_lone = false;
+  if (batches_) {
+    Task* const displaced = processor.batch.ExchangeNext(task);
+    if (displaced != nullptr) PushLocal(processor, displaced);
+    is_lone = displaced == nullptr;
+  } else {
+    PushLocal(processor, task);
+  }
+  if (IsAlone()) return;  // nobody else is there who could come for it
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // the submitter's, see the header
+  // seq_cst: the napper looks later
+  if (is_lone && napping_.load(std::memory_order_seq_cst) && processor.queue.size() == 0 &&
+      processor.batch.Empty()) {
+    return;
+  }
+  WakeOne();
 }
 
 void Scheduler::AddTimer(Timer* timer) {
@@ -138,14 +109,8 @@ void Scheduler::ReadySleepers(std::span<Task* const> tasks) {
 
 // ---- Finding work.
 
-bool Scheduler::HasLocalWork(const Processor& processor) {
-  return processor.queue.next() != nullptr || processor.queue.size() > 0 ||
-         !processor.batch.Empty();
-}
-
 // With a seed: any of those queued here.
-[[gnu::noinline]] Task* Scheduler::PopShuffled(Processor& processor) {
-  if (Task* next = processor.queue.ExchangeNext(nullptr)) PushLocal(processor, next);
+Task* Scheduler::PopShuffled(Processor& processor) {
   const uint32_t size = processor.queue.size();
   if (size == 0) return nullptr;
   for (uint32_t before = NextRandom(processor.shuffle) % size; before > 0; --before) {
@@ -154,36 +119,8 @@ bool Scheduler::HasLocalWork(const Processor& processor) {
   return processor.queue.Pop();
 }
 
-Task* Scheduler::PopLocal(Processor& processor) {
-  if (config_.schedule_seed != 0) [[unlikely]]
-    return PopShuffled(processor);
-  if (processor.queue.next() != nullptr &&
-      (processor.next_streak < kNextStreakMax ||
-       (processor.queue.size() == 0 && processor.batch.Empty()))) {
-    if (Task* task = processor.queue.ExchangeNext(nullptr)) {
-      ++processor.next_streak;
-      return task;
-    }
-  }
-  processor.next_streak = 0;
-  if (Task* task = PopRing(processor)) return task;
-  return processor.queue.next() != nullptr ? processor.queue.ExchangeNext(nullptr) : nullptr;
-}
-
-// What comes after the next `ahead` ones, or null: a hint.
-Task* Scheduler::PeekRing(const Processor& processor, uint32_t ahead) {
-  const uint32_t in_batch = processor.batch.Size();
-  return ahead < in_batch ? processor.batch.Peek(ahead) : processor.queue.Peek(ahead - in_batch);
-}
-
-// The ring, through the batch. What comes after is fetched ahead: the record two tasks before it
-// runs, the stack one before.
-Task* Scheduler::PopRing(Processor& processor) {
-  if (Task* task = processor.batch.Pop()) {
-    if (const Task* next = PeekRing(processor, 0)) FetchStack(*next);
-    if (const Task* next = PeekRing(processor, 1)) __builtin_prefetch(next);
-    return task;
-  }
+// From the ring, where the batch is empty: fills it.
+Task* Scheduler::PopBatch(Processor& processor) {
   if (!batches_) return processor.queue.Pop();
   std::array<Task*, RunBatch<Task>::kSize + 1> tasks;
   const size_t count = processor.queue.PopBatch(tasks);
@@ -221,19 +158,13 @@ Task* Scheduler::RunTimers(Worker& worker, Processor& processor, int64_t now) {
 // What a processor that stands still was about to run. `own` is empty.
 Task* Scheduler::StealStale(Processor& own, Processor& victim) {
   if (!victim.IsStale()) return nullptr;
-  if (Task* task = victim.queue.ExchangeNext(nullptr)) {
-    own.counters.steals.Add();
-    own.counters.stolen.Add();
-    return task;
-  }
-  std::array<Task*, RunBatch<Task>::kSize> stolen;
+  std::array<Task*, RunBatch<Task>::kMost> stolen;
   const size_t count = victim.batch.Steal(stolen);
-  if (count > 0) {
-    own.counters.steals.Add();
-    own.counters.stolen.Add(count);
-  }
+  if (count == 0) return nullptr;
+  own.counters.steals.Add();
+  own.counters.stolen.Add(count);
   for (size_t i = 1; i < count; ++i) PushLocal(own, stolen[i]);
-  return count > 0 ? stolen[0] : nullptr;
+  return stolen[0];
 }
 
 Task* Scheduler::StealWork(Worker& worker) {
@@ -272,30 +203,6 @@ Task* Scheduler::Spin(Worker& worker) {
     spinning_.fetch_add(1, std::memory_order_seq_cst);
   }
   return StealWork(worker);
-}
-
-bool Scheduler::TimersAreDue(const Processor& processor, uint32_t tick) {
-  return tick % kTimerPeriod == 0 && processor.timers.Earliest() != TimerQueue::kNever;
-}
-
-// Whether something is due that comes now and then, and is left to FindRunnable.
-inline bool Scheduler::IsAnythingDue(const Processor& processor, uint32_t tick) const {
-  return processor.pace.IsDue(tick) || TimersAreDue(processor, tick) || processor.surplus ||
-         processor.held.load(std::memory_order_relaxed) ||
-         stopping_.load(std::memory_order_relaxed);
-}
-
-// As the first half of FindRunnable, for a task that leaves its stack. Flattened: called at each
-// switch.
-[[gnu::flatten]] Task* Scheduler::PickNext(Worker& worker) {
-  Processor& processor = *worker.processor;
-  const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
-  if (IsAnythingDue(processor, tick)) return nullptr;
-  Task* const task = PopLocal(processor);
-  if (task == nullptr) return nullptr;
-  processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
-  WakeForRest(processor);
-  return task;
 }
 
 // As if `ending` had made it runnable, and it had been found by the scheduler's loop.

@@ -8,6 +8,7 @@
 #include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
 #include "runtime/futex.h"
+#include "runtime/pick_next.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 #include "runtime/tick_clock.h"
@@ -24,8 +25,7 @@ void Scheduler::Wake(Worker& worker) {
 }
 
 void Scheduler::WakeOne() {
-  // seq_cst, both: after the caller's publication of work (a full fence, see RunQueue and
-  // GlobalQueue).
+  // seq_cst, both: after the caller's publication of work, which ends with a full fence
   while (idle_count_.load(std::memory_order_seq_cst) > 0 &&
          spinning_.load(std::memory_order_seq_cst) == 0) {
     int none = 0;
@@ -64,13 +64,6 @@ void Scheduler::WakeOne() {
       idle_count_.load(std::memory_order_seq_cst) == 0) [[unlikely]] {
     CallForRetake();
   }
-}
-
-// Took a task without having spun; what this worker put into its queue without waking anybody may
-// be left.
-void Scheduler::WakeForRest(const Processor& processor) {
-  if (idle_count_.load(std::memory_order_seq_cst) == 0) return;
-  if (HasLocalWork(processor)) WakeOne();
 }
 
 // Found work while spinning. If more is left, the next one comes searching.

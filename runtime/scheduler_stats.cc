@@ -43,7 +43,7 @@ RuntimeStats Scheduler::Stats() {
     Processor& processor = *processors_[i];
     AddCounters(processor.counters, stats);
     const uint64_t queued = processor.queue.size() + processor.batch.Size() +
-                            (processor.queue.next() != nullptr ? 1 : 0);
+                            (processor.batch.next() != nullptr ? 1 : 0);
     stats.run_queues.push_back(queued);
     stats.tasks_runnable += queued;
     stats.timers += processor.timers.size();

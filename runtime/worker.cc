@@ -9,6 +9,7 @@
 #include "runtime/cpu_meter.h"
 #include "runtime/fork_guard.h"
 #include "runtime/park.h"
+#include "runtime/pick_next.h"
 #include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
 #include "runtime/task_locals.h"
@@ -80,12 +81,12 @@ uintptr_t Colour(const StackSlot& slot) {
 }  // namespace
 
 // Makes `task` the one to switch to.
-void Worker::Prepare(Task& task) {
+[[gnu::always_inline]] inline void Worker::Prepare(Task& task, bool begins) {
   task.since = CoarseClock::Now();
   task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with
                                                                      // SliceWatch
   RollCall::BeforeResume(task);
-  if (task.context.stack().empty()) {
+  if (begins) {
     scheduler.BindStack(*processor, &task);
     task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
     // release: shows SliceWatch the stack
@@ -99,8 +100,8 @@ void Worker::Prepare(Task& task) {
 // while it is not on the current task's stack, there is a switch going on (WhereAmI).
 [[gnu::always_inline]] inline Context& Worker::LeaveFor(Task& task, Task* next) {
   task.exceptions = *exceptions;
-  if (next != nullptr && next->context.stack().empty() && scheduler.BeginsCold(*processor, *next))
-    cold = std::exchange(next, nullptr);
+  const bool begins = next != nullptr && next->context.stack().empty();
+  if (begins && scheduler.BeginsCold(*processor, *next)) cold = std::exchange(next, nullptr);
   if (next == nullptr) {
     if (CpuMeter::On()) [[unlikely]]
       thread->meter->Leave(task);
@@ -109,7 +110,7 @@ void Worker::Prepare(Task& task) {
   }
   if (CpuMeter::On()) [[unlikely]]
     thread->meter->Switch(task, *next);
-  Prepare(*next);
+  Prepare(*next, begins);
   *exceptions = next->exceptions;
   thread->left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -118,19 +119,30 @@ void Worker::Prepare(Task& task) {
   return next->context;
 }
 
-[[gnu::flatten]] CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg),
-                                                      void* arg) {
+[[gnu::always_inline]] CURG_NO_TSAN inline void Worker::SwitchTo(Task* next, Task& task,
+                                                                 bool (*commit)(void* arg),
+                                                                 void* arg) {
   after_switch = {.commit = commit, .arg = arg, .task = &task};
-  Context& to = LeaveFor(task, scheduler.PickNext(*this));
+  Context& to = LeaveFor(task, next);
   void* const resumer = Context::Switch(task.context, to, this);
   static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
 }
 
+[[gnu::flatten]] CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg),
+                                                      void* arg) {
+  SwitchTo(scheduler.PickNext(*this), task, commit, arg);
+}
+
+[[gnu::flatten]] CURG_NO_TSAN bool Worker::Yield(Task& task) {
+  Task* const next = scheduler.PickNext(*this);
+  if (next == nullptr && !scheduler.HasWorkFor(*this)) return false;
+  task.wait_reason.store(WaitReason::kNone, std::memory_order_relaxed);
+  SwitchTo(next, task, /*commit=*/nullptr, /*arg=*/nullptr);
+  return true;
+}
+
 CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg) {
-  after_switch = {.commit = commit, .arg = arg, .task = &task};
-  Context& to = LeaveFor(task, nullptr);
-  void* const resumer = Context::Switch(task.context, to, this);
-  static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
+  SwitchTo(/*next=*/nullptr, task, commit, arg);
 }
 
 [[gnu::flatten]] CURG_NO_TSAN void Worker::EndTask(Task& task) {
@@ -197,7 +209,7 @@ void Worker::FinishSwitch() {
 
 // On the system stack; comes back when a task found nobody to hand over to.
 void Worker::Execute(Task* task) {
-  Prepare(*task);
+  Prepare(*task, task->context.stack().empty());
   *exceptions = task->exceptions;
   thread->current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -42,9 +42,12 @@ class Worker {
   Task* current() const { return thread->current.load(std::memory_order_relaxed); }
 
   // Leaves the current task's stack: for the next task's, if one is at hand, else for the system
-  // stack. Returns when the task is resumed, perhaps on another worker. A null `commit`: the task
-  // goes behind all others of this worker.
+  // stack. Returns when the task is resumed, perhaps on another worker.
   void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg);
+
+  // As SwitchAway, for the current task to go on soon, behind all others of this worker. False:
+  // nobody else wants to run here, and it has not left.
+  bool Yield(Task& task);
 
   // As SwitchAway, at the current task's end; for whoever joins it, if that one waits here. The
   // last thing a task's stack sees; returns never.
@@ -100,7 +103,9 @@ class Worker {
 
  private:
   void Execute(Task* task);
-  void Prepare(Task& task);
+  void Prepare(Task& task, bool begins);
+  // A null `commit`: the task goes behind all others of this worker.
+  void SwitchTo(Task* next, Task& task, bool (*commit)(void* arg), void* arg);
   Context& LeaveFor(Task& task, Task* next);
 };
 

@@ -65,6 +65,7 @@ struct World {
 
   ~World() {
     while (Item* item = batch.Pop()) ++item->taken;
+    if (Item* item = batch.ExchangeNext(nullptr)) ++item->taken;
     for (size_t i = 0; i < items.size(); ++i) {
       Expect(items[i].taken == (i < filled ? 1 : 0), "each task comes out exactly once");
     }
@@ -75,18 +76,21 @@ struct World {
     for (size_t i = 0; i < count; ++i) tasks[i] = &items[filled++];
     batch.Fill(std::span(tasks).first(count));
   }
+  // Makes one more go first. True: there was another, which is taken.
+  bool PutNext() { return TakeAny(batch.ExchangeNext(&items[filled++])); }
+  bool TakeNext() { return TakeAny(batch.ExchangeNext(nullptr)); }
   // True: there was one.
-  bool Pop() {
-    Item* const item = batch.Pop();
-    if (item != nullptr) Take(item);
-    return item != nullptr;
-  }
+  bool Pop() { return TakeAny(batch.Pop()); }
   void Steal() {
-    std::array<Item*, Batch::kSize> stolen;
+    std::array<Item*, Batch::kMost> stolen;
     const size_t count = batch.Steal(stolen);
     for (size_t i = 0; i < count; ++i) Take(stolen[i]);
   }
 
+  static bool TakeAny(Item* item) {
+    if (item != nullptr) Take(item);
+    return item != nullptr;
+  }
   static void Take(Item* item) {
     Expect(item->taken == 0, "nobody else has taken it");
     ++item->taken;
@@ -119,6 +123,23 @@ TEST(RunBatchModel, AThiefThatComesTwice) {
 
 TEST(RunBatchModel, TwoThieves) {
   Explore({.preemptions_max = 2}, {&FillAndEmpty, [](World& world) { world.Steal(); },
+                                   [](World& world) { world.Steal(); }});
+}
+
+void PutNextAndTake(World& world) {
+  world.PutNext();
+  world.Fill(1);
+  world.PutNext();
+  while (world.TakeNext() || world.Pop()) {
+  }
+}
+
+TEST(RunBatchModel, RunNext) {
+  Explore({.preemptions_max = 3}, {&PutNextAndTake, [](World& world) { world.Steal(); }});
+}
+
+TEST(RunBatchModel, RunNextAndTwoThieves) {
+  Explore({.preemptions_max = 2}, {&PutNextAndTake, [](World& world) { world.Steal(); },
                                    [](World& world) { world.Steal(); }});
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -36,18 +37,36 @@ TEST(RunBatch, FirstInFirstOut) {
   EXPECT_TRUE(batch.Empty());
 }
 
+TEST(RunBatch, RunNextIsBesideTheOthers) {
+  std::array<Item, 3> items;
+  Batch batch;
+  EXPECT_EQ(batch.next(), nullptr);
+  EXPECT_EQ(batch.ExchangeNext(&items[0]), nullptr);
+  EXPECT_EQ(batch.ExchangeNext(&items[1]), &items[0]);
+  EXPECT_EQ(batch.next(), &items[1]);
+  EXPECT_TRUE(batch.Empty());
+  EXPECT_EQ(batch.Pop(), nullptr);
+  batch.Fill(std::array{&items[2]});
+  EXPECT_EQ(batch.Pop(), &items[2]);
+  EXPECT_EQ(batch.ExchangeNext(nullptr), &items[1]);
+  EXPECT_EQ(batch.next(), nullptr);
+}
+
 TEST(RunBatch, AThiefTakesWhatIsLeft) {
   ASSERT_TRUE(RegisterAsymmetricFence());
-  std::array<Item, 3> items;
+  std::array<Item, 4> items;
   const std::array<Item*, 3> tasks = {&items[0], &items[1], &items[2]};
   Batch batch;
   batch.Fill(tasks);
   batch.Pop();
-  std::array<Item*, Batch::kSize> stolen;
-  ASSERT_EQ(batch.Steal(stolen), 2u);
-  EXPECT_EQ(stolen[0], tasks[1]);
-  EXPECT_EQ(stolen[1], tasks[2]);
+  batch.ExchangeNext(&items[3]);
+  std::array<Item*, Batch::kMost> stolen;
+  ASSERT_EQ(batch.Steal(stolen), 3u);
+  EXPECT_EQ(stolen[0], &items[3]);
+  EXPECT_EQ(stolen[1], tasks[1]);
+  EXPECT_EQ(stolen[2], tasks[2]);
   EXPECT_EQ(batch.Pop(), nullptr);
+  EXPECT_EQ(batch.ExchangeNext(nullptr), nullptr);
 }
 
 // Each item is taken once, by the owner or by a thief.
@@ -67,9 +86,9 @@ TEST(RunBatch, OwnerAgainstThieves) {
   std::vector<std::thread> threads;
   for (int t = 0; t < kThieves; ++t) {
     threads.emplace_back([&] {
-      std::array<Item*, Batch::kSize> stolen;
+      std::array<Item*, Batch::kMost> stolen;
       while (!over) {
-        if (batch.Empty()) {
+        if (batch.Empty() && batch.next() == nullptr) {
           std::this_thread::yield();
           continue;
         }
@@ -84,17 +103,22 @@ TEST(RunBatch, OwnerAgainstThieves) {
   // On a busy machine it may take longer until thieves find anything.
   const auto until = std::chrono::steady_clock::now() + kDuration;
   for (size_t at = 0; std::chrono::steady_clock::now() < until || stolen_total == 0;
-       at = (at + Batch::kSize) % items.size()) {
-    std::array<Item*, Batch::kSize> tasks;
+       at = (at + 2 * Batch::kSize) % items.size()) {
+    std::array<Item*, Batch::kMost> tasks;
     for (size_t i = 0; i < tasks.size(); ++i) {
       tasks[i] = &items[at + i];
       tasks[i]->value = 1;
       tasks[i]->taken.store(0, std::memory_order_relaxed);
     }
-    batch.Fill(tasks);
+    batch.Fill(std::span(tasks).first<Batch::kSize>());
+    EXPECT_EQ(batch.ExchangeNext(tasks.back()), nullptr);
     filled_total += tasks.size();
     if (at == 0) std::this_thread::yield();
     while (Item* task = batch.Pop()) {
+      take(*task);
+      ++popped_total;
+    }
+    if (Item* task = batch.ExchangeNext(nullptr)) {
       take(*task);
       ++popped_total;
     }

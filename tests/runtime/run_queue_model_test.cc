@@ -42,7 +42,6 @@ struct World {
   ~World() {
     for (Queue& queue : queues) {
       while (Item* item = queue.Pop()) ++item->taken;
-      if (Item* item = queue.ExchangeNext(nullptr)) ++item->taken;
     }
     for (int i = 0; i < static_cast<int>(items.size()); ++i) {
       Expect(items[i].taken == (i < pushed ? 1 : 0), "each task comes out exactly once");
@@ -127,24 +126,6 @@ TEST(RunQueueModel, ChainedSteal) {
                                    [](World& world) {
                                      world.Steal(2, 1);
                                      world.Pop(2);
-                                   }});
-}
-
-// The slot beside the ring: owner and thief exchange it at any moment.
-TEST(RunQueueModel, RunNext) {
-  Explore({.preemptions_max = 4}, {[](World& world) {
-                                     for (int i = 0; i < 3; ++i) {
-                                       Item* const item = &world.items[world.pushed++];
-                                       Item* const displaced = world.queues[0].ExchangeNext(item);
-                                       if (displaced != nullptr) {
-                                         Expect(world.queues[0].Push(displaced), "there is room");
-                                       }
-                                     }
-                                     World::Take(world.queues[0].ExchangeNext(nullptr));
-                                   },
-                                   [](World& world) {
-                                     World::Take(world.queues[0].ExchangeNext(nullptr));
-                                     world.Steal(1, 0);
                                    }});
 }
 

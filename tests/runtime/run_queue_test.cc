@@ -102,20 +102,6 @@ TEST_F(SmallRunQueue, StealsTheOlderHalfRoundedUp) {
 TEST_F(SmallRunQueue, StealsNothingFromEmpty) {
   Queue victim;
   EXPECT_EQ(queue.StealFrom(victim), nullptr);
-  victim.ExchangeNext(&items[1]);
-  EXPECT_EQ(queue.StealFrom(victim), nullptr);  // run next is taken by ExchangeNext only
-  EXPECT_EQ(victim.ExchangeNext(nullptr), &items[1]);
-}
-
-TEST_F(SmallRunQueue, RunNextIsBesideTheRing) {
-  EXPECT_EQ(queue.next(), nullptr);
-  EXPECT_EQ(queue.ExchangeNext(&items[1]), nullptr);
-  EXPECT_EQ(queue.ExchangeNext(&items[2]), &items[1]);
-  EXPECT_EQ(queue.next(), &items[2]);
-  EXPECT_EQ(queue.size(), 0u);
-  EXPECT_EQ(queue.Pop(), nullptr);
-  EXPECT_EQ(queue.ExchangeNext(nullptr), &items[2]);
-  EXPECT_EQ(queue.next(), nullptr);
 }
 
 TEST_F(RealRunQueue, StealsHalfOfAFullRing) {
