@@ -9,6 +9,7 @@
 #include "runtime/fork_guard.h"
 #include "runtime/futex.h"
 #include "runtime/scheduler.h"
+#include "runtime/switch_away.h"
 #include "runtime/task.h"
 #include "runtime/worker.h"
 
@@ -17,7 +18,7 @@ namespace {
 
 std::atomic<int> g_plain_waiters{0};
 
-[[noreturn]] void WaitsOnSystemStack(const Task& task) {
+[[noreturn, gnu::noinline]] void WaitsOnSystemStack(const Task& task) {
   std::fprintf(stderr,
                "curg: task %llu \"%s\" waits for something inside OnSystemStack, where it cannot "
                "be suspended; "
@@ -32,7 +33,8 @@ std::atomic<int> g_plain_waiters{0};
 int PlainWaiters() { return g_plain_waiters.load(std::memory_order_seq_cst); }
 void AddPlainWaiters(int count) { g_plain_waiters.fetch_add(count, std::memory_order_seq_cst); }
 
-void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void* arg) {
+[[gnu::flatten]] CURG_NO_TSAN void Park(WaitReason reason, const void* object,
+                                        bool (*commit)(void* arg), void* arg) {
   Worker* const worker = CurrentWorker();
   Task* const task = worker != nullptr ? worker->current() : nullptr;
   if (worker != nullptr && worker->thread->called.load(std::memory_order_relaxed) != nullptr)

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "runtime/coarse_clock.h"
+#include "runtime/joiner.h"
 #include "runtime/scheduler.h"
 
 namespace curg::internal {
@@ -46,25 +47,22 @@ inline bool Scheduler::HasLocalWork(const Processor& processor) {
          !processor.batch.Empty();
 }
 
-// What comes after the next `ahead` ones, or null: a hint.
-inline Task* Scheduler::PeekRing(const Processor& processor, uint32_t ahead) {
-  const uint32_t in_batch = processor.batch.Size();
-  return ahead < in_batch ? processor.batch.Peek(ahead) : processor.queue.Peek(ahead - in_batch);
-}
-
 // The ring, through the batch. What comes after is fetched ahead: the record two tasks before it
 // runs, the stack one before.
 inline Task* Scheduler::PopRing(Processor& processor) {
   Task* const task = processor.batch.Pop();
-  if (task == nullptr) return PopBatch(processor);
-  if (const Task* next = PeekRing(processor, 0)) FetchStack(*next);
-  if (const Task* next = PeekRing(processor, 1)) __builtin_prefetch(next);
+  if (task == nullptr) return processor.queue.size() > 0 ? PopBatch(processor) : nullptr;
+  const auto [first, second] = processor.batch.PeekTwo();
+  const Task* const next = first != nullptr ? first : processor.queue.Peek(0);
+  if (next == nullptr) return task;
+  FetchStack(*next);
+  __builtin_prefetch(second != nullptr ? second : processor.queue.Peek(first != nullptr ? 0 : 1));
   return task;
 }
 
 inline Task* Scheduler::PopLocal(Processor& processor) {
-  if (config_.schedule_seed != 0) [[unlikely]]
-    return PopShuffled(processor);
+  if (!batches_) [[unlikely]]
+    return PopUnbatched(processor);
   if (processor.batch.next() != nullptr &&
       (processor.next_streak < kNextStreakMax ||
        (processor.queue.size() == 0 && processor.batch.Empty()))) {
@@ -96,17 +94,35 @@ inline void Scheduler::WakeForRest(const Processor& processor) {
     WakeOne();
 }
 
-// As the first half of FindRunnable, for a task that leaves its stack.
-inline Task* Scheduler::PickNext(Worker& worker) {
+// If nothing is at hand, what `last_resort()` returns.
+template <typename LastResort>
+[[gnu::always_inline]] inline Task* Scheduler::PickNextOr(Worker& worker, LastResort last_resort) {
   Processor& processor = *worker.processor;
   const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
   if (IsAnythingDue(processor, tick)) [[unlikely]]
     return nullptr;
-  Task* const task = PopLocal(processor);
-  if (task == nullptr) return nullptr;
+  Task* task = PopLocal(processor);
+  if (task == nullptr && (task = last_resort()) == nullptr) return nullptr;
   processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
   WakeForRest(processor);
   return task;
+}
+
+// As the first half of FindRunnable, for a task that leaves its stack.
+inline Task* Scheduler::PickNext(Worker& worker) {
+  return PickNextOr(worker, [] { return static_cast<Task*>(nullptr); });
+}
+
+// The joiner as if `ending` had made it runnable, and it had been found by the scheduler's loop.
+inline Task* Scheduler::PickNextOrJoiner(Worker& worker, const Task& ending, bool* joins) {
+  *joins = false;
+  return PickNextOr(worker, [&]() -> Task* {
+    Task* const joiner = TaskThatJoins(ending.end.Joiner());
+    if (joiner == nullptr || joiner->scheduler != this) return nullptr;
+    worker.processor->counters.OnRunnable(*joiner);
+    *joins = true;
+    return joiner;
+  });
 }
 
 }  // namespace curg::internal

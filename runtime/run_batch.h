@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // RunBatch: what a processor is about to run: the task that goes first, and the next few of its run
-// queue, taken out of it together. Most tasks so cost their worker no atomic read-modify-write (6 to
-// 15 ns), and their memory can be fetched ahead.
+// queue, taken out of it together. So most tasks cost their worker no atomic read-modify-write (6
+// to 15 ns), and their memory can be fetched ahead.
 //
 // Layout     run_next_: the task just made runnable here, with its data still warm; or null.
 //            slots_[next_] .. slots_[count_), first in, first out.
@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <mutex>
 #include <span>
+#include <utility>
 
 #include "runtime/asymmetric_fence.h"
 #include "runtime/spin_lock.h"
@@ -42,7 +43,7 @@ struct RunBatchPrimitives {
 template <typename T, typename Primitives = RunBatchPrimitives>
 class RunBatch {
  public:
-  static constexpr uint32_t kSize = 8;           // of the next few
+  static constexpr uint32_t kSize = 8;          // of the next few
   static constexpr uint32_t kMost = kSize + 1;  // with the one that goes first
 
   // Makes `task` (or null) go first, and returns the one that was to. Owner only.
@@ -73,11 +74,14 @@ class RunBatch {
     });
   }
 
-  // The task after the next `ahead` ones, to fetch its memory. A hint; owner only.
-  T* Peek(uint32_t ahead) const {
-    const uint32_t at = next_.load(std::memory_order_relaxed) + ahead;
-    return at < count_.load(std::memory_order_relaxed) ? slots_[at].load(std::memory_order_relaxed)
-                                                       : nullptr;
+  // The next two of the next few, or nulls, to fetch their memory. A hint; owner only.
+  std::pair<T*, T*> PeekTwo() const {
+    const uint32_t at = next_.load(std::memory_order_relaxed);
+    const uint32_t left = count_.load(std::memory_order_relaxed) - at;
+    const auto slot = [&](uint32_t i) {
+      return left > i ? slots_[at + i].load(std::memory_order_relaxed) : nullptr;
+    };
+    return {slot(0), slot(1)};
   }
 
   // The task that goes first, or null: a hint. Thread-safe.

@@ -242,8 +242,7 @@ void Scheduler::Retire(Worker& worker) {
     retired_ = &worker;
   }
   Processor& processor = *worker.processor;
-  if (Task* task = processor.batch.ExchangeNext(nullptr)) global_.Push(task);
-  while (Task* task = PopRing(processor)) global_.Push(task);
+  while (Task* task = PopLocal(processor)) global_.Push(task);
   processor.timers.MoveTo(processors_.front()->timers);
   FlushCaches(processor);
   if (worker.spinning) {

@@ -196,13 +196,13 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // The next task to run if one is at hand and nothing else is due; else null. On any stack. In
   // pick_next.h.
   Task* PickNext(Worker& worker);
-  // The task that joins `ending`, the current one, if nothing else is at hand or due; else null. To
-  // be run at once, after FinishJoinedTask.
-  Task* PickJoiner(Worker& worker, const Task& ending);
+  // As that, or else the task that joins `ending`, the current one: then *joins is set, and it is
+  // to be run at once, after FinishJoinedTask.
+  Task* PickNextOrJoiner(Worker& worker, const Task& ending, bool* joins);
   // Ends a task that has left its stack for good, and wakes whoever joins it. `joiner` is what
   // TaskEnd::Begin took.
   void FinishTask(Worker& worker, Task* task, uintptr_t joiner);
-  // As FinishTask, where PickJoiner has found the joiner.
+  // As FinishTask, where PickNextOrJoiner has found the joiner.
   void FinishJoinedTask(Worker& worker, Task* task);
   // For a task that has not begun: whether BindStack would find no stack that is still warm. For a
   // cold one the kernel takes microseconds, guard and first page, while what the task before has
@@ -261,12 +261,13 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   static bool TimersAreDue(const Processor& processor, uint32_t tick);
   bool IsAnythingDue(const Processor& processor, uint32_t tick) const;
 
+  template <typename LastResort>
+  Task* PickNextOr(Worker& worker, LastResort last_resort);
   static bool HasLocalWork(const Processor& processor);
   Task* PopLocal(Processor& processor);
-  static Task* PeekRing(const Processor& processor, uint32_t ahead);
   Task* PopRing(Processor& processor);
   Task* PopBatch(Processor& processor);
-  Task* PopShuffled(Processor& processor);
+  Task* PopUnbatched(Processor& processor);
   bool AdvanceTime();
   Task* PopGlobal(Processor& processor, size_t batch_max);
   Task* RunTimers(Worker& worker, Processor& processor, int64_t now);
@@ -278,6 +279,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   bool NobodyKeepsTime() const;
 
   void ReadyHere(Processor& processor, Task* task);
+  void ReadyElsewhere(Task* task);
   void PushLocal(Processor& processor, Task* task);
   void PushOverflow(Processor& processor, Task* task);
   void WakeOne();
@@ -352,7 +354,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
 
   const Config config_;
   std::stop_source stop_source_;
-  const bool batches_;  // the kernel lets batches be stolen from
+  const bool batches_;  // the kernel lets batches be stolen from, and there is no seed
   StackPool pool_;
   std::mutex other_pools_lock_;
   std::map<size_t, std::unique_ptr<StackPool>> other_pools_;  // guarded by other_pools_lock_

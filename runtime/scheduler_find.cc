@@ -39,13 +39,7 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
   } while (!processor.queue.Push(task));
 }
 
-[[gnu::flatten]] void Scheduler::Ready(Task* task) {
-  task->since = CoarseClock::Now();
-  // release: pairs with RollCall
-  task->state.store(TaskState::kRunnable, std::memory_order_release);
-  Worker* const worker = CurrentWorker();
-  if (worker != nullptr && &worker->scheduler == this)
-    return ReadyHere(*worker->processor, task);
+[[gnu::noinline]] void Scheduler::ReadyElsewhere(Task* task) {
   // Once pushed, the task may run to the program's end and the runtime be destroyed, while this
   // thread still looks for a worker to wake.
   const std::shared_ptr<Scheduler> keep = weak_from_this().lock();
@@ -58,7 +52,7 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
   WakeOne();
 }
 
-inline void Scheduler::ReadyHere(Processor& processor, Task* task) {
+[[gnu::always_inline]] inline void Scheduler::ReadyHere(Processor& processor, Task* task) {
   processor.counters.OnRunnable(*task);
   bool is_lone = false;
   if (batches_) {
@@ -76,6 +70,16 @@ inline void Scheduler::ReadyHere(Processor& processor, Task* task) {
     return;
   }
   WakeOne();
+}
+
+[[gnu::flatten]] void Scheduler::Ready(Task* task) {
+  task->since = CoarseClock::Now();
+  // release: pairs with RollCall
+  task->state.store(TaskState::kRunnable, std::memory_order_release);
+  Worker* const worker = CurrentWorker();
+  if (worker == nullptr || &worker->scheduler != this) [[unlikely]]
+    return ReadyElsewhere(task);
+  ReadyHere(*worker->processor, task);
 }
 
 void Scheduler::AddTimer(Timer* timer) {
@@ -109,8 +113,9 @@ void Scheduler::ReadySleepers(std::span<Task* const> tasks) {
 
 // ---- Finding work.
 
-// With a seed: any of those queued here.
-Task* Scheduler::PopShuffled(Processor& processor) {
+// Where batches are out of use. With a seed: any of those queued here.
+Task* Scheduler::PopUnbatched(Processor& processor) {
+  if (config_.schedule_seed == 0) return processor.queue.Pop();
   const uint32_t size = processor.queue.size();
   if (size == 0) return nullptr;
   for (uint32_t before = NextRandom(processor.shuffle) % size; before > 0; --before) {
@@ -120,8 +125,7 @@ Task* Scheduler::PopShuffled(Processor& processor) {
 }
 
 // From the ring, where the batch is empty: fills it.
-Task* Scheduler::PopBatch(Processor& processor) {
-  if (!batches_) return processor.queue.Pop();
+[[gnu::noinline]] Task* Scheduler::PopBatch(Processor& processor) {
   std::array<Task*, RunBatch<Task>::kSize + 1> tasks;
   const size_t count = processor.queue.PopBatch(tasks);
   if (count == 0) return nullptr;
@@ -203,18 +207,6 @@ Task* Scheduler::Spin(Worker& worker) {
     spinning_.fetch_add(1, std::memory_order_seq_cst);
   }
   return StealWork(worker);
-}
-
-// As if `ending` had made it runnable, and it had been found by the scheduler's loop.
-Task* Scheduler::PickJoiner(Worker& worker, const Task& ending) {
-  Task* const joiner = TaskThatJoins(ending.end.Joiner());
-  if (joiner == nullptr || joiner->scheduler != this) return nullptr;
-  Processor& processor = *worker.processor;
-  const uint32_t tick = processor.tick.load(std::memory_order_relaxed) + 1;
-  if (IsAnythingDue(processor, tick) || HasLocalWork(processor)) return nullptr;
-  processor.counters.OnRunnable(*joiner);
-  processor.tick.store(tick, std::memory_order_relaxed);  // relaxed: a hint for thieves
-  return joiner;
 }
 
 Task* Scheduler::FindRunnable(Worker& worker) {

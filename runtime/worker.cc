@@ -5,13 +5,12 @@
 
 #include <utility>
 
-#include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
 #include "runtime/fork_guard.h"
 #include "runtime/park.h"
-#include "runtime/pick_next.h"
 #include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
+#include "runtime/switch_away.h"
 #include "runtime/task_locals.h"
 #include "runtime/thread_state.h"
 
@@ -80,57 +79,12 @@ uintptr_t Colour(const StackSlot& slot) {
 
 }  // namespace
 
-// Makes `task` the one to switch to.
-[[gnu::always_inline]] inline void Worker::Prepare(Task& task, bool begins) {
-  task.since = CoarseClock::Now();
-  task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with
-                                                                     // SliceWatch
-  RollCall::BeforeResume(task);
-  if (begins) {
-    scheduler.BindStack(*processor, &task);
-    task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
-    // release: shows SliceWatch the stack
-    task.state.store(TaskState::kRunning, std::memory_order_release);
-  }
-  processor->counters.OnRunning(task);
-}
-
-// Makes `next`, or the scheduler's loop, what runs after `task`; returns what to switch to.
-// The order of stores is for a handler on this thread, which takes the stack pointer for true:
-// while it is not on the current task's stack, there is a switch going on (WhereAmI).
-[[gnu::always_inline]] inline Context& Worker::LeaveFor(Task& task, Task* next) {
-  task.exceptions = *exceptions;
-  const bool begins = next != nullptr && next->context.stack().empty();
-  if (begins && scheduler.BeginsCold(*processor, *next)) cold = std::exchange(next, nullptr);
-  if (next == nullptr) {
-    if (CpuMeter::On()) [[unlikely]]
-      thread->meter->Leave(task);
-    *exceptions = {};
-    return system;
-  }
-  if (CpuMeter::On()) [[unlikely]]
-    thread->meter->Switch(task, *next);
-  Prepare(*next, begins);
-  *exceptions = next->exceptions;
-  thread->left.store(&task, std::memory_order_relaxed);  // relaxed, both: see ThreadState
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  thread->current.store(next, std::memory_order_relaxed);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  return next->context;
-}
-
-[[gnu::always_inline]] CURG_NO_TSAN inline void Worker::SwitchTo(Task* next, Task& task,
-                                                                 bool (*commit)(void* arg),
-                                                                 void* arg) {
-  after_switch = {.commit = commit, .arg = arg, .task = &task};
-  Context& to = LeaveFor(task, next);
-  void* const resumer = Context::Switch(task.context, to, this);
-  static_cast<Worker*>(resumer)->FinishSwitch();  // another worker than this, perhaps
-}
-
-[[gnu::flatten]] CURG_NO_TSAN void Worker::SwitchAway(Task& task, bool (*commit)(void* arg),
-                                                      void* arg) {
-  SwitchTo(scheduler.PickNext(*this), task, commit, arg);
+// Gives the new `task` a stack, on which it will run TaskMain.
+void Worker::Begin(Task& task) {
+  scheduler.BindStack(*processor, &task);
+  task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
+  // release: shows SliceWatch the stack
+  task.state.store(TaskState::kRunning, std::memory_order_release);
 }
 
 [[gnu::flatten]] CURG_NO_TSAN bool Worker::Yield(Task& task) {
@@ -150,8 +104,8 @@ CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void*
     FatalInForkedChild("returns from a task");
   Worker& worker = *CurrentWorker();
   Scheduler& scheduler = worker.scheduler;
-  Task* next = scheduler.PickNext(worker);
-  const bool joined = next == nullptr && (next = scheduler.PickJoiner(worker, task)) != nullptr;
+  bool joined;
+  Task* const next = scheduler.PickNextOrJoiner(worker, task, &joined);
   worker.after_switch = {
       .commit = joined ? &CommitEndForJoiner : &CommitEnd, .arg = &task, .task = &task};
   Context& to = worker.LeaveFor(task, next);
@@ -194,17 +148,6 @@ CURG_NO_TSAN void Worker::CallOnSystemStack(Task& task, void (*call)(void* arg),
   SystemCall message = {.call = call, .arg = arg, .worker = this, .task = &task};
   Context::Switch(task.context, called, &message);
   called.Finish();
-}
-
-void Worker::FinishSwitch() {
-  const AfterSwitch after = after_switch;
-  if (after.task == nullptr) return;
-  after_switch.task = nullptr;
-  if (after.commit == nullptr) {
-    scheduler.ReadyLast(*this, after.task);
-  } else if (!after.commit(after.arg)) {
-    scheduler.Ready(after.task);
-  }
 }
 
 // On the system stack; comes back when a task found nobody to hand over to.

@@ -42,7 +42,7 @@ class Worker {
   Task* current() const { return thread->current.load(std::memory_order_relaxed); }
 
   // Leaves the current task's stack: for the next task's, if one is at hand, else for the system
-  // stack. Returns when the task is resumed, perhaps on another worker.
+  // stack. Returns when the task is resumed, perhaps on another worker. In switch_away.h.
   void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg);
 
   // As SwitchAway, for the current task to go on soon, behind all others of this worker. False:
@@ -103,6 +103,7 @@ class Worker {
 
  private:
   void Execute(Task* task);
+  void Begin(Task& task);
   void Prepare(Task& task, bool begins);
   // A null `commit`: the task goes behind all others of this worker.
   void SwitchTo(Task* next, Task& task, bool (*commit)(void* arg), void* arg);

@@ -121,23 +121,11 @@ inline void FinishAll(WaitNode* nodes, WaitStatus how) {
   }
 }
 
-// The usual wait: links a node for the caller at the end of `queue`, releases `lock` (held by the
-// caller) and waits within `limits`. Without the lock on return. A node whose owner gave up is out
-// of the queue then. `give_up`, if any, is called under the lock when that happens, for what the
-// object must mend; it is told whether the node was still linked, and may change the status.
-// Blocks: the task or the plain thread.
+// As WaitInQueue, where `limits` limit.
 template <typename Object>
-WaitStatus WaitInQueue(WaitQueue& queue, SpinLock& lock, const WaitLimits& limits,
-                       WaitReason reason, Object* object, void* slot, int64_t detail = 0,
-                       WaitStatus (*give_up)(Object* object, bool linked, WaitStatus) = nullptr) {
-  if (!limits.limited()) {
-    Waiter waiter;
-    WaitNode node(waiter, slot);
-    node.detail = detail;
-    queue.PushBack(&node);
-    waiter.Wait(reason, object, lock);
-    return node.status;
-  }
+[[gnu::noinline]] WaitStatus WaitInQueueWithin(
+    const WaitLimits& limits, WaitQueue& queue, SpinLock& lock, WaitReason reason, Object* object,
+    void* slot, int64_t detail, WaitStatus (*give_up)(Object* object, bool linked, WaitStatus)) {
   ClaimWaiter waiter;
   WaitNode node(waiter, slot);
   node.detail = detail;
@@ -150,6 +138,26 @@ WaitStatus WaitInQueue(WaitQueue& queue, SpinLock& lock, const WaitLimits& limit
   if (give_up != nullptr) status = give_up(object, linked, status);
   lock.unlock();
   return status;
+}
+
+// The usual wait: links a node for the caller at the end of `queue`, releases `lock` (held by the
+// caller) and waits within `limits`. Without the lock on return. A node whose owner gave up is out
+// of the queue then. `give_up`, if any, is called under the lock when that happens, for what the
+// object must mend; it is told whether the node was still linked, and may change the status.
+// Blocks: the task or the plain thread.
+template <typename Object>
+[[gnu::always_inline]] inline WaitStatus WaitInQueue(
+    WaitQueue& queue, SpinLock& lock, const WaitLimits& limits, WaitReason reason, Object* object,
+    void* slot, int64_t detail = 0,
+    WaitStatus (*give_up)(Object* object, bool linked, WaitStatus) = nullptr) {
+  if (limits.limited()) [[unlikely]]
+    return WaitInQueueWithin(limits, queue, lock, reason, object, slot, detail, give_up);
+  Waiter waiter;
+  WaitNode node(waiter, slot);
+  node.detail = detail;
+  queue.PushBack(&node);
+  waiter.Wait(reason, object, lock);
+  return node.status;
 }
 
 }  // namespace curg::internal
