@@ -13,19 +13,14 @@
 
 namespace curg::internal {
 
-// The registers; and if it waited for I/O, which the kernel's work for others has put out of the
-// cache, also the frames that it returns through, and what it captured (a connection, mostly).
+// Fetches what a task that begins to run again after a while will touch. A hint.
+void FetchFrames(const Task& task);
+
+// A task's registers and record are fetched ahead; and of one whose stack has long left the cache,
+// also the frames that it returns through, and what it captured.
 inline void FetchStack(const Task& task) {
-  constexpr size_t kLine = 64;
-  constexpr size_t kFrames = 14 * kLine;
-  const auto* const hot = static_cast<const char*>(task.context.hot());
-  __builtin_prefetch(hot, /*rw=*/1);
-  const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);  // a hint
-  if (reason != WaitReason::kIoRead && reason != WaitReason::kIoOperation) return;
-  for (size_t at = kLine; at < kFrames; at += kLine) __builtin_prefetch(hot + at, /*rw=*/1);
-  for (size_t at = 0; at < sizeof(task.body); at += kLine) {
-    __builtin_prefetch(reinterpret_cast<const char*>(&task.body) + at, /*rw=*/1);
-  }
+  __builtin_prefetch(task.context.hot(), /*rw=*/1);
+  if (task.is_cold) FetchFrames(task);
 }
 
 inline void Scheduler::PushLocal(Processor& processor, Task* task) {
@@ -35,6 +30,7 @@ inline void Scheduler::PushLocal(Processor& processor, Task* task) {
 
 inline void Scheduler::ReadyLast(Worker& worker, Task* task) {
   task->since = CoarseClock::Now();
+  task->is_cold = false;
   // release: pairs with RollCall
   task->state.store(TaskState::kRunnable, std::memory_order_release);
   Processor& processor = *worker.processor;
@@ -47,17 +43,10 @@ inline bool Scheduler::HasLocalWork(const Processor& processor) {
          !processor.batch.Empty();
 }
 
-// The ring, through the batch. What comes after is fetched ahead: the record two tasks before it
-// runs, the stack one before.
+// The ring, through the batch.
 inline Task* Scheduler::PopRing(Processor& processor) {
-  Task* const task = processor.batch.Pop();
-  if (task == nullptr) return processor.queue.size() > 0 ? PopBatch(processor) : nullptr;
-  const auto [first, second] = processor.batch.PeekTwo();
-  const Task* const next = first != nullptr ? first : processor.queue.Peek(0);
-  if (next == nullptr) return task;
-  FetchStack(*next);
-  __builtin_prefetch(second != nullptr ? second : processor.queue.Peek(first != nullptr ? 0 : 1));
-  return task;
+  if (Task* task = processor.batch.Pop()) return task;
+  return processor.queue.size() > 0 ? PopBatch(processor) : nullptr;
 }
 
 inline Task* Scheduler::PopLocal(Processor& processor) {

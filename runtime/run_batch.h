@@ -23,7 +23,6 @@
 #include <cstdint>
 #include <mutex>
 #include <span>
-#include <utility>
 
 #include "runtime/asymmetric_fence.h"
 #include "runtime/spin_lock.h"
@@ -72,16 +71,6 @@ class RunBatch {
       count_.store(static_cast<uint32_t>(tasks.size()), std::memory_order_relaxed);
       return nullptr;
     });
-  }
-
-  // The next two of the next few, or nulls, to fetch their memory. A hint; owner only.
-  std::pair<T*, T*> PeekTwo() const {
-    const uint32_t at = next_.load(std::memory_order_relaxed);
-    const uint32_t left = count_.load(std::memory_order_relaxed) - at;
-    const auto slot = [&](uint32_t i) {
-      return left > i ? slots_[at + i].load(std::memory_order_relaxed) : nullptr;
-    };
-    return {slot(0), slot(1)};
   }
 
   // The task that goes first, or null: a hint. Thread-safe.

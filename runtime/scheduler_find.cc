@@ -23,7 +23,34 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
   return state;
 }
 
+// Whether `task`, which is about to become runnable, has not run for so long that others have put
+// its stack out of the cache. The kernel's work for I/O does so soon; a sleeper has let everybody
+// else run.
+bool IsCold(const Task& task, uint32_t now) {
+  if (task.context.hot() == nullptr) return false;  // it is new
+  const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);
+  return task.since != now || reason == WaitReason::kSleep || reason == WaitReason::kIoRead ||
+         reason == WaitReason::kIoOperation;
+}
+
 }  // namespace
+
+// A sleeper sleeps again, so the frames of that are below.
+void FetchFrames(const Task& task) {
+  constexpr size_t kLine = 64;
+  constexpr size_t kFrames = 14 * kLine;
+  constexpr size_t kSleepBelow = 3 * kLine;
+  constexpr size_t kSleepAbove = 5 * kLine;
+  const auto fetch = [](uintptr_t from, size_t size) {
+    for (size_t at = 0; at < size; at += kLine)
+      __builtin_prefetch(reinterpret_cast<const void*>(from + at), /*rw=*/1);
+  };
+  const auto hot = reinterpret_cast<uintptr_t>(task.context.hot());
+  const bool slept = task.wait_reason.load(std::memory_order_relaxed) == WaitReason::kSleep;
+  if (slept) fetch(hot - kSleepBelow, kSleepBelow);
+  fetch(hot, slept ? kSleepAbove : kFrames);
+  fetch(reinterpret_cast<uintptr_t>(&task.body), slept ? 1 : sizeof(task.body));
+}
 
 // ---- Making runnable.
 
@@ -73,7 +100,9 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
 }
 
 [[gnu::flatten]] void Scheduler::Ready(Task* task) {
-  task->since = CoarseClock::Now();
+  const uint32_t now = CoarseClock::Now();
+  task->is_cold = IsCold(*task, now);
+  task->since = now;
   // release: pairs with RollCall
   task->state.store(TaskState::kRunnable, std::memory_order_release);
   Worker* const worker = CurrentWorker();
@@ -104,10 +133,10 @@ void Scheduler::ReadySleepers(std::span<Task* const> tasks) {
   // The pages first, all together: to find where each is takes longer than anything else here.
   for (const Task* const task : tasks) __builtin_prefetch(task->context.hot(), /*rw=*/1);
   for (Task* const task : tasks.subspan(1)) {
-    FetchStack(*task);
+    FetchFrames(*task);
     ReadyLast(*worker, task);
   }
-  FetchStack(*tasks.front());
+  FetchFrames(*tasks.front());
   Ready(tasks.front());
 }
 
@@ -124,16 +153,19 @@ Task* Scheduler::PopUnbatched(Processor& processor) {
   return processor.queue.Pop();
 }
 
-// From the ring, where the batch is empty: fills it.
+// From the ring, where the batch is empty: fills it. What runs soon is fetched ahead, and of what
+// comes after, the records.
 [[gnu::noinline]] Task* Scheduler::PopBatch(Processor& processor) {
   std::array<Task*, RunBatch<Task>::kSize + 1> tasks;
   const size_t count = processor.queue.PopBatch(tasks);
   if (count == 0) return nullptr;
-  if (count > 1) {
-    for (size_t i = 2; i < count; ++i) __builtin_prefetch(tasks[i]);
-    FetchStack(*tasks[1]);
-    processor.batch.Fill(std::span(tasks).subspan(1, count - 1));
+  for (size_t i = 0; i < count; ++i) FetchStack(*tasks[i]);
+  for (uint32_t i = 0; i < tasks.size(); ++i) {
+    const Task* const later = processor.queue.Peek(i);
+    if (later == nullptr) break;
+    __builtin_prefetch(later, /*rw=*/1);
   }
+  if (count > 1) processor.batch.Fill(std::span(tasks).subspan(1, count - 1));
   return tasks[0];
 }
 

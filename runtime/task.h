@@ -49,6 +49,7 @@ class alignas(64) Task {
   std::atomic<WaitReason> wait_reason{WaitReason::kNone};  // relaxed: others look ahead by it
   std::atomic<TaskState> state{TaskState::kFree};          // a hint for others, but for roll_call.h
   bool runtime_task = false;                               // the runtime's own (the profile writer)
+  bool is_cold = false;         // while runnable: its stack has probably left the caches
   uint32_t runnable_stamp = 0;  // since when it is runnable, if that is measured
                                 // (processor_counters.h)
 
