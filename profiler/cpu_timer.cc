@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "profiler/sigprof.h"
 #include "runtime/check.h"
+#include "runtime/other_thread.h"
 
 #ifndef __x86_64__
 #error "The profiler's signal set-up knows x86-64 only."
@@ -63,13 +64,6 @@ void PassOnTo(const KernelSigaction& previous) {
   }
 }
 
-// The clock of one thread's user and system time, as the kernel numbers it.
-clockid_t ThreadCpuClock(pid_t tid) {
-  constexpr clockid_t kPerThread = 4;
-  constexpr clockid_t kScheduler = 2;
-  return static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3) | kPerThread | kScheduler;
-}
-
 timespec Timespec(int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'000}; }
 
 class CpuTimer final : public SampleSource {
@@ -106,17 +100,13 @@ class CpuTimer final : public SampleSource {
   const int64_t made_at_;
 };
 
-std::optional<int64_t> ReadClock(clockid_t clock) {
-  timespec now = {};
-  if (clock_gettime(clock, &now) != 0) return std::nullopt;
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
 }  // namespace
 
-std::optional<int64_t> ThreadCpuNs(pid_t tid) { return ReadClock(ThreadCpuClock(tid)); }
-
-int64_t ProcessCpuNs() { return ReadClock(CLOCK_PROCESS_CPUTIME_ID).value_or(0); }
+int64_t ProcessCpuNs() {
+  timespec now = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 absl::Status InstallSigprof() {
   KernelSigaction now = {};

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,12 +32,8 @@ absl::Status InstallSigprof();
 // Thread-safe. Not async-signal-safe.
 absl::StatusOr<std::unique_ptr<SampleSource>> NewCpuTimer(pid_t tid, uint64_t ticket);
 
-// User and system time that thread `tid` of this process has used since its birth; none where there
-// is no such thread. Thread-safe.
-std::optional<int64_t> ThreadCpuNs(pid_t tid);
-
-// The sum of all its threads', ended ones included. Of those that run now, the kernel counts up to
-// its last tick, or up to when somebody last asked for theirs. Thread-safe.
+// User and system time of all threads of this process, ended ones included. Of those that run now,
+// the kernel counts up to its last tick, or up to when somebody last asked for theirs. Thread-safe.
 int64_t ProcessCpuNs();
 
 }  // namespace curg::internal

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "profiler/cpu_timer.h"
 #include "profiler/thread_sampler.h"
+#include "runtime/other_thread.h"
 
 namespace curg::internal {
 namespace {

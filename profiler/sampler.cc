@@ -18,6 +18,7 @@
 #include "profiler/prof_buf_memory.h"
 #include "profiler/sigprof.h"
 #include "runtime/check.h"
+#include "runtime/other_thread.h"
 
 namespace curg::internal {
 namespace {

@@ -41,16 +41,10 @@ void ReleaseSignals(Worker& worker) {
   pthread_sigmask(SIG_UNBLOCK, &probe, nullptr);
 }
 
-WaitStatus Reached(const WaitLimits& limits) {
-  if (limits.stop != nullptr && limits.stop->stop_requested()) return WaitStatus::kCancelled;
-  const bool late = !limits.deadline.is_never() && limits.deadline.nanoseconds() <= MonotonicNow();
-  return late ? WaitStatus::kTimeout : WaitStatus::kOk;
-}
-
 }  // namespace
 
 bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* status) {
-  if (limits != nullptr && (*status = Reached(*limits)) != WaitStatus::kOk) return false;
+  if (limits != nullptr && (*status = limits->Reached()) != WaitStatus::kOk) return false;
   Worker* worker = CurrentWorker();
   if (worker == nullptr || worker->kind == ThreadKind::kService) return false;
   Task* const task = worker->current();

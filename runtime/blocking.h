@@ -97,9 +97,13 @@ Joined<internal::StoppableResult<Fn>> BlockingUntil(Deadline deadline, Fn&& fn,
   const internal::WaitLimits limits = {deadline, &stop};
   const internal::BlockingCall call(&limits);
   if (call.status() != WaitStatus::kOk) return {call.status()};
-  const internal::StopAtLimits source(limits);
   const auto invoke = [&]() -> Result {
-    return internal::InvokeStoppable(std::forward<Fn>(fn), source.token());
+    if constexpr (std::invocable<Fn, std::stop_token>) {
+      const internal::StopAtLimits source(limits);
+      return std::invoke(std::forward<Fn>(fn), source.token());
+    } else {
+      return std::invoke(std::forward<Fn>(fn));
+    }
   };
   if constexpr (std::is_void_v<Result>) {
     invoke();

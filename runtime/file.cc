@@ -13,9 +13,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/blocking.h"
+#include "runtime/limit_error.h"
+#include "runtime/wait_limits.h"
 
 namespace curg {
 namespace {
+
+using internal::LimitError;
+using internal::WaitLimits;
 
 constexpr size_t kPiece = size_t{1} << 20;
 constexpr off_t kAtPosition = -1;
@@ -28,26 +33,17 @@ struct Outcome {
 // Calls `call` in Blocking, again while signals interrupt it. The error is read there, where it
 // arose.
 template <typename Call>
-std::optional<Outcome> InBlocking(const std::stop_token& stop, Call call) {
-  const auto joined = Blocking(stop, [&call]() -> Outcome {
+absl::StatusOr<size_t> CheckedCall(absl::string_view what, const WaitLimits& limits, Call call) {
+  const auto retry = [&call]() -> Outcome {
     while (true) {
       const ssize_t value = call();
       if (value >= 0 || errno != EINTR) return {value, value < 0 ? errno : 0};
     }
-  });
-  return joined.value;
-}
-
-absl::Status Cancelled(absl::string_view what) {
-  return absl::CancelledError(absl::StrCat(what, ": a stop was requested"));
-}
-
-template <typename Call>
-absl::StatusOr<size_t> CheckedCall(absl::string_view what, const std::stop_token& stop, Call call) {
-  const std::optional<Outcome> outcome = InBlocking(stop, call);
-  if (!outcome) return Cancelled(what);
-  if (outcome->value < 0) return absl::ErrnoToStatus(outcome->error, what);
-  return static_cast<size_t>(outcome->value);
+  };
+  const Joined<Outcome> outcome = BlockingUntil(limits.deadline, retry, *limits.stop);
+  if (!outcome) return LimitError(outcome.status, what);
+  if (outcome.value->value < 0) return absl::ErrnoToStatus(outcome.value->error, what);
+  return static_cast<size_t>(outcome.value->value);
 }
 
 std::string Call(absl::string_view name, int fd) {
@@ -63,19 +59,20 @@ std::optional<size_t> ReadCached(int fd, std::span<char> into, off_t offset) {
 }
 
 absl::StatusOr<size_t> ReadSome(int fd, std::span<char> into, off_t offset,
-                                const std::stop_token& stop) {
-  if (stop.stop_requested()) return Cancelled("read");
+                                const WaitLimits& limits) {
+  if (const WaitStatus how = limits.Reached(); how != WaitStatus::kOk)
+    return LimitError(how, "read");
   if (const auto got = ReadCached(fd, into, offset)) return *got;
-  return CheckedCall(Call("read", fd), stop, [&] {
+  return CheckedCall(Call("read", fd), limits, [&] {
     return offset == kAtPosition ? read(fd, into.data(), into.size())
                                  : pread(fd, into.data(), into.size(), offset);
   });
 }
 
-absl::Status WriteAll(int fd, std::string_view data, off_t offset, const std::stop_token& stop) {
+absl::Status WriteAll(int fd, std::string_view data, off_t offset, const WaitLimits& limits) {
   while (!data.empty()) {
     const std::string_view piece = data.substr(0, kPiece);
-    const auto written = CheckedCall(Call("write", fd), stop, [&] {
+    const auto written = CheckedCall(Call("write", fd), limits, [&] {
       return offset == kAtPosition ? write(fd, piece.data(), piece.size())
                                    : pwrite(fd, piece.data(), piece.size(), offset);
     });
@@ -88,9 +85,9 @@ absl::Status WriteAll(int fd, std::string_view data, off_t offset, const std::st
 
 }  // namespace
 
-absl::StatusOr<File> File::Open(const std::string& path, int flags, mode_t mode,
+absl::StatusOr<File> File::Open(const std::string& path, int flags, mode_t mode, Deadline deadline,
                                 const std::stop_token& stop) {
-  const auto fd = CheckedCall(absl::StrCat("open of ", path), stop,
+  const auto fd = CheckedCall(absl::StrCat("open of ", path), {deadline, &stop},
                               [&] { return ssize_t{open(path.c_str(), flags | O_CLOEXEC, mode)}; });
   if (!fd.ok()) return fd.status();
   return File(static_cast<int>(*fd));
@@ -100,32 +97,35 @@ File::~File() {
   if (fd_ >= 0) Blocking([this] { close(fd_); });
 }
 
-absl::StatusOr<size_t> File::Read(std::span<char> into, const std::stop_token& stop) {
-  return ReadSome(fd_, into, kAtPosition, stop);
+absl::StatusOr<size_t> File::Read(std::span<char> into, Deadline deadline,
+                                  const std::stop_token& stop) {
+  return ReadSome(fd_, into, kAtPosition, {deadline, &stop});
 }
 
-absl::StatusOr<size_t> File::ReadAt(std::span<char> into, uint64_t offset,
+absl::StatusOr<size_t> File::ReadAt(std::span<char> into, uint64_t offset, Deadline deadline,
                                     const std::stop_token& stop) {
-  return ReadSome(fd_, into, static_cast<off_t>(offset), stop);
+  return ReadSome(fd_, into, static_cast<off_t>(offset), {deadline, &stop});
 }
 
-absl::Status File::Write(std::string_view data, const std::stop_token& stop) {
-  return WriteAll(fd_, data, kAtPosition, stop);
+absl::Status File::Write(std::string_view data, Deadline deadline, const std::stop_token& stop) {
+  return WriteAll(fd_, data, kAtPosition, {deadline, &stop});
 }
 
-absl::Status File::WriteAt(std::string_view data, uint64_t offset, const std::stop_token& stop) {
-  return WriteAll(fd_, data, static_cast<off_t>(offset), stop);
+absl::Status File::WriteAt(std::string_view data, uint64_t offset, Deadline deadline,
+                           const std::stop_token& stop) {
+  return WriteAll(fd_, data, static_cast<off_t>(offset), {deadline, &stop});
 }
 
-absl::Status File::Sync(const std::stop_token& stop) {
-  return CheckedCall(Call("fdatasync", fd_), stop, [&] { return ssize_t{fdatasync(fd_)}; })
+absl::Status File::Sync(Deadline deadline, const std::stop_token& stop) {
+  return CheckedCall(Call("fdatasync", fd_), {deadline, &stop},
+                     [&] { return ssize_t{fdatasync(fd_)}; })
       .status();
 }
 
-absl::StatusOr<uint64_t> File::Size() {
+absl::StatusOr<uint64_t> File::Size(Deadline deadline, const std::stop_token& stop) {
   struct stat about = {};
-  const auto done =
-      CheckedCall(Call("fstat", fd_), {}, [&] { return ssize_t{fstat(fd_, &about)}; });
+  const auto done = CheckedCall(Call("fstat", fd_), {deadline, &stop},
+                                [&] { return ssize_t{fstat(fd_, &about)}; });
   if (!done.ok()) return done.status();
   return static_cast<uint64_t>(about.st_size);
 }
@@ -137,10 +137,11 @@ absl::Status File::Close() {
   return error == 0 ? absl::OkStatus() : absl::ErrnoToStatus(error, Call("close", fd));
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path, const std::stop_token& stop) {
-  absl::StatusOr<File> file = File::Open(path, O_RDONLY, 0, stop);
+absl::StatusOr<std::string> ReadFile(const std::string& path, Deadline deadline,
+                                     const std::stop_token& stop) {
+  absl::StatusOr<File> file = File::Open(path, O_RDONLY, 0, deadline, stop);
   if (!file.ok()) return file.status();
-  const absl::StatusOr<uint64_t> size = file->Size();
+  const absl::StatusOr<uint64_t> size = file->Size(deadline, stop);
   if (!size.ok()) return size.status();
   std::string text;
   size_t used = 0;
@@ -148,8 +149,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, const std::stop_to
   // by pieces.
   text.resize(*size > 0 ? *size + 1 : 4096);
   while (true) {
-    const auto got =
-        file->Read(std::span(text).subspan(used, std::min(text.size() - used, kPiece)), stop);
+    const auto got = file->Read(std::span(text).subspan(used, std::min(text.size() - used, kPiece)),
+                                deadline, stop);
     if (!got.ok())
       return absl::Status(got.status().code(), absl::StrCat(path, ": ", got.status().message()));
     if (*got == 0) break;
@@ -160,16 +161,16 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, const std::stop_to
   return text;
 }
 
-absl::Status WriteFile(const std::string& path, std::string_view data,
+absl::Status WriteFile(const std::string& path, std::string_view data, Deadline deadline,
                        const std::stop_token& stop) {
   static std::atomic<uint64_t> number{0};
   const std::string draft = absl::StrCat(path, ".", getpid(), ".", number.fetch_add(1), ".tmp");
-  absl::StatusOr<File> file = File::Open(draft, O_WRONLY | O_CREAT | O_EXCL, 0666, stop);
+  absl::StatusOr<File> file = File::Open(draft, O_WRONLY | O_CREAT | O_EXCL, 0666, deadline, stop);
   if (!file.ok()) return file.status();
-  absl::Status status = file->Write(data, stop);
+  absl::Status status = file->Write(data, deadline, stop);
   if (status.ok()) status = file->Close();
   if (status.ok()) {
-    status = CheckedCall(absl::StrCat("rename to ", path), stop, [&] {
+    status = CheckedCall(absl::StrCat("rename to ", path), {deadline, &stop}, [&] {
                return ssize_t{rename(draft.c_str(), path.c_str())};
              }).status();
   }

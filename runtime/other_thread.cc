@@ -29,11 +29,15 @@ bool ReadTaskFile(pid_t tid, const char* name, std::span<char> text) {
 
 }  // namespace
 
-int64_t ThreadCpuTime(pid_t tid) {
-  // The clock of one thread's user and system time, as the kernel numbers it.
-  const auto clock = static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | 6);
+clockid_t ThreadCpuClock(pid_t tid) {
+  constexpr clockid_t kPerThread = 4;
+  constexpr clockid_t kScheduler = 2;
+  return static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3) | kPerThread | kScheduler;
+}
+
+std::optional<int64_t> ThreadCpuNs(pid_t tid) {
   timespec time = {};
-  if (clock_gettime(clock, &time) != 0) return 0;
+  if (clock_gettime(ThreadCpuClock(tid), &time) != 0) return std::nullopt;
   return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <time.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -14,9 +15,12 @@
 
 namespace curg::internal {
 
-// CPU time of thread `tid` since it began, in nanoseconds; 0 when there is none.
+// The clock of one thread's user and system time, as the kernel numbers it.
+clockid_t ThreadCpuClock(pid_t tid);
+
+// What it shows, in nanoseconds since the thread began; none where there is no such thread.
 // Thread-safe. Async-signal-safe. Blocks: nothing (a system call).
-int64_t ThreadCpuTime(pid_t tid);
+std::optional<int64_t> ThreadCpuNs(pid_t tid);
 
 // Whether the thread sleeps in the kernel: neither executes nor waits for a CPU. Unknown is false.
 // Thread-safe. Blocks: the thread, reading /proc.

@@ -26,6 +26,12 @@ void Park(WaitReason reason, const void* object, bool (*commit)(void* arg), void
 // Thread-safe. Not async-signal-safe. Blocks: nothing.
 void Unpark(Task* task);
 
+// The usual commit: releases the SpinLock `lock`.
+inline bool UnlockAndPark(void* lock) {
+  static_cast<SpinLock*>(lock)->unlock();
+  return true;
+}
+
 // How many plain threads wait in Waiter or ClaimWaiter without a deadline: they run again only once
 // somebody wakes them, who takes them off the count before. Thread-safe.
 int PlainWaiters();
@@ -54,11 +60,7 @@ class Waiter {
 
   // Releases `lock` once asleep, and returns, without the lock, when woken.
   void Wait(WaitReason reason, const void* object, SpinLock& lock) {
-    const auto unlock = [](void* arg) {
-      static_cast<SpinLock*>(arg)->unlock();
-      return true;
-    };
-    WaitIf(reason, object, unlock, &lock);
+    WaitIf(reason, object, &UnlockAndPark, &lock);
   }
 
   // Thread-safe; once. The Waiter may be gone when this returns. Blocks: nothing.

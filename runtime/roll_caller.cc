@@ -271,7 +271,7 @@ void RollCaller::Ask(const RunningThread& thread) {
                  .question = probe.AskForRoll(thread.tid, epoch_),
                  .tid = thread.tid,
                  .task = thread.task,
-                 .cpu_ns = ThreadCpuTime(thread.tid)};
+                 .cpu_ns = ThreadCpuNs(thread.tid).value_or(0)};
     return;
   }
 }
@@ -331,7 +331,7 @@ bool RollCaller::TakeAnswer(Asked& asked, Visit visit) {
 
 // It blocks the signal, say. A thread that waits for a CPU, or a lock in the kernel, is waited for.
 bool RollCaller::IsSilent(const Asked& asked) const {
-  return ThreadCpuTime(asked.tid) - asked.cpu_ns >= kBusyPatienceNs;
+  return ThreadCpuNs(asked.tid).value_or(0) - asked.cpu_ns >= kBusyPatienceNs;
 }
 
 void RollCaller::TakeAnswers(Visit visit) {

@@ -73,7 +73,7 @@ void SliceWatch::Look(size_t index, Processor& processor, bool work_waits, int64
                      processor.blocking.load(std::memory_order_relaxed) != 0;
   if (question_ != 0 && asked_ == index) Collect(slice, processor, now);
   if (ended) {
-    if (tid != 0) slice = {.tick = tick, .since = now, .cpu = ThreadCpuTime(tid)};
+    if (tid != 0) slice = {.tick = tick, .since = now, .cpu = ThreadCpuNs(tid).value_or(0)};
     return;
   }
   if (always_ || work_waits) slice.matters = true;
@@ -88,7 +88,7 @@ void SliceWatch::Look(size_t index, Processor& processor, bool work_waits, int64
     question_ = SliceProbe::Instance().Ask(tid, &processor.tick, tick, &processor.blocking);
     asked_ = index;
     asked_at_ = now;
-    asked_cpu_ = ThreadCpuTime(tid);
+    asked_cpu_ = ThreadCpuNs(tid).value_or(0);
   }
 }
 
@@ -96,7 +96,7 @@ bool SliceWatch::IsLong(const Slice& slice, const Worker& worker, int64_t now, b
   if (now - slice.since < threshold_ns_) return false;
   const pid_t tid = worker.tid.load(std::memory_order_relaxed);
   *sleeps = ThreadSleeps(tid);
-  return *sleeps || ThreadCpuTime(tid) - slice.cpu >= threshold_ns_;
+  return *sleeps || ThreadCpuNs(tid).value_or(0) - slice.cpu >= threshold_ns_;
 }
 
 bool SliceWatch::MayReport(int64_t now) {
@@ -109,7 +109,7 @@ bool SliceWatch::MayReport(int64_t now) {
 bool SliceWatch::IsSilent(const Worker& worker, int64_t now) const {
   if (now - asked_at_ < kPatienceNs) return false;
   const pid_t tid = worker.tid.load(std::memory_order_relaxed);
-  return ThreadCpuTime(tid) - asked_cpu_ >= kPatienceNs || ThreadSleeps(tid);
+  return ThreadCpuNs(tid).value_or(0) - asked_cpu_ >= kPatienceNs || ThreadSleeps(tid);
 }
 
 // Takes the answer if there is one, or gives up waiting for it.

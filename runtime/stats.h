@@ -45,7 +45,8 @@ struct RuntimeStats {
   uint64_t workers = 0;           // as configured
   uint64_t workers_idle = 0;      // asleep
   uint64_t workers_spinning = 0;  // searching for work
-  uint64_t workers_held = 0;      // whose task has run for 10 ms and more
+  uint64_t workers_held = 0;      // whose task has run for 10 ms and more; 0 with virtual time or a
+                                  // schedule seed
   uint64_t workers_surplus = 0;   // started in place of held ones
   uint64_t workers_blocking = 0;  // of tasks_blocking, those others run in place of
   uint64_t blocking_max = 0;      // as configured: RuntimeOptions::blocking_max

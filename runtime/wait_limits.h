@@ -20,6 +20,13 @@ struct WaitLimits {
   bool limited() const {
     return !deadline.is_never() || (stop != nullptr && stop->stop_possible());
   }
+
+  // Which limit has been reached by now; kOk: none.
+  WaitStatus Reached() const {
+    if (stop != nullptr && stop->stop_requested()) return WaitStatus::kCancelled;
+    const bool late = !deadline.is_never() && deadline.nanoseconds() <= MonotonicNow();
+    return late ? WaitStatus::kTimeout : WaitStatus::kOk;
+  }
 };
 
 // Claims the waiter when a stop is requested. Runs on the requester's thread, or on the waiter's

@@ -4,7 +4,7 @@
 #include <new>
 #include <utility>
 
-#include "runtime/check.h"
+#include "runtime/caller.h"
 #include "runtime/claim_waiter.h"
 #include "runtime/park.h"
 #include "runtime/thread_state.h"
@@ -19,16 +19,12 @@ WaitStatus Descriptor::Wait(Way way, const WaitLimits& limits) {
     lock_.unlock();
     return WaitStatus::kOk;
   }
-  CURG_CHECK(side == 0, "read (or write) a stream from one task at a time");
+  if (side != 0) FatalMisuse("reads (or writes) a stream while another task does; one at a time");
   const WaitReason reason = way == Way::kRead ? WaitReason::kIoRead : WaitReason::kIoWrite;
   Task* const task = TaskToPark();
   if (task == nullptr || limits.limited()) return WaitLimited(side, reason, limits);
   side = reinterpret_cast<uintptr_t>(task);
-  const auto unlock = [](void* lock) {
-    static_cast<SpinLock*>(lock)->unlock();
-    return true;
-  };
-  Park(reason, this, unlock, &lock_);
+  Park(reason, this, &UnlockAndPark, &lock_);
   return WaitStatus::kOk;
 }
 
@@ -82,8 +78,8 @@ bool Descriptor::HasWaiter() {
 
 void Descriptor::Reset() {
   std::lock_guard lock(lock_);
-  CURG_CHECK(sides_[0] <= kReady && sides_[1] <= kReady,
-             "close a stream only when no task reads or writes it; Shutdown wakes those that do");
+  if (sides_[0] > kReady || sides_[1] > kReady)
+    FatalMisuse("closes a stream that a task reads or writes; Shutdown wakes those that do");
   sides_[0] = sides_[1] = 0;
   ended_.store(false, std::memory_order_relaxed);
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/blocking.h"
 #include "runtime/go.h"
+#include "runtime/limit_error.h"
 #include "runtime/sync/channel.h"
 #include "runtime/system_stack.h"
 
@@ -80,10 +81,7 @@ Addresses Resolve(const std::string& host, const std::string& service, Deadline 
   auto answer = question->answer.ReceiveUntil(deadline, stop);
   if (answer.value) return *std::move(answer.value);
   question->given_up.request_stop();  // it does not begin, if it stands in line
-  const std::string what = absl::StrCat("looking up ", host, ":", service);
-  if (answer.status == WaitStatus::kTimeout)
-    return absl::DeadlineExceededError(absl::StrCat(what, ": too late"));
-  return absl::CancelledError(absl::StrCat(what, ": a stop was requested"));
+  return internal::LimitError(answer.status, absl::StrCat("looking up ", host, ":", service));
 }
 
 }  // namespace curg

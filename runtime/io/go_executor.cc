@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/io/go_executor.h"
 
-#include "runtime/check.h"
+#include "runtime/caller.h"
 #include "runtime/current_tag.h"
 #include "runtime/io/asio_context.h"
 #include "runtime/scheduler.h"
@@ -12,8 +12,8 @@ namespace {
 
 internal::Scheduler& SchedulerOfTask() {
   const internal::Task* const task = internal::CurrentTask();
-  CURG_CHECK(task != nullptr,
-             "make a GoExecutor on a task; a plain thread says which runtime it means");
+  if (task == nullptr)
+    internal::FatalMisuse("makes a GoExecutor outside a runtime; say which: GoExecutor(runtime)");
   return *task->scheduler;
 }
 

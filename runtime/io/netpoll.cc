@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/caller.h"
 #include "runtime/check.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
@@ -32,7 +33,8 @@ Netpoll& Netpoll::Of(Scheduler& scheduler) {
 
 Netpoll& Netpoll::Current() {
   const Worker* const worker = CurrentWorker();
-  CURG_CHECK(worker != nullptr, "use I/O from a task; a plain thread says which runtime it means");
+  if (worker == nullptr)
+    FatalMisuse("uses I/O on no task, or inside Blocking; a plain thread starts a task for it");
   return Of(worker->scheduler);
 }
 

@@ -13,25 +13,21 @@
 #include "runtime/go.h"
 #include "runtime/io/descriptor.h"
 #include "runtime/io/netpoll.h"
+#include "runtime/limit_error.h"
 
 namespace curg {
 namespace {
 
 using internal::Descriptor;
 using internal::IoResult;
+using internal::LimitError;
 using internal::PolledSocket;
 using internal::WaitLimits;
 
 absl::Status Failed(int error, const char* call) { return absl::ErrnoToStatus(error, call); }
 
-absl::Status GivenUp(WaitStatus status, const char* call) {
-  if (status == WaitStatus::kTimeout)
-    return absl::DeadlineExceededError(absl::StrCat(call, ": the deadline has passed"));
-  return absl::CancelledError(absl::StrCat(call, ": a stop was requested"));
-}
-
 absl::Status Failed(const IoResult& result, const char* call) {
-  return result.error != 0 ? Failed(result.error, call) : GivenUp(result.limit, call);
+  return result.error != 0 ? Failed(result.error, call) : LimitError(result.limit, call);
 }
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
@@ -152,7 +148,7 @@ absl::StatusOr<TcpStream> TcpStream::Connect(const SocketAddress& address, Deadl
   // As long as it is under way, an event may be of before.
   for (int state = EINPROGRESS; state != 0;) {
     const WaitStatus status = socket->descriptor->Wait(Descriptor::Way::kWrite, limits);
-    if (status != WaitStatus::kOk) return GivenUp(status, "connect");
+    if (status != WaitStatus::kOk) return LimitError(status, "connect");
     socklen_t size = sizeof(state);
     if (getsockopt(*fd, SOL_SOCKET, SO_ERROR, &state, &size) != 0) return Failed(errno, "connect");
     if (state != 0) return Failed(state, "connect");
@@ -290,6 +286,7 @@ absl::StatusOr<TcpStream> TcpListener::Accept(Deadline deadline, const std::stop
 
 // Into accepted_, which is closed.
 absl::Status TcpListener::AcceptNext(const WaitLimits& limits) {
+  if (!is_open()) return Failed(EBADF, "accept");
   PolledSocket accepted;  // as far as memory goes; without, the connection waits
   if (absl::Status status = accepted.Prepare(*socket_.netpoll); !status.ok()) return status;
   while (true) {
@@ -302,7 +299,7 @@ absl::Status TcpListener::AcceptNext(const WaitLimits& limits) {
     const int error = errno;
     if (WouldBlock(error)) {
       const WaitStatus status = socket_.descriptor->Wait(Descriptor::Way::kRead, limits);
-      if (status != WaitStatus::kOk) return GivenUp(status, "accept");
+      if (status != WaitStatus::kOk) return LimitError(status, "accept");
       accepts_ = 0;
     } else if (error == ENOBUFS || error == ENOMEM) {
       return absl::ResourceExhaustedError(absl::StrCat("accept: no memory, errno ", error));

@@ -18,8 +18,8 @@ Barrier::~Barrier() {
 
 WaitStatus Barrier::ArriveWithin(const internal::WaitLimits& limits, bool* last) {
   LockUnlessDeserted();
-  if (arrived_ + 1 == expected_) {
-    *last = true;
+  *last = arrived_ + 1 == expected_;
+  if (*last) {
     EndPhaseAndUnlock();
     return WaitStatus::kOk;
   }

@@ -37,16 +37,18 @@ class Barrier {
   // when all have dropped out.
   // Blocks: the task or the plain thread.
   bool ArriveAndWait() {
-    bool last = false;
+    bool last;
     (void)ArriveWithin({}, &last);
     return last;
   }
 
   // As ArriveAndWait, but gives up at `deadline` (kTimeout) or when a stop is requested
-  // (kCancelled): its arrival is then taken back, as if it had not come.
-  WaitStatus ArriveAndWaitUntil(Deadline deadline, const std::stop_token& stop = {}) {
-    bool last = false;
-    return ArriveWithin({deadline, &stop}, &last);
+  // (kCancelled): its arrival is then taken back, as if it had not come. `*last`, if any, is what
+  // ArriveAndWait returns.
+  WaitStatus ArriveAndWaitUntil(Deadline deadline, const std::stop_token& stop = {},
+                                bool* last = nullptr) {
+    bool unused;
+    return ArriveWithin({deadline, &stop}, last != nullptr ? last : &unused);
   }
   WaitStatus ArriveAndWait(const std::stop_token& stop) {
     return ArriveAndWaitUntil(Deadline::Never(), stop);

@@ -70,8 +70,15 @@ class Channel {
   WaitStatus SendUntil(T&& value, Deadline deadline, const std::stop_token& stop = {}) {
     return core_.Send(&value, {deadline, &stop});
   }
+  WaitStatus SendUntil(const T& value, Deadline deadline,
+                       const std::stop_token& stop = {}) requires std::copy_constructible<T> {
+    return SendUntil(T(value), deadline, stop);
+  }
   WaitStatus Send(T&& value, const std::stop_token& stop) {
-    return core_.Send(&value, {Deadline::Never(), &stop});
+    return SendUntil(std::move(value), Deadline::Never(), stop);
+  }
+  WaitStatus Send(const T& value, const std::stop_token& stop) requires std::copy_constructible<T> {
+    return Send(T(value), stop);
   }
 
   // Sends if that needs no waiting: kOk, kWouldBlock or kClosed. Moves from `value` only if kOk.

@@ -47,6 +47,9 @@ class ConditionVariable {
                        const std::stop_token& stop = {}) {
     return WaitWithin(lock, {deadline, &stop});
   }
+  WaitStatus Wait(std::unique_lock<Mutex>& lock, const std::stop_token& stop) {
+    return WaitUntil(lock, Deadline::Never(), stop);
+  }
 
   // Waits until condition(), called with the lock held, is true.
   template <std::predicate Condition>
@@ -63,6 +66,10 @@ class ConditionVariable {
       return std::invoke(condition) ? WaitStatus::kOk : status;
     }
     return WaitStatus::kOk;
+  }
+  template <std::predicate Condition>
+  WaitStatus Wait(std::unique_lock<Mutex>& lock, Condition condition, const std::stop_token& stop) {
+    return WaitUntil(lock, std::move(condition), Deadline::Never(), stop);
   }
 
   // Ends the wait of one, or of all who wait now. With or without the mutex held. Blocks: nothing.

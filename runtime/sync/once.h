@@ -60,6 +60,10 @@ class Once {
     ending.done = true;
     return WaitStatus::kOk;
   }
+  template <std::invocable Fn>
+  WaitStatus Do(Fn&& fn, const std::stop_token& stop) {
+    return DoUntil(std::forward<Fn>(fn), Deadline::Never(), stop);
+  }
 
   // Whether a call has been done.
   bool done() const { return state_.load(std::memory_order_acquire) == State::kDone; }

@@ -2,8 +2,21 @@
 #include "runtime/sync/shared_mutex.h"
 
 #include <mutex>
+#include <system_error>
 
 namespace curg {
+namespace {
+
+// Whom debug builds remember as the writer.
+const void* Caller() {
+#ifdef NDEBUG
+  return nullptr;
+#else
+  return internal::CallerToken();
+#endif
+}
+
+}  // namespace
 
 SharedMutex::~SharedMutex() {
   if (!waiters_.empty()) internal::FatalMisuse("destroys a SharedMutex on which somebody waits");
@@ -13,24 +26,36 @@ bool SharedMutex::FitsLocked(int64_t mode) const {
   return mode == kWriter ? holders_ == 0 : holders_ >= 0;
 }
 
-void SharedMutex::AdmitLocked(int64_t mode) { holders_ += mode == kWriter ? -1 : 1; }
+void SharedMutex::AdmitLocked(int64_t mode, const void* who) {
+  holders_ += mode == kWriter ? -1 : 1;
+  if (mode == kWriter) writer_ = who;
+}
 
 bool SharedMutex::TryAcquire(Mode mode) {
+  const void* const caller = Caller();
   std::lock_guard lock(lock_);
   if (!waiters_.empty() || !FitsLocked(mode)) return false;
-  AdmitLocked(mode);
+  AdmitLocked(mode, caller);
   return true;
 }
 
 WaitStatus SharedMutex::Acquire(Mode mode, const internal::WaitLimits& limits) {
+  const void* const caller = Caller();
   lock_.lock();
   if (waiters_.empty() && FitsLocked(mode)) {
-    AdmitLocked(mode);
+    AdmitLocked(mode, caller);
     lock_.unlock();
     return WaitStatus::kOk;
   }
-  const WaitStatus status = WaitInQueue<SharedMutex>(
-      waiters_, lock_, limits, internal::WaitReason::kSharedMutexLock, this, nullptr, mode);
+  if (caller != nullptr && writer_ == caller && !limits.limited()) {
+    lock_.unlock();
+    throw std::system_error(
+        std::make_error_code(std::errc::resource_deadlock_would_occur),
+        "curg: " + internal::CallerName() + ": locks a SharedMutex that it holds as its writer");
+  }
+  const WaitStatus status =
+      WaitInQueue<SharedMutex>(waiters_, lock_, limits, internal::WaitReason::kSharedMutexLock,
+                               this, const_cast<void*>(caller), mode);
   if (status != WaitStatus::kOk) {
     // A writer that gave up may have held up readers behind it.
     lock_.lock();
@@ -47,7 +72,7 @@ void SharedMutex::LetInAndUnlock() {
     const int64_t mode = first->detail;
     if (!FitsLocked(mode)) break;
     if (!waiters_.TakeIfUnclaimed(first)) continue;
-    AdmitLocked(mode);
+    AdmitLocked(mode, first->slot);
     first->next = nullptr;
     *end = first;
     end = &first->next;
@@ -59,7 +84,11 @@ void SharedMutex::LetInAndUnlock() {
 void SharedMutex::unlock() {
   lock_.lock();
   if (holders_ != -1) internal::FatalMisuse("unlocks a SharedMutex that no writer holds");
+  if (writer_ != Caller()) {
+    internal::FatalMisuse("unlocks a SharedMutex that somebody else has locked");
+  }
   holders_ = 0;
+  writer_ = nullptr;
   LetInAndUnlock();
 }
 

@@ -28,7 +28,9 @@ namespace curg {
 
 // SharedLockable and SharedTimedLockable as the standard says: std::unique_lock, std::shared_lock
 // and std::scoped_lock work. Not recursive, for readers neither: with a writer waiting in between
-// it deadlocks. Unlocking what is not locked that way aborts, and names the caller.
+// it deadlocks. Unlocking what is not locked that way aborts; debug builds also abort when somebody
+// else than the writer unlocks it, and throw std::system_error (resource_deadlock_would_occur) when
+// the writer locks it again without a limit. The message names the caller.
 // Thread-safe. From tasks and plain threads alike. Not async-signal-safe.
 class SharedMutex {
  public:
@@ -86,12 +88,15 @@ class SharedMutex {
   bool TryAcquire(Mode mode);
   WaitStatus Acquire(Mode mode, const internal::WaitLimits& limits);
   bool FitsLocked(int64_t mode) const;
-  void AdmitLocked(int64_t mode);
+  void AdmitLocked(int64_t mode, const void* who);
   void LetInAndUnlock();
 
   internal::SpinLock lock_;
-  int64_t holders_ = 0;          // guarded by lock_
-  internal::WaitQueue waiters_;  // guarded by lock_
+  // All guarded by lock_. In debug builds the writer's CallerToken() is kept, and that of each
+  // node's owner is the node's slot.
+  int64_t holders_ = 0;
+  const void* writer_ = nullptr;
+  internal::WaitQueue waiters_;
 };
 
 }  // namespace curg

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "gtest/gtest.h"
 #include "runtime/go.h"
+#include "runtime/stats.h"
 #include "runtime/sync/channel.h"
 
 namespace curg {
@@ -86,8 +88,40 @@ TEST(File, AStopLeavesTheOldContent) {
     ASSERT_TRUE(WriteFile(path, "old").ok());
     std::stop_source stop;
     stop.request_stop();
-    EXPECT_EQ(WriteFile(path, "new", stop.get_token()).code(), absl::StatusCode::kCancelled);
-    EXPECT_EQ(ReadFile(path, stop.get_token()).status().code(), absl::StatusCode::kCancelled);
+    constexpr Deadline kNever = Deadline::Never();
+    EXPECT_EQ(WriteFile(path, "new", kNever, stop.get_token()).code(),
+              absl::StatusCode::kCancelled);
+    EXPECT_EQ(ReadFile(path, kNever, stop.get_token()).status().code(),
+              absl::StatusCode::kCancelled);
+    EXPECT_EQ(*ReadFile(path), "old");
+  });
+}
+
+// While others have all the turns in Blocking.
+TEST(File, ADeadlineEndsTheWaitForATurn) {
+  curg::Run({.workers = 1, .blocking_max = 1}, [] {
+    const std::string path = PathOf("late");
+    ASSERT_TRUE(WriteFile(path, "old").ok());
+    auto file = File::Open(path, O_RDWR).value();
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    File reader(ends[0]), writer(ends[1]);
+    auto holder = Go([&] {
+      char byte;
+      return reader.Read({&byte, 1});
+    });
+    while (ReadStats().tasks_blocking == 0) Yield();
+    const auto soon = [] { return Deadline::After(std::chrono::milliseconds(2)); };
+    EXPECT_EQ(file.Write("new", soon()).code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(file.Sync(soon()).code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(file.Size(soon()).status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(ReadFile(path, soon()).status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(WriteFile(path, "new", soon()).code(), absl::StatusCode::kDeadlineExceeded);
+    char byte;
+    EXPECT_EQ(file.Read({&byte, 1}, Deadline::After(std::chrono::nanoseconds(0))).status().code(),
+              absl::StatusCode::kDeadlineExceeded);
+    ASSERT_EQ(write(ends[1], "x", 1), 1);
+    EXPECT_EQ(*holder.Join(), 1u);
     EXPECT_EQ(*ReadFile(path), "old");
   });
 }

@@ -135,6 +135,40 @@ TEST(Tcp, AResetIsAnError) {
   });
 }
 
+TEST(Tcp, WhatIsClosedIsAnError) {
+  curg::Run([] {
+    TcpListener listener;
+    EXPECT_EQ(listener.Accept().status().code(), absl::StatusCode::kFailedPrecondition);
+    TcpStream stream;
+    char byte = 0;
+    EXPECT_EQ(stream.Read({&byte, 1}).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(stream.Write("x").code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_FALSE(stream.ShutdownWrite().ok());
+    stream.Shutdown();
+    stream.Abort();
+    stream.Close();
+    EXPECT_EQ(stream.remote_address().family(), AF_UNSPEC);
+    EXPECT_EQ(TcpStream::Adopt(-1).status().code(), absl::StatusCode::kFailedPrecondition);
+  });
+}
+
+TEST(TcpDeathTest, MisuseNamesTheCaller) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH((void)TcpStream::Connect(SocketAddress::Loopback(1)),
+               "plain thread [0-9]+: uses I/O on no task");
+  EXPECT_DEATH(curg::Run([] {
+                 auto [client, server] = Connect();
+                 auto read = [&client = client] {
+                   char byte = 0;
+                   (void)client.Read({&byte, 1});
+                 };
+                 auto first = Go(read);
+                 SleepFor(std::chrono::milliseconds(10));
+                 Go({.name = "second"}, read).Join();
+               }),
+               "\"second\": reads .or writes. a stream while another task does");
+}
+
 TEST(Tcp, ConnectingSaysWhyNot) {
   curg::Run([] {
     TcpListener listener = TcpListener::Listen(SocketAddress::Loopback(0)).value();

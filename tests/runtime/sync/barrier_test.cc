@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -67,6 +68,22 @@ TEST_P(BarrierTest, WhoGivesUpHasNotArrived) {
     EXPECT_TRUE(barrier.ArriveAndWait());
     EXPECT_FALSE(other.Join());
   });
+}
+
+TEST_P(BarrierTest, PlainThreadsAndTasksMeet) {
+  Barrier barrier(2);
+  std::atomic<int> lasts{0};
+  const auto come = [&] {
+    for (int phase = 0; phase < 100; ++phase) {
+      bool last = false;
+      EXPECT_EQ(barrier.ArriveAndWaitUntil(Deadline::Never(), {}, &last), WaitStatus::kOk);
+      if (last) ++lasts;
+    }
+  };
+  std::thread thread(come);
+  Run(come);
+  thread.join();
+  EXPECT_EQ(lasts, 100);
 }
 
 TEST_P(BarrierTest, OneThatDropsOutEndsThePhase) {

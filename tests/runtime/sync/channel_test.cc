@@ -253,6 +253,21 @@ TEST_P(ChannelTest, SendUntilGivesUpAndKeepsTheValue) {
   });
 }
 
+// The forms that may give up take copies, too.
+TEST_P(ChannelTest, SendsCopiesOfWhatIsKept) {
+  Run([] {
+    Channel<std::string> ch(2);
+    const std::string word = "kept";
+    std::stop_source stop;
+    EXPECT_EQ(ch.SendUntil(word, Deadline::After(1min)), WaitStatus::kOk);
+    EXPECT_EQ(ch.Send(word, stop.get_token()), WaitStatus::kOk);
+    EXPECT_EQ(ch.SendUntil(word, Deadline::After(2ms)), WaitStatus::kTimeout);
+    EXPECT_EQ(word, "kept");
+    EXPECT_EQ(ch.Receive(), word);
+    EXPECT_EQ(ch.Receive(), word);
+  });
+}
+
 TEST_P(ChannelTest, ADeadlineThatHasPassedStillTakesWhatIsThere) {
   Run([] {
     Channel<int> ch(1);

@@ -102,7 +102,10 @@ TEST_P(ConditionVariableTest, GivingUpHoldsTheLockAgain) {
               WaitStatus::kOk);
     std::stop_source stop;
     stop.request_stop();
-    EXPECT_EQ(changed.WaitUntil(lock, Deadline::Never(), stop.get_token()), WaitStatus::kCancelled);
+    EXPECT_EQ(changed.Wait(lock, stop.get_token()), WaitStatus::kCancelled);
+    EXPECT_EQ(changed.Wait(
+                  lock, [] { return false; }, stop.get_token()),
+              WaitStatus::kCancelled);
     EXPECT_TRUE(lock.owns_lock());
     EXPECT_EQ(internal::SyncProbe::Waiters(changed), 0u);
   });

@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -87,8 +88,7 @@ TEST_P(OnceTest, GivingUpLeavesTheCallAlone) {
     });
     while (!started) Yield();
     std::stop_source stop;
-    JoinHandle<WaitStatus> second =
-        Go([&] { return once.DoUntil([] {}, Deadline::Never(), stop.get_token()); });
+    JoinHandle<WaitStatus> second = Go([&] { return once.Do([] {}, stop.get_token()); });
     AwaitWaiters(once);
     EXPECT_EQ(once.DoUntil([] { FAIL(); }, Deadline::After(2ms)), WaitStatus::kTimeout);
     stop.request_stop();
@@ -97,6 +97,21 @@ TEST_P(OnceTest, GivingUpLeavesTheCallAlone) {
     first.Join();
     EXPECT_EQ(once.DoUntil([] { FAIL(); }, Deadline::After(0ms)), WaitStatus::kOk);
   });
+}
+
+TEST_P(OnceTest, PlainThreadsAndTasksShareIt) {
+  Once once;
+  std::atomic<int> runs{0};
+  const auto call = [&] {
+    once.Do([&] {
+      SleepFor(1ms);
+      ++runs;
+    });
+    EXPECT_EQ(runs, 1);
+  };
+  std::thread thread(call);
+  Run(call);
+  thread.join();
 }
 
 TEST_P(OnceTest, ADoInsideItselfThrows) {

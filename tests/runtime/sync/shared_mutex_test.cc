@@ -7,6 +7,7 @@
 #include <shared_mutex>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -122,6 +123,42 @@ TEST(SharedMutexDeathTest, UnlockOfWhatIsNotLockedThatWay) {
   EXPECT_DEATH(mutex.unlock(), "plain thread [0-9]+: unlocks a SharedMutex that no writer holds");
   EXPECT_DEATH(mutex.unlock_shared(), "unlocks a SharedMutex that no reader holds");
 }
+
+#ifndef NDEBUG
+
+// Whether it was free, or handed over by the one before.
+TEST(SharedMutexDeathTest, UnlockByAStranger) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(curg::Run({.workers = 1},
+                         [] {
+                           SharedMutex mutex;
+                           mutex.lock();
+                           JoinHandle<void> next = Go([&] {
+                             mutex.lock();
+                             SleepFor(1h);
+                           });
+                           AwaitWaiters(mutex);
+                           mutex.unlock();
+                           Go({.name = "stranger"}, [&] { mutex.unlock(); }).Join();
+                         }),
+               "\"stranger\": unlocks a SharedMutex that somebody else has locked");
+}
+
+TEST(SharedMutex, LockByItsWriterThrows) {
+  curg::Run({.workers = 1}, [] {
+    SharedMutex mutex;
+    std::unique_lock lock(mutex);
+    EXPECT_THROW(mutex.lock(), std::system_error);
+    EXPECT_THROW(mutex.lock_shared(), std::system_error);
+    EXPECT_FALSE(mutex.try_lock());
+    EXPECT_FALSE(mutex.try_lock_for(2ms));
+    lock.unlock();
+    EXPECT_TRUE(mutex.try_lock());
+    mutex.unlock();
+  });
+}
+
+#endif
 
 }  // namespace
 }  // namespace curg
