@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/claim_waiter.h"
 
+#ifndef CURG_MODEL_PARK
+
 #include <sched.h>
 
 #include "runtime/fork_guard.h"
@@ -8,7 +10,20 @@
 #include "runtime/scheduler.h"
 #include "runtime/task.h"
 #include "runtime/timers.h"
-#include "runtime/worker.h"
+
+namespace curg::internal {
+namespace {
+
+using ClaimFlag = std::atomic<bool>;
+
+void AddTimer(Task* task, Timer* timer) { task->scheduler->AddTimer(timer); }
+
+void YieldThread() { sched_yield(); }
+
+}  // namespace
+}  // namespace curg::internal
+
+#endif
 
 namespace curg::internal {
 
@@ -31,11 +46,11 @@ struct ClaimWaiter::DeadlineTimer : Timer {
   void Disarm() {
     if (TimerQueue::Cancel(this)) return;
     // Popped by a worker that is between the queue and the line above: a few instructions.
-    while (!finished.load(std::memory_order_acquire)) sched_yield();  // acquire: pairs with Fire()
+    while (!finished.load(std::memory_order_acquire)) YieldThread();  // acquire: pairs with Fire()
   }
 
   ClaimWaiter* const waiter;
-  std::atomic<bool> finished{false};
+  ClaimFlag finished{false};
 };
 
 ClaimWaiter::ClaimWaiter() : task_(TaskToPark()) {}
@@ -73,7 +88,7 @@ bool ClaimWaiter::Wait(WaitReason reason, const void* object, int64_t deadline) 
   }
   DeadlineTimer timer(this);
   timer.when = deadline;
-  task_->scheduler->AddTimer(&timer);
+  AddTimer(task_, &timer);
   Sleep(reason, reason == WaitReason::kSleep ? SleepObject(deadline) : object);
   if (timed_out_) return false;  // fired: done with the timer
   timer.Disarm();

@@ -7,7 +7,21 @@
 #include <atomic>
 #include <cstdint>
 
+#ifdef CURG_MODEL_PARK  // a schedule-exploring test's, in place of all that this is made of
+
+#include CURG_MODEL_PARK
+
+#else
+
 #include "runtime/park.h"
+
+namespace curg::internal {
+
+using ClaimWord = std::atomic<uint32_t>;
+
+}  // namespace curg::internal
+
+#endif
 
 namespace curg::internal {
 
@@ -63,8 +77,8 @@ class ClaimWaiter {
   bool WaitThread(int64_t deadline);
 
   Task* const task_;
-  std::atomic<uint32_t> state_{0};  // the plain thread's futex, too
-  bool timed_out_ = false;          // written by whoever claimed
+  ClaimWord state_{0};      // the plain thread's futex, too
+  bool timed_out_ = false;  // written by whoever claimed
 };
 
 }  // namespace curg::internal

@@ -25,8 +25,10 @@ namespace curg::internal {
 //            partly filled; then the list from spilled_ to spilled_last_. All that is there is in
 //            the order it came.
 // Rejected   std::deque: its small blocks go back to malloc, which keeps them for the thread.
-// Thread-safe.
-template <typename T, template <typename> typename Allocator = PageAllocator>
+// Thread-safe. `kBlock` and `Atomic` are smaller, and a checker's, in tests.
+template <typename T, template <typename> typename Allocator = PageAllocator,
+          size_t kBlock = 1021,  // 8 KiB with the rest of Block
+          template <typename> typename Atomic = std::atomic>
 class GlobalQueue {
  public:
   GlobalQueue() = default;
@@ -76,8 +78,6 @@ class GlobalQueue {
   size_t size() const { return size_.load(std::memory_order_seq_cst); }
 
  private:
-  static constexpr size_t kBlock = 1021;  // 8 KiB with the rest of Block
-
   struct Block {
     Block* next = nullptr;
     size_t begin = 0;
@@ -138,7 +138,7 @@ class GlobalQueue {
   Block* spare_ = nullptr;
   T* spilled_ = nullptr;
   T* spilled_last_ = nullptr;  // if spilled_ is not null
-  std::atomic<size_t> size_{0};
+  Atomic<size_t> size_{0};
 };
 
 }  // namespace curg::internal

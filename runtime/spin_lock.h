@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SpinLock: for sections of a few dozen instructions that never park, allocate or call user code.
+// A schedule-exploring test compiles sources with CURG_MODEL_LOCK naming a header with a lock of
+// its own (tests/runtime/model_lock.h).
 #pragma once
+
+#ifdef CURG_MODEL_LOCK
+
+#include CURG_MODEL_LOCK
+
+namespace curg::internal {
+
+using SpinLock = model::ModelLock;
+
+}  // namespace curg::internal
+
+#else
 
 #include <sched.h>
 
@@ -52,3 +66,5 @@ class SpinLock {
 };
 
 }  // namespace curg::internal
+
+#endif

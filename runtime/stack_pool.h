@@ -35,6 +35,9 @@
 #include "absl/status/status.h"
 #include "runtime/page_allocator.h"
 #include "runtime/stack_bounds.h"
+#ifdef CURG_MODEL_LOCK  // see spin_lock.h
+#include CURG_MODEL_LOCK
+#endif
 
 namespace curg::internal {
 
@@ -130,7 +133,12 @@ class StackPool {
   // relaxed, both: set once, and only save refused calls
   std::atomic<bool> guard_pages_{false};
   std::atomic<bool> guards_one_by_one_{false};
-  std::mutex lock_;  // may be held for a mapping; caches visit it once a batch
+#ifdef CURG_MODEL_LOCK
+  using Lock = model::ModelLock;
+#else
+  using Lock = std::mutex;
+#endif
+  Lock lock_;  // may be held for a mapping; caches visit it once a batch
   // All below is guarded by lock_.
   // Bases of the warm slots, those from warm_begin_ on; used last is taken first.
   std::vector<char*, PageAllocator<char*>> warm_;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/go.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -321,6 +324,56 @@ TEST(Go, ExceptionsInFlightMoveWithTheTask) {
       }));
     }
     for (auto& handle : handles) handle.Join();
+  });
+}
+
+// Parks while an exception unwinds its stack: what is under way is the task's, whichever thread it
+// goes on on. The thread's number is the kernel's, as compilers take it that a function stays on
+// its thread.
+class ParksInItsEnd {
+ public:
+  explicit ParksInItsEnd(std::atomic<int>& moved) : moved_(moved) {}
+  ~ParksInItsEnd() {
+    const pid_t before = gettid();
+    EXPECT_EQ(std::uncaught_exceptions(), 1);
+    EXPECT_EQ(std::current_exception(), nullptr);
+    SleepFor(std::chrono::microseconds(100));
+    try {
+      throw std::string("inner");
+    } catch (const std::string& inner) {
+      Yield();
+      EXPECT_EQ(inner, "inner");
+      EXPECT_EQ(std::uncaught_exceptions(), 1);
+      EXPECT_NE(std::current_exception(), nullptr);
+    }
+    EXPECT_EQ(std::uncaught_exceptions(), 1);
+    EXPECT_EQ(std::current_exception(), nullptr);
+    if (gettid() != before) ++moved_;
+  }
+
+ private:
+  std::atomic<int>& moved_;
+};
+
+TEST(Go, UnwindingGoesOnElsewhere) {
+  curg::Run({.workers = 4}, [] {
+    std::atomic<int> moved{0};
+    do {
+      std::vector<JoinHandle<void>> handles;
+      for (int i = 0; i < 100; ++i) {
+        handles.push_back(Go([i, &moved] {
+          EXPECT_EQ(std::uncaught_exceptions(), 0);
+          try {
+            ParksInItsEnd outer(moved);
+            throw i;
+          } catch (int caught) {
+            EXPECT_EQ(caught, i);
+            EXPECT_EQ(std::uncaught_exceptions(), 0);
+          }
+        }));
+      }
+      for (auto& handle : handles) handle.Join();
+    } while (moved == 0);
   });
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/sync/wait_group.h"
 #include "runtime/tick_clock.h"
 #include "runtime/timers.h"
+#include "tests/runtime/eventually.h"
 
 namespace curg {
 namespace {
@@ -148,6 +149,20 @@ TEST(Stats, StealsAreCounted) {
   const RuntimeStats stats = runtime->Stats();
   EXPECT_GE(stats.tasks_stolen, stats.steals);
   EXPECT_GT(stats.searches, 0u);
+}
+
+TEST(Stats, HeldWorkersAreCounted) {
+  auto runtime = *Runtime::Create({.workers = 1});
+  std::atomic<bool> end{false};
+  auto hog = runtime->Go([&] {
+    while (!end) {
+    }
+  });
+  EXPECT_EQ(runtime->Run([] { return 5; }), 5);  // by a surplus worker
+  EXPECT_TRUE(Eventually([&] { return runtime->Stats().workers_held == 1; }));
+  end = true;
+  hog.Join();
+  EXPECT_TRUE(Eventually([&] { return runtime->Stats().workers_held == 0; }));
 }
 
 // One transition in 64 is timed, and what waits for a known time is seen to.

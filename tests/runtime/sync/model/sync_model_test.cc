@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mutex, wait group, channel and select under every schedule with few preemptions, and under random
-// ones. A lost wake-up shows as a deadlock, a late touch as the touch of a destroyed object.
+// Everything of runtime/sync under every schedule with few preemptions, and under random ones. A
+// lost wake-up shows as a deadlock, a late touch as the touch of a destroyed object.
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/sync/barrier.h"
 #include "runtime/sync/channel.h"
+#include "runtime/sync/condition_variable.h"
 #include "runtime/sync/mutex.h"
+#include "runtime/sync/once.h"
 #include "runtime/sync/select.h"
+#include "runtime/sync/semaphore.h"
+#include "runtime/sync/shared_mutex.h"
 #include "runtime/sync/wait_group.h"
 #include "tests/runtime/sync/model/explorer.h"
 
@@ -266,6 +272,256 @@ TEST(SelectModelTest, ClaimsAreWonOnce) {
                  OnTimeout(kSoon, [] {}));
           end();
         }};
+  }));
+}
+
+TEST(SharedMutexModelTest, ReadersOrOneWriter) {
+  Report(Explore({.preemptions_max = 2}, [] {
+    struct State {
+      SharedMutex mutex;
+      int readers = 0;
+      int writers = 0;
+    };
+    auto state = std::make_shared<State>();
+    auto write = [=] {
+      Expect(++state->writers == 1 && state->readers == 0, "a writer is alone");
+      model::Step();
+      --state->writers;
+      state->mutex.unlock();
+    };
+    auto read = [=] {
+      state->mutex.lock_shared();
+      ++state->readers;
+      Expect(state->writers == 0, "no writer is beside readers");
+      model::Step();
+      --state->readers;
+      state->mutex.unlock_shared();
+    };
+    return Bodies{read, read,
+                  [=] {
+                    state->mutex.lock();
+                    write();
+                  },
+                  [=] {
+                    if (state->mutex.LockUntil(kSoon) == WaitStatus::kOk) write();
+                  }};
+  }));
+}
+
+// A reader stays until another is in, before whom a writer stands who gives up.
+TEST(SharedMutexModelTest, AWriterThatGivesUpLetsReadersIn) {
+  Report(Explore({.preemptions_max = 3}, [] {
+    auto mutex = std::make_shared<SharedMutex>();
+    auto second_is_in = std::make_shared<bool>(false);
+    return Bodies{[=] {
+                    mutex->lock_shared();
+                    model::Sleep(second_is_in.get(), /*may_time_out=*/false);
+                    mutex->unlock_shared();
+                  },
+                  [=] {
+                    if (mutex->LockUntil(kSoon) == WaitStatus::kOk) mutex->unlock();
+                  },
+                  [=] {
+                    mutex->lock_shared();
+                    *second_is_in = true;
+                    mutex->unlock_shared();
+                  }};
+  }));
+}
+
+TEST(SharedMutexModelTest, TheLastDestroysIt) {
+  Report(Explore({.preemptions_max = 3}, [] {
+    auto mutex = std::make_shared<Destructible<SharedMutex>>();
+    auto users = std::make_shared<int>(3);
+    auto write = [=] {
+      (*mutex)->lock();
+      const bool last = --*users == 0;
+      (*mutex)->unlock();
+      if (last) mutex->Destroy();
+    };
+    auto read = [=] {
+      (*mutex)->lock_shared();
+      model::Step();
+      (*mutex)->unlock_shared();
+      write();
+    };
+    return Bodies{write, write, read};
+  }));
+}
+
+TEST(SemaphoreModelTest, NeverMoreThanItsPermitsAreInside) {
+  Report(Explore({.preemptions_max = 2}, [] {
+    struct State {
+      Semaphore semaphore{2};
+      int64_t inside = 0;
+      int running = 3;
+    };
+    auto state = std::make_shared<State>();
+    auto work = [=](int64_t permits) {
+      state->inside += permits;
+      Expect(state->inside <= 2, "there are two permits");
+      model::Step();
+      state->inside -= permits;
+      state->semaphore.Release(permits);
+    };
+    auto end = [=] {
+      if (--state->running == 0) Expect(state->semaphore.available() == 2, "all are back");
+    };
+    auto one = [=] {
+      state->semaphore.Acquire();
+      work(1);
+      end();
+    };
+    return Bodies{one, one, [=] {
+                    if (state->semaphore.AcquireUntil(2, kSoon) == WaitStatus::kOk) work(2);
+                    end();
+                  }};
+  }));
+}
+
+// The permits that one wants will never be there; those behind it want fewer.
+TEST(SemaphoreModelTest, WhoGivesUpLetsThoseBehindIn) {
+  Report(Explore({.preemptions_max = 4}, [] {
+    auto semaphore = std::make_shared<Semaphore>(2);
+    auto acquire = [=] { semaphore->Acquire(); };
+    return Bodies{[=] {
+                    Expect(semaphore->AcquireUntil(3, kSoon) == WaitStatus::kTimeout,
+                           "there are two permits");
+                  },
+                  acquire, acquire};
+  }));
+}
+
+TEST(SemaphoreModelTest, WhoHasThePermitsDestroysIt) {
+  Report(Explore({.preemptions_max = 4}, [] {
+    auto semaphore = std::make_shared<Destructible<Semaphore>>(0);
+    auto release = [=] { (*semaphore)->Release(); };
+    return Bodies{release, release, [=] {
+                    (*semaphore)->Acquire(2);
+                    semaphore->Destroy();
+                  }};
+  }));
+}
+
+// There is one notification: who gives up does not take it along, who is woken in vain passes it
+// on.
+TEST(ConditionVariableModelTest, NoNotificationIsLost) {
+  Report(Explore({.preemptions_max = 2}, [] {
+    struct State {
+      Mutex mutex;
+      ConditionVariable changed;
+      bool there = false;
+    };
+    auto state = std::make_shared<State>();
+    return Bodies{[=] {
+                    std::unique_lock lock(state->mutex);
+                    if (state->changed.WaitUntil(lock, kSoon) == WaitStatus::kOk)
+                      state->changed.NotifyOne();
+                  },
+                  [=] {
+                    std::unique_lock lock(state->mutex);
+                    state->changed.Wait(lock, [=] { return state->there; });
+                  },
+                  [=] {
+                    std::unique_lock lock(state->mutex);
+                    state->there = true;
+                    state->changed.NotifyOne();
+                  }};
+  }));
+}
+
+TEST(ConditionVariableModelTest, NotifyAllWakesAll) {
+  Report(Explore({.preemptions_max = 2}, [] {
+    struct State {
+      Mutex mutex;
+      ConditionVariable changed;
+      bool over = false;
+    };
+    auto state = std::make_shared<State>();
+    auto wait = [=] {
+      std::unique_lock lock(state->mutex);
+      state->changed.Wait(lock, [=] { return state->over; });
+    };
+    return Bodies{wait, wait, [=] {
+                    {
+                      std::lock_guard lock(state->mutex);
+                      state->over = true;
+                    }
+                    state->changed.NotifyAll();
+                  }};
+  }));
+}
+
+// The first call throws, so another is made; one that gives up meanwhile may find none.
+TEST(OnceModelTest, OneCallIsDone) {
+  Report(Explore({.preemptions_max = 2}, [] {
+    struct State {
+      Once once;
+      int calls = 0;
+      bool running = false;
+      bool done = false;
+    };
+    auto state = std::make_shared<State>();
+    auto call = [=] {
+      Expect(!state->running && !state->done, "one calls at a time, and none after it was done");
+      state->running = true;
+      model::Step();
+      state->running = false;
+      if (++state->calls == 1) throw 1;
+      state->done = true;
+    };
+    auto run = [=] {
+      try {
+        state->once.Do(call);
+        Expect(state->done, "it returns when a call is done");
+      } catch (int) {
+      }
+    };
+    return Bodies{run, run, [=] {
+                    try {
+                      if (state->once.DoUntil(call, kSoon) == WaitStatus::kOk)
+                        Expect(state->done, "it returns when a call is done");
+                    } catch (int) {
+                    }
+                  }};
+  }));
+}
+
+// Two meet twice, however often one of them gives up in between.
+TEST(BarrierModelTest, NobodyIsAPhaseAhead) {
+  Report(Explore({.preemptions_max = 3}, [] {
+    struct State {
+      Barrier barrier{2};
+      int phases[2] = {};
+      int lasts = 0;
+    };
+    auto state = std::make_shared<State>();
+    auto come = [=](int self, auto arrive) {
+      for (int phase = 1; phase <= 2; ++phase) {
+        ++state->phases[self];
+        if (arrive()) ++state->lasts;
+        Expect(state->phases[1 - self] >= phase, "all have arrived");
+      }
+      if (state->phases[1 - self] == 2) Expect(state->lasts <= 2, "one is the last in each phase");
+    };
+    return Bodies{
+        [=] { come(0, [=] { return state->barrier.ArriveAndWait(); }); },
+        [=] {
+          come(1, [=] {
+            bool last = false;
+            while (state->barrier.ArriveAndWaitUntil(kSoon, {}, &last) != WaitStatus::kOk) {
+            }
+            return last;
+          });
+        }};
+  }));
+}
+
+TEST(BarrierModelTest, OneThatDropsOutLetsTheOthersGo) {
+  Report(Explore({.preemptions_max = 3}, [] {
+    auto barrier = std::make_shared<Barrier>(3);
+    auto wait = [=] { barrier->ArriveAndWait(); };
+    return Bodies{wait, wait, [=] { barrier->ArriveAndDrop(); }};
   }));
 }
 
