@@ -56,10 +56,8 @@ bool EnterBlocking(const Registers& at, const WaitLimits* limits, WaitStatus* st
     worker = CurrentWorker();
   }
   task->blocking_at = &at;
-  const uint32_t calls = task->blocking_calls.load(std::memory_order_relaxed);
   task->since = CoarseClock::Now();
-  // release, both: what is above is seen by a dump that sees these
-  task->blocking_calls.store(calls + 1, std::memory_order_release);
+  // release: what is above is seen by a dump that sees this
   task->state.store(TaskState::kBlocking, std::memory_order_release);
   worker->scheduler.EnterBlocking(*worker, at.pc);  // with a full fence
   if (RollCall::MaySignal()) [[unlikely]]
@@ -78,11 +76,6 @@ void LeaveBlocking() {
   task.state.store(TaskState::kRunning, std::memory_order_release);  // release: pairs with
                                                                      // RollCaller
   RollCall::BeforeLeavingBlocking(task);
-  const uint32_t calls = task.blocking_calls.load(std::memory_order_relaxed);
-  task.blocking_calls.store(calls + 1, std::memory_order_relaxed);
-  // What the stack gets to hold from here on is no part of the call: a dump must see the number
-  // first.
-  std::atomic_thread_fence(std::memory_order_release);
   worker.scheduler.LeaveBlocking(worker, task, task.blocking_at->pc);
   SetErrno(saved_errno);
 }

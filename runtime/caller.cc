@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/scheduler.h"
@@ -17,8 +18,9 @@ namespace curg::internal {
 std::string CallerName() {
   const Task* task = CurrentTask();
   if (task == nullptr) return absl::StrCat("plain thread ", gettid());
-  if (task->name.empty()) return absl::StrCat("task ", task->id);
-  return absl::StrCat("task ", task->id, " \"", task->name, "\"");
+  const std::string_view name = task->name();
+  if (name.empty()) return absl::StrCat("task ", task->id);
+  return absl::StrCat("task ", task->id, " \"", absl::string_view(name.data(), name.size()), "\"");
 }
 
 const void* CallerToken() {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/context.h"
 
-#include <boost/context/detail/fcontext.hpp>
 #include <cstring>
 #include <utility>
 
@@ -123,23 +122,18 @@ CURG_NO_TSAN inline __attribute__((always_inline)) fcontext::transfer_t Jump(voi
 // What the one who leaves tells the one who arrives; on the stack of the one who leaves.
 struct Message {
   Context* from;
-  Context* to;
   void* word;
 };
 
-// The first function on a new stack. Its return address lies in Boost's make_fcontext, which is
-// where every walk of a task ends.
-struct ContextEntry {
-  CURG_NO_TSAN static void Run(fcontext::transfer_t transfer) {
-    const Message message = *static_cast<Message*>(transfer.data);
-    // release: pairs with TrySaved()
-    message.from->saved_.store(transfer.fctx, std::memory_order_release);
+CURG_NO_TSAN void* Context::Arrive(Transfer transfer) {
+  const Message message = *static_cast<Message*>(transfer.data);
+  // release: pairs with TrySaved()
+  message.from->saved_.store(transfer.fctx, std::memory_order_release);
 #ifdef CURG_ASAN
-    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
-    return message.to->entry_(message.word);  // a jump: see Context::Leave
-  }
-};
+  return message.word;
+}
 
 void Context::AdoptThread(StackBounds stack) {
   stack_ = stack;
@@ -148,12 +142,11 @@ void Context::AdoptThread(StackBounds stack) {
 #endif
 }
 
-void Context::Start(StackBounds stack, uintptr_t colour, Entry entry) {
+void Context::StartAt(StackBounds stack, uintptr_t colour, void (*begin)(Transfer transfer)) {
   stack_ = stack;
-  entry_ = entry;
   void* top = reinterpret_cast<void*>(stack.high - colour);
   // release: pairs with TrySaved()
-  saved_.store(fcontext::make_fcontext(top, stack.high - colour - stack.low, &ContextEntry::Run),
+  saved_.store(fcontext::make_fcontext(top, stack.high - colour - stack.low, begin),
                std::memory_order_release);
 #ifdef CURG_TSAN
   const FiberPool::Fiber fiber = Fibers().Take();
@@ -182,7 +175,7 @@ CURG_NO_TSAN inline __attribute__((always_inline)) void* Context::SwitchHere(Con
                                                                              Context& to,
                                                                              void* word,
                                                                              bool last) {
-  Message message = {.from = &from, .to = &to, .word = word};
+  Message message = {.from = &from, .word = word};
 #ifdef CURG_ASAN
   __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_,
                                  reinterpret_cast<void*>(to.stack_.low),

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <atomic>
+#include <boost/context/detail/fcontext.hpp>
+#include <cstdint>
 
 #include "runtime/stack_bounds.h"
 
@@ -47,8 +49,14 @@ class Context {
   // Makes this the calling thread's own flow, to be left and come back to. `stack` is the thread's.
   void AdoptThread(StackBounds stack);
 
-  // Makes this a new flow that will run `entry` on `stack`, starting `colour` bytes below its top.
-  void Start(StackBounds stack, uintptr_t colour, Entry entry);
+  // Notes the stack of the flow to be started next. Not while there is one.
+  void set_stack(StackBounds stack) { stack_ = stack; }
+
+  // Makes this a new flow that will run kEntry on `stack`, starting `colour` bytes below its top.
+  template <Entry kEntry>
+  void Start(StackBounds stack, uintptr_t colour) {
+    StartAt(stack, colour, &Begin<kEntry>);
+  }
 
   // Forgets the flow: it will not be switched to again. Not while it is running.
   void Finish();
@@ -69,7 +77,8 @@ class Context {
 
   const StackBounds& stack() const { return stack_; }
 
-  // Where its hot memory is, to be fetched ahead: a hint; null unless it is suspended. Thread-safe.
+  // Where its hot memory is, to be fetched ahead: a hint; null unless it is suspended, so also
+  // before Start. Thread-safe.
   const void* hot() const { return saved_.load(std::memory_order_relaxed); }
 
   // The registers with which this flow goes on when it is switched to.
@@ -87,9 +96,20 @@ class Context {
   static bool IsSwitching(uintptr_t pc);
 
  private:
-  friend struct ContextEntry;
   friend struct DebugLayout;
 
+  using Transfer = boost::context::detail::transfer_t;
+
+  // The first function on a new stack. Its return address lies in Boost's make_fcontext, which is
+  // where every walk of a task ends.
+  template <Entry kEntry>
+  CURG_NO_TSAN static void Begin(Transfer transfer) {
+    return kEntry(Arrive(transfer));  // a jump: see Leave
+  }
+  // Tells where the flow that was left for a new one can be found again; returns the word.
+  static void* Arrive(Transfer transfer);
+
+  void StartAt(StackBounds stack, uintptr_t colour, void (*begin)(Transfer transfer));
   static void* SwitchHere(Context& from, Context& to, void* word, bool last);
 
   // Boost's fcontext_t: the stack pointer below the saved registers. Not null exactly while the
@@ -97,7 +117,6 @@ class Context {
   // TrySaved()).
   std::atomic<void*> saved_{nullptr};
   StackBounds stack_;
-  Entry entry_ = nullptr;
 #ifdef CURG_ASAN
   void* fake_stack_ = nullptr;
 #endif

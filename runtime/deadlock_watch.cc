@@ -5,15 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <mutex>
 #include <optional>
 #include <string_view>
 
-#include "runtime/other_thread.h"
 #include "runtime/park.h"
 #include "runtime/schedule_seed.h"
 #include "runtime/task.h"
+#include "runtime/task_name.h"
 #include "runtime/task_slab.h"
 #include "runtime/thread_registry.h"
 #include "runtime/thread_state.h"
@@ -97,8 +98,9 @@ std::optional<Census> TakeCensus() {
 
 // A runtime task that does something, other than a sysmon.
 bool IsBusyServiceTask(const Task& task, TaskState state) {
+  std::array<char, kNameMax> name;
   return task.runtime_task && (state == TaskState::kRunnable || state == TaskState::kRunning) &&
-         task.name != "sysmon";
+         CopyTaskName(task, name) != "sysmon";
 }
 
 bool WaitsForService(const Task& task) {
@@ -108,18 +110,12 @@ bool WaitsForService(const Task& task) {
          static_cast<const Task*>(task.wait_object)->runtime_task;
 }
 
-std::vector<char> NameOf(const Task& task) {
-  std::vector<char> name(std::min(task.name.size(), kNameMax));
-  if (!CopyUnstable(name.data(), task.name.data(), name.size())) name.clear();
-  return name;
-}
-
 ReportedTask Describe(const Task& task, bool with_tag) {
   ReportedTask reported = {
       .id = task.id,
       .spawner_id = task.spawner_id,
       .spawn_pc = task.spawn_pc,
-      .stack_size = task.stack.size,
+      .stack_size = task.context.stack().size(),
       .wait = WaitReasonName(task.wait_reason.load(std::memory_order_relaxed))};
   // relaxed: it is parked for good
   if (with_tag) reported.tag = task.tag.load(std::memory_order_relaxed);
@@ -223,7 +219,9 @@ DeadlockWatch::Found DeadlockWatch::FindTasks(bool with_tags, size_t most) {
     if (WaitsForService(task)) found.waits_for_service = true;
     if (++found.total > most) return;
     ReportedTask reported = Describe(task, with_tags);
-    found.names.push_back(NameOf(task));
+    std::array<char, kNameMax> name;
+    const std::string_view copied = CopyTaskName(task, name);
+    found.names.emplace_back(copied.begin(), copied.end());
     const StackBounds bounds = task.context.stack();
     const bool saved = bounds.Contains(reinterpret_cast<uintptr_t>(task.context.hot()));
     const Traceback walk = saved ? WalkStack(task.context.Saved(), bounds, pcs) : Traceback{};

@@ -51,7 +51,9 @@ struct DebugLayout {
       DebugLayoutEntry{"task.id", offsetof(Task, id)},
       DebugLayoutEntry{"task.spawner_id", offsetof(Task, spawner_id)},
       DebugLayoutEntry{"task.spawn_pc", offsetof(Task, spawn_pc)},
-      DebugLayoutEntry{"task.name", offsetof(Task, name)},
+      DebugLayoutEntry{"task.annex", offsetof(Task, annex)},
+      DebugLayoutEntry{"annex.name", offsetof(Task, body) + offsetof(TaskBody, storage) +
+                                         offsetof(TaskExtra, name)},
       DebugLayoutEntry{"task.runtime_task", offsetof(Task, runtime_task)},
       DebugLayoutEntry{"state.delayed", static_cast<uint64_t>(TaskState::kDelayed)},
       DebugLayoutEntry{"state.runnable", static_cast<uint64_t>(TaskState::kRunnable)},
@@ -92,7 +94,7 @@ struct CurgDebugLayout {
 extern "C" {
 [[gnu::used, gnu::retain,
   gnu::visibility("default")]] constinit CurgDebugLayout curg_debug_layout = {
-    .magic = "curg 1",
+    .magic = "curg 2",
     .slab = &curg::internal::g_slab_for_debuggers,
     .wait_reasons = curg::internal::g_wait_reasons.data(),
     .count = curg::internal::DebugLayout::kEntries.size(),

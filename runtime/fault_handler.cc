@@ -15,6 +15,7 @@
 #include "runtime/reporter.h"
 #include "runtime/schedule_seed.h"
 #include "runtime/signal_action.h"
+#include "runtime/stack_pool.h"
 #include "runtime/task.h"
 #include "runtime/thread_state.h"
 #include "runtime/traceback.h"
@@ -34,9 +35,9 @@ std::atomic<uint64_t> g_reported{0};
 std::atomic<bool> g_reported_fatal{false};
 
 bool IsOverflow(const Task& task, uintptr_t address, uintptr_t sp) {
-  if (!task.stack) return false;
-  const uintptr_t guard = reinterpret_cast<uintptr_t>(task.stack.base);
-  const uintptr_t usable = task.stack.usable().low;
+  if (!task.HasStack()) return false;
+  const uintptr_t usable = task.context.stack().low;
+  const uintptr_t guard = usable - StackSlot::kGuardBytes;
   return guard - kBelow <= address && address < usable && guard - kBelow <= sp &&
          sp <= address + kRedZone;
 }
@@ -53,16 +54,16 @@ const Task* OverflowedTask(uintptr_t address, uintptr_t sp) {
 
 ReportedTask Describe(const Task& task) {
   return {.id = task.id,
-          .name = std::string_view(task.name).substr(0, kNameMax),
+          .name = task.name().substr(0, kNameMax),
           .tag = task.tag.load(std::memory_order_relaxed),  // relaxed: on the task's own thread
           .spawner_id = task.spawner_id,
           .spawn_pc = task.spawn_pc,
-          .stack_size = task.stack.size};
+          .stack_size = task.context.stack().size()};
 }
 
 void ReportOverflow(const Task& task, uintptr_t address, const Registers& registers) {
   if (g_reported.exchange(task.id, std::memory_order_relaxed) == task.id) return;
-  StackBounds bounds = task.stack.usable();
+  StackBounds bounds = task.context.stack();
   // What the leaf has below is not read: frames are looked for upwards from the stack pointer.
   bounds.low = std::min(bounds.low, registers.sp);
   uintptr_t pcs[kFrames];

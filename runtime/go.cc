@@ -81,7 +81,7 @@ uint64_t CurrentTaskId() {
 
 std::string_view CurrentTaskName() {
   const Task* const task = internal::CurrentTask();
-  return task != nullptr ? std::string_view(task->name) : std::string_view();
+  return task != nullptr ? task->name() : std::string_view();
 }
 
 }  // namespace curg

@@ -20,10 +20,11 @@ std::atomic<int> g_plain_waiters{0};
 
 [[noreturn, gnu::noinline]] void WaitsOnSystemStack(const Task& task) {
   std::fprintf(stderr,
-               "curg: task %llu \"%s\" waits for something inside OnSystemStack, where it cannot "
+               "curg: task %llu \"%.*s\" waits for something inside OnSystemStack, where it cannot "
                "be suspended; "
                "wait outside, or call OnSystemStack inside Blocking\n",
-               static_cast<unsigned long long>(task.id), task.name.c_str());
+               static_cast<unsigned long long>(task.id), static_cast<int>(task.name().size()),
+               task.name().data());
   std::abort();
 }
 

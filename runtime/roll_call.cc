@@ -51,13 +51,13 @@ constinit std::atomic<uint64_t> g_lost{0};
 Traceback WalkSuspended(const Task& task, std::span<uintptr_t> pcs, TaskSighting* seen) {
   if (seen->state == TaskState::kBlocking) {
     seen->kind = SightingKind::kBlocking;
-    return WalkStack(*task.blocking_at, task.stack.usable(), pcs);
+    return WalkStack(*task.blocking_at, task.context.stack(), pcs);
   }
   Registers registers;
   StackBounds stack;
   if (task.context.TrySaved(&registers, &stack)) return WalkStack(registers, stack, pcs);
   seen->kind = SightingKind::kNotStarted;
-  pcs[0] = reinterpret_cast<uintptr_t>(task.body.run);
+  pcs[0] = reinterpret_cast<uintptr_t>(task.body.step);
   return {.depth = 1};
 }
 
@@ -125,7 +125,8 @@ void RollCall::Record(const Task& task, TaskState state) {
   seen.state = state;
   const Traceback walk = WalkSuspended(task, pcs, &seen);
   const size_t stack_bytes = walk.depth * sizeof(uintptr_t);
-  void* const block = std::malloc(sizeof(RollAnswer) + stack_bytes + task.name.size());
+  const std::string_view own_name = task.name();
+  void* const block = std::malloc(sizeof(RollAnswer) + stack_bytes + own_name.size());
   if (block == nullptr) {
     g_lost.fetch_add(1, std::memory_order_relaxed);
     return;
@@ -133,10 +134,10 @@ void RollCall::Record(const Task& task, TaskState state) {
   auto* const stack = reinterpret_cast<uintptr_t*>(static_cast<char*>(block) + sizeof(RollAnswer));
   std::memcpy(stack, pcs.data(), stack_bytes);
   char* const name = reinterpret_cast<char*>(stack + walk.depth);
-  task.name.copy(name, task.name.size());
+  own_name.copy(name, own_name.size());
   seen.stack = {stack, walk.depth};
   seen.stack_end = walk.end;
-  seen.name = {name, task.name.size()};
+  seen.name = {name, own_name.size()};
   seen.tag = task.tag.load(std::memory_order_relaxed);  // relaxed: this worker has the task
   if (seen.tag != nullptr) seen.tag->Ref();
   g_answers.Push(::new (block) RollAnswer{.next = nullptr, .seen = seen});

@@ -14,6 +14,7 @@
 #include "runtime/context.h"
 #include "runtime/monotonic_clock.h"
 #include "runtime/other_thread.h"
+#include "runtime/task_name.h"
 #include "runtime/task_slab.h"
 #include "runtime/thread_registry.h"
 #include "runtime/thread_state.h"
@@ -84,7 +85,7 @@ void RollCaller::ShowOwnTask(Visit visit) {
   if (!RollCall::Claim(*task, epoch_)) return;
   TaskSighting seen = TaskSighting::Of(*task, SightingKind::kRunning);
   seen.tag = task->tag.load(std::memory_order_relaxed);  // relaxed: our own
-  seen.name = task->name;
+  seen.name = task->name();
   const Traceback walk =
       WalkStack(RegistersHere(), task->context.stack(), std::span(pcs_).first(options_.depth_max));
   seen.stack = {pcs_.data(), walk.depth};
@@ -157,38 +158,24 @@ bool RollCaller::ReadSuspended(Task& task, Visit visit) {
       ReadWaitObject(&seen);
     } else if (seen.state == TaskState::kBlocking) {
       seen.kind = SightingKind::kBlocking;
-      stack = task.stack.usable();
+      stack = task.context.stack();
       if (Registers at; ReadRegisters(task.blocking_at, stack, &at))
         ShowWalk(walks_.Of(at, stack), &seen);
     } else if (seen.state == TaskState::kDelayed ||
-               (seen.state == TaskState::kRunnable && task.context.stack().empty())) {
+               (seen.state == TaskState::kRunnable && !task.HasBegun())) {
       seen.kind = SightingKind::kNotStarted;
-      pcs_[0] = reinterpret_cast<uintptr_t>(task.body.run);
+      pcs_[0] = reinterpret_cast<uintptr_t>(task.body.step);
       seen.stack = {pcs_.data(), 1};
     } else {
       return false;  // on its way from or to a worker
     }
-    seen.name = NameOf(task);
+    seen.name = CopyTaskName(task, name_);
   }
   if (!IsAlive(seen.state)) return false;
   if (!RollCall::ClaimByCaller(task, epoch_)) return true;
   seen.tag = tag;
   visit(seen);
   return true;
-}
-
-// Short names lie in the record; others are copied by the kernel, for they may be gone.
-std::string_view RollCaller::NameOf(const Task& task) {
-  const char* const text = task.name.data();
-  const size_t size = std::min(task.name.size(), name_.size());
-  if (size == 0) return {};
-  const auto within = reinterpret_cast<uintptr_t>(text) - reinterpret_cast<uintptr_t>(&task);
-  if (within < sizeof(Task) && size <= sizeof(Task) - within) {
-    std::copy_n(text, size, name_.data());
-  } else if (!CopyUnstable(name_.data(), text, size)) {
-    return {};
-  }
-  return {name_.data(), size};
 }
 
 void RollCaller::SettleRest(Visit visit) {
@@ -217,7 +204,7 @@ void RollCaller::ShowUnreached(Task& task, Visit visit) {
     seen = TaskSighting::Of(task, SightingKind::kUnreached);
     seen.tag = task.tag.load(std::memory_order_acquire);  // acquire: pairs with
                                                           // ExchangeCurrentTag()
-    seen.name = NameOf(task);
+    seen.name = CopyTaskName(task, name_);
   }
   if (!IsAlive(seen.state) || !RollCall::ClaimByCaller(task, epoch_)) return;
   seen.state = TaskState::kRunning;
@@ -285,7 +272,7 @@ bool RollCaller::ReadSleeper(const RunningThread& thread, Visit visit) {
   TaskSighting seen;
   {
     const UnstableReads reads;
-    const StackBounds stack = task.stack.usable();
+    const StackBounds stack = task.context.stack();
     if (!stack.Contains(registers->sp) ||
         task.state.load(std::memory_order_acquire) != TaskState::kRunning)
       return false;
@@ -295,7 +282,7 @@ bool RollCaller::ReadSleeper(const RunningThread& thread, Visit visit) {
                                                           // ExchangeCurrentTag()
     seen.stack = {pcs_.data(), walk.depth};
     seen.stack_end = walk.end;
-    seen.name = NameOf(task);
+    seen.name = CopyTaskName(task, name_);
   }
   const auto again = RegistersOfSleeper(thread.tid);
   if (!again || again->sp != registers->sp || again->pc != registers->pc) return false;

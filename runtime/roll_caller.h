@@ -95,7 +95,6 @@ class RollCaller {
   void ShowUnreached(Task& task, Visit visit);
   bool TakeAnswer(Asked& asked, Visit visit);
   void EndQuestions(Visit visit);
-  std::string_view NameOf(const Task& task);
 
   const RollCallerOptions options_;
   uint32_t epoch_ = 0;

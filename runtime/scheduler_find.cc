@@ -27,7 +27,7 @@ uint32_t NextRandom(uint32_t& state) {  // xorshift32 (Marsaglia 2003)
 // its stack out of the cache. The kernel's work for I/O does so soon; a sleeper has let everybody
 // else run.
 bool IsCold(const Task& task, uint32_t now) {
-  if (task.context.hot() == nullptr) return false;  // it is new
+  if (!task.HasBegun()) return false;
   const WaitReason reason = task.wait_reason.load(std::memory_order_relaxed);
   return task.since != now || reason == WaitReason::kSleep || reason == WaitReason::kIoRead ||
          reason == WaitReason::kIoOperation;

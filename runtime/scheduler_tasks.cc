@@ -2,7 +2,6 @@
 //
 // Scheduler: tasks, from NewTask to their end.
 #include <new>
-#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +11,7 @@
 #include "runtime/park.h"
 #include "runtime/roll_call.h"
 #include "runtime/scheduler.h"
+#include "runtime/task_extra.h"
 #include "runtime/thread_state.h"
 
 namespace curg::internal {
@@ -26,9 +26,6 @@ std::atomic<int> g_tasks_under_tsan{0};
 std::atomic<uint64_t> g_next_id{1};
 // The runtime's own tasks are numbered apart, so that the program's first task is task 1.
 std::atomic<uint64_t> g_next_service_id{uint64_t{1} << 62};
-
-// A long name's memory is not the record's to keep.
-void ClearName(Task& task) { std::string().swap(task.name); }
 
 }  // namespace
 
@@ -65,12 +62,15 @@ bool Scheduler::TrimMemory() {
 }
 
 absl::Status Scheduler::ReserveStack(Task* task, size_t slot_size, Processor* processor) {
-  task->slot_size = static_cast<uint32_t>(slot_size);  // see SlotSizeFor
-  if (processor != nullptr && slot_size == config_.slot_size) {
-    return processor->stacks.Reserve(&task->stack);
+  task->context.set_stack({0, slot_size});
+  if (processor == nullptr || slot_size != config_.slot_size) {
+    size_t taken;
+    return PoolFor(slot_size).TakeCredits(1, &taken);
   }
-  size_t taken;
-  return PoolFor(slot_size).TakeCredits(1, &taken);
+  StackSlot slot;
+  absl::Status status = processor->stacks.Reserve(&slot);
+  if (slot) task->context.set_stack(slot.usable());
+  return status;
 }
 
 absl::StatusOr<Task*> Scheduler::NewTask(ThreadState& thread, const TaskOptions& options,
@@ -103,7 +103,9 @@ absl::StatusOr<Task*> Scheduler::NewTask(ThreadState& thread, const TaskOptions&
   absl::Status status;
   try {
     task = processor != nullptr ? processor->tasks.Take() : TaskSlab::Instance().Take(1);
-    if (!options.name.empty()) task->name.assign(options.name);
+    if (!options.name.empty()) {
+      ExtraOf(*task, processor != nullptr ? &processor->tasks : nullptr).name = options.name;
+    }
     status = ReserveStack(task, slot_size, processor);
   } catch (const std::bad_alloc&) {
     status = absl::ResourceExhaustedError("no memory for a task's record, name or stack");
@@ -113,7 +115,8 @@ absl::StatusOr<Task*> Scheduler::NewTask(ThreadState& thread, const TaskOptions&
     g_tasks_under_tsan.fetch_sub(1);
 #endif
     if (task != nullptr) {
-      ClearName(*task);
+      DropExtra(*task, nullptr);
+      task->context.set_stack({});
       TaskSlab::Instance().Return(task, task);
     }
     return status;
@@ -166,15 +169,17 @@ void Scheduler::DropNewTask(Task* task) {
   ended_outside_.fetch_add(1, std::memory_order_relaxed);
   if (const Tag* tag = task->tag.exchange(nullptr, std::memory_order_relaxed)) tag->Unref();
   Worker* const worker = CurrentWorker();
-  if (worker != nullptr && &worker->scheduler == this && task->slot_size == config_.slot_size) {
-    worker->processor->stacks.Unreserve(task->stack);
-  } else if (task->stack) {
-    PoolFor(task->slot_size).ReturnSlot(task->stack);
+  const StackBounds stack = task->context.stack();
+  const StackSlot slot = task->HasStack() ? StackSlot::Of(stack) : StackSlot{};
+  if (worker != nullptr && &worker->scheduler == this && stack.size() == config_.slot_size) {
+    worker->processor->stacks.Unreserve(slot);
+  } else if (slot) {
+    PoolFor(slot.size).ReturnSlot(slot);
   } else {
-    PoolFor(task->slot_size).ReturnCredits(1);
+    PoolFor(stack.size()).ReturnCredits(1);
   }
-  task->stack = {};
-  ClearName(*task);
+  task->context.set_stack({});
+  DropExtra(*task, nullptr);
   task->state.store(TaskState::kFree, std::memory_order_relaxed);
 #ifdef CURG_TSAN
   g_tasks_under_tsan.fetch_sub(1);
@@ -183,26 +188,29 @@ void Scheduler::DropNewTask(Task* task) {
 }
 
 bool Scheduler::BeginsCold(const Processor& processor, const Task& task) const {
-  return !task.stack && (task.slot_size != config_.slot_size || !processor.stacks.HasSlot());
+  if (task.HasStack()) return false;
+  return task.context.stack().size() != config_.slot_size || !processor.stacks.HasSlot();
 }
 
 void Scheduler::BindStack(Processor& processor, Task* task) {
-  if (task->stack) return;  // a warm one was at hand when it was spawned
-  task->stack = task->slot_size == config_.slot_size ? processor.stacks.Bind()
-                                                     : PoolFor(task->slot_size).TakeSlot();
+  if (task->HasStack()) return;  // a warm one was at hand when it was spawned
+  const size_t size = task->context.stack().size();
+  const StackSlot slot =
+      size == config_.slot_size ? processor.stacks.Bind() : PoolFor(size).TakeSlot();
+  task->context.set_stack(slot.usable());
 }
 
 void Scheduler::GiveUp(Processor& processor, Task* task) {
+  const StackSlot slot = StackSlot::Of(task->context.stack());
   task->context.Finish();
-  if (task->slot_size == config_.slot_size) {
-    processor.stacks.Release(task->stack);
+  if (slot.size == config_.slot_size) {
+    processor.stacks.Release(slot);
   } else {
-    PoolFor(task->slot_size).ReturnSlot(task->stack);
+    PoolFor(slot.size).ReturnSlot(slot);
   }
-  task->stack = {};
   processor.tags.Unref(task->tag.load(std::memory_order_relaxed));
   task->tag.store(nullptr, std::memory_order_relaxed);
-  if (!task->name.empty()) ClearName(*task);
+  DropExtra(*task, &processor.tasks);
   task->state.store(TaskState::kEnded, std::memory_order_relaxed);
   processor.counters.ended.Add();
 #ifdef CURG_TSAN

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstring>
 #include <span>
+#include <string_view>
 
 #include "runtime/current.h"
 #include "runtime/roll_call.h"
@@ -85,8 +86,9 @@ void SliceProbe::Answer(uint32_t question, const ucontext_t& context) {
   if (answer_.in_task) {
     answer_.seen = TaskSighting::Of(*task, SightingKind::kRunning);
     answer_.seen.state = TaskState::kRunning;
-    const size_t name_size = std::min(task->name.size(), answer_.name.size());
-    std::memcpy(answer_.name.data(), task->name.data(), name_size);
+    const std::string_view name = task->name();
+    const size_t name_size = std::min(name.size(), answer_.name.size());
+    std::memcpy(answer_.name.data(), name.data(), name_size);
     answer_.seen.name = {answer_.name.data(), name_size};
     answer_.seen.tag = where.tag;
     if (where.tag != nullptr) where.tag->Ref();

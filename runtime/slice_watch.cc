@@ -14,6 +14,7 @@
 #include "runtime/fault_handler.h"
 #include "runtime/other_thread.h"
 #include "runtime/task.h"
+#include "runtime/task_name.h"
 #include "runtime/thread_state.h"
 #include "runtime/traceback.h"
 #include "runtime/unstable_reads.h"
@@ -24,12 +25,6 @@ namespace {
 constexpr int64_t kMinuteNs = 60'000'000'000;
 constexpr int64_t kPatienceNs = 100'000'000;  // for an answer
 constexpr size_t kFramesOfSleeper = 32;
-
-// A task's name while the task may end and the record be used again.
-size_t CopyName(const Task& task, std::span<char> name) {
-  const size_t size = std::min(task.name.size(), name.size());
-  return CopyUnstable(name.data(), task.name.data(), size) ? size : 0;
-}
 
 // A walk without compiled tables, which would take long to make while the slice goes on, does not
 // know the end of a task's stack: it finds one frame more, of which nobody can tell anything.
@@ -159,16 +154,15 @@ void SliceWatch::ReportUndisturbed(Slice& slice, Processor& processor, int64_t n
   // acquire: pairs with the release in Worker::Prepare()
   if (task == nullptr || task->state.load(std::memory_order_acquire) != TaskState::kRunning) return;
   const UnstableReads reads;
-  const StackSlot stack = task->stack;
+  const StackBounds bounds = task->context.stack();
   std::array<char, 63> name;
   std::array<uintptr_t, kFramesOfSleeper> pcs;
   LongSliceReport report = {.held = std::chrono::nanoseconds(now - slice.since), .asleep = true};
   report.task = {.id = task->id,
-                 .name = std::string_view(name.data(), CopyName(*task, name)),
+                 .name = CopyTaskName(*task, name),
                  .spawner_id = task->spawner_id,
                  .spawn_pc = task->spawn_pc,
-                 .stack_size = stack.size};
-  const StackBounds bounds = stack.usable();
+                 .stack_size = bounds.size()};
   const pid_t tid = worker.tid.load(std::memory_order_relaxed);
   const auto registers = RegistersOfSleeper(tid);
   report.asleep = registers.has_value() || ThreadSleeps(tid);

@@ -6,6 +6,7 @@
 #include "runtime/fork_guard.h"
 #include "runtime/scheduler.h"
 #include "runtime/spawn_stack.h"
+#include "runtime/task_extra.h"
 #include "runtime/task_locals.h"
 #include "runtime/walk_memo.h"
 #include "runtime/worker.h"
@@ -25,7 +26,8 @@ WalkMemo* SpawnWalks() {
 // Gives `task` copies of the caller's task-local variables.
 void InheritInto(Task* task) {
   try {
-    task->locals = InheritTaskLocals().release();
+    std::unique_ptr<TaskLocals> inherited = InheritTaskLocals();
+    if (inherited != nullptr) ExtraOf(*task, nullptr).locals = inherited.release();
   } catch (...) {
     DropNewTask(task);
     throw;
@@ -51,7 +53,7 @@ __attribute__((noinline)) absl::StatusOr<Task*> NewTask(Scheduler* scheduler,
       scheduler->NewTask(thread, options, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
   if (SpawnStacksKept() && task.ok()) [[unlikely]]
     (*task)->spawn_stack = RecordSpawnStack(SpawnWalks());
-  const bool may_have_locals = spawner == nullptr || spawner->locals != nullptr;
+  const bool may_have_locals = spawner == nullptr || spawner->locals() != nullptr;
   if (may_have_locals && task.ok() && !(*task)->runtime_task) [[unlikely]]
     InheritInto(*task);
   return task;

@@ -16,6 +16,7 @@ struct StackBounds {
 
   constexpr bool Contains(uintptr_t address) const { return low <= address && address < high; }
   constexpr bool empty() const { return low == high; }
+  constexpr uintptr_t size() const { return high - low; }
   friend bool operator==(const StackBounds&, const StackBounds&) = default;
 };
 

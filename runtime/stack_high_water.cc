@@ -24,8 +24,8 @@ constexpr size_t kPagesAtATime = 256;
 // The page that holds the current frame, if it is on the current task's stack; else 0.
 uintptr_t CurrentPage(StackBounds* bounds) {
   const internal::Task* const task = internal::CurrentTask();
-  if (task == nullptr || !task->stack) return 0;
-  *bounds = task->stack.usable();
+  if (task == nullptr) return 0;
+  *bounds = task->context.stack();
   const uintptr_t sp = internal::RegistersHere().sp;
   return bounds->Contains(sp) ? sp & ~(kPage - 1) : 0;
 }

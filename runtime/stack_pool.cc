@@ -28,7 +28,7 @@
 namespace curg::internal {
 namespace {
 
-constexpr size_t kPage = 4096;
+constexpr size_t kPage = StackSlot::kGuardBytes;
 constexpr int kThisProcess = -10001;  // PIDFD_SELF_THREAD_GROUP, Linux 6.14: right after a fork,
                                       // too
 constexpr size_t kSlabBytes = size_t{64} << 20;
@@ -58,11 +58,6 @@ void Insert(Set& set, size_t i) {
 }
 
 }  // namespace
-
-StackBounds StackSlot::usable() const {
-  const uintptr_t low = reinterpret_cast<uintptr_t>(base);
-  return {low + kPage, low + kPage + size};
-}
 
 absl::Status SlotSizeFor(size_t stack_size, size_t* slot_size) {
   if (stack_size < kSlotBytesMin || stack_size > kSlotBytesMax) {

@@ -43,11 +43,20 @@ namespace curg::internal {
 
 // One stack: the guard page, then the memory to use.
 struct StackSlot {
+  static constexpr size_t kGuardBytes = 4096;
+
   char* base = nullptr;  // of the guard page, which the usable memory follows
   size_t size = 0;       // of the usable memory
 
   explicit operator bool() const { return base != nullptr; }
-  StackBounds usable() const;
+  StackBounds usable() const {
+    const uintptr_t low = reinterpret_cast<uintptr_t>(base) + kGuardBytes;
+    return {low, low + size};
+  }
+  // The slot whose usable memory is `usable`.
+  static StackSlot Of(StackBounds usable) {
+    return {reinterpret_cast<char*>(usable.low) - kGuardBytes, usable.size()};
+  }
 };
 
 struct StackPoolStats {

@@ -33,7 +33,7 @@ namespace curg::internal {
 // while it is not on the current task's stack, there is a switch going on (WhereAmI).
 [[gnu::always_inline]] inline Context& Worker::LeaveFor(Task& task, Task* next) {
   task.exceptions = *exceptions;
-  const bool begins = next != nullptr && next->context.stack().empty();
+  const bool begins = next != nullptr && !next->HasBegun();
   if (begins && scheduler.BeginsCold(*processor, *next)) cold = std::exchange(next, nullptr);
   if (next == nullptr) {
     if (CpuMeter::On()) [[unlikely]]

@@ -12,14 +12,9 @@ void RunOnSystemStack(TaskBody& body) {
   Task* const task = thread.current.load(std::memory_order_relaxed);  // relaxed, both: see
                                                                       // ThreadState
   if (task == nullptr || thread.called.load(std::memory_order_relaxed) != nullptr)
-    return body.run(body);
+    return body.Run();
   thread.self->CallOnSystemStack(
-      *task,
-      [](void* arg) {
-        auto& called = *static_cast<TaskBody*>(arg);
-        called.run(called);
-      },
-      &body);
+      *task, [](void* arg) { static_cast<TaskBody*>(arg)->Run(); }, &body);
 }
 
 }  // namespace curg::internal

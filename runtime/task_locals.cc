@@ -4,6 +4,7 @@
 #include <atomic>
 #include <utility>
 
+#include "runtime/task_extra.h"
 #include "runtime/thread_state.h"
 
 namespace curg::internal {
@@ -27,12 +28,12 @@ __attribute__((noinline)) TaskLocals*& PlainLocals() {
 
 TaskLocals* CurrentLocals() {
   const Task* const task = CurrentTask();
-  return task != nullptr ? task->locals : PlainLocals();
+  return task != nullptr ? task->locals() : PlainLocals();
 }
 
 TaskLocals& MakeCurrentLocals() {
   Task* const task = CurrentTask();
-  TaskLocals*& locals = task != nullptr ? task->locals : PlainLocals();
+  TaskLocals*& locals = task != nullptr ? ExtraOf(*task, nullptr).locals : PlainLocals();
   if (locals == nullptr) locals = new TaskLocals;
   return *locals;
 }
@@ -96,8 +97,9 @@ std::unique_ptr<TaskLocals> InheritTaskLocals() {
 
 void ClearTaskLocals(Task& task) noexcept {
   // While destructors run they still find each other's values; what they set is in the same table.
-  task.locals->Clear();
-  delete std::exchange(task.locals, nullptr);
+  TaskExtra& extra = *task.extra();
+  extra.locals->Clear();
+  delete std::exchange(extra.locals, nullptr);
 }
 
 }  // namespace curg::internal

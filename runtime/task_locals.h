@@ -64,7 +64,7 @@ void ClearTaskLocals(Task& task) noexcept;
 
 // Destroys the variables of `task`, current and about to end. Destructors may park.
 inline void EndTaskLocals(Task& task) noexcept {
-  if (task.locals != nullptr) [[unlikely]]
+  if (task.locals() != nullptr) [[unlikely]]
     ClearTaskLocals(task);
 }
 

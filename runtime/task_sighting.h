@@ -64,7 +64,7 @@ struct TaskSighting {
     seen.runtime_task = task.runtime_task;
     seen.since = task.since;
     seen.wait_object = task.wait_object;
-    seen.stack_size = task.stack.size;
+    seen.stack_size = task.context.stack().size();
     return seen;
   }
 };

@@ -20,7 +20,7 @@ namespace {
 // A detached task whose value nobody will take destroys it on its own stack, where destructors may
 // park; so it looks before it ends, and looks once more after it has left, since the handle may be
 // dropped in between.
-bool HasLeftovers(const Task& task) { return task.body.drop != nullptr || task.body.exception; }
+bool HasLeftovers(const Task& task) { return task.body.step != nullptr; }
 
 bool CommitEnd(void* arg) {
   Task* const task = static_cast<Task*>(arg);
@@ -41,7 +41,7 @@ bool CommitEndForJoiner(void* arg) {
 }
 
 __attribute__((noinline)) void RunBody(Task& task) {
-  task.body.run(task.body);
+  task.body.Run();
   if (task.end.IsDetached()) task.body.Drop();
   EndTaskLocals(task);
 }
@@ -72,17 +72,15 @@ CURG_NO_TSAN void TaskMain(void* word) {
 // A stack's hot end is moved by up to 2 KiB from slot to slot: slots begin at pages, and without
 // that the hot ends of all stacks would share a few sets of the first-level cache. One page still
 // holds it.
-uintptr_t Colour(const StackSlot& slot) {
-  const uintptr_t page = reinterpret_cast<uintptr_t>(slot.base) >> 12;
-  return page % 16 * 128;
-}
+uintptr_t Colour(const StackBounds& stack) { return (stack.low >> 12) % 16 * 128; }
 
 }  // namespace
 
 // Gives the new `task` a stack, on which it will run TaskMain.
 void Worker::Begin(Task& task) {
   scheduler.BindStack(*processor, &task);
-  task.context.Start(task.stack.usable(), Colour(task.stack), &TaskMain);
+  const StackBounds stack = task.context.stack();
+  task.context.Start<&TaskMain>(stack, Colour(stack));
   // release: shows SliceWatch the stack
   task.state.store(TaskState::kRunning, std::memory_order_release);
 }
@@ -143,8 +141,8 @@ CURG_NO_TSAN void Worker::CallOnSystemStack(Task& task, void (*call)(void* arg),
   // What the scheduler's loop keeps below its stack pointer, and some more, is left alone.
   constexpr uintptr_t kGap = 512;
   const uintptr_t used_from = reinterpret_cast<uintptr_t>(system.hot());
-  called.Start({system.stack().low, (used_from - kGap) & ~uintptr_t{63}}, /*colour=*/0,
-               &SystemCallMain);
+  called.Start<&SystemCallMain>({system.stack().low, (used_from - kGap) & ~uintptr_t{63}},
+                                /*colour=*/0);
   SystemCall message = {.call = call, .arg = arg, .worker = this, .task = &task};
   Context::Switch(task.context, called, &message);
   called.Finish();
@@ -152,7 +150,7 @@ CURG_NO_TSAN void Worker::CallOnSystemStack(Task& task, void (*call)(void* arg),
 
 // On the system stack; comes back when a task found nobody to hand over to.
 void Worker::Execute(Task* task) {
-  Prepare(*task, task->context.stack().empty());
+  Prepare(*task, !task->HasBegun());
   *exceptions = task->exceptions;
   thread->current.store(task, std::memory_order_relaxed);  // relaxed: see ThreadState
   std::atomic_signal_fence(std::memory_order_seq_cst);

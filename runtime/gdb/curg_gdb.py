@@ -47,7 +47,7 @@ class Layout:
             magic = read(at, 8)
         except gdb.error as error:
             raise Missing(f"this program has no curg runtime: {error}") from None
-        if magic.rstrip(b"\0") != b"curg 1":
+        if magic.rstrip(b"\0") != b"curg 2":
             raise Missing(f"this script does not know the layout {magic!r}")
         self.slab = word(at + 8)
         reasons = word(at + 16)
@@ -80,7 +80,7 @@ class Task:
         self.reason = field("wait_reason", "B")
         self.object = field("wait_object", "Q")
         self.is_runtime = field("runtime_task", "B") != 0
-        self._name = struct.unpack_from("<QQ", record, layout["task.name"])
+        self.annex = field("annex", "Q")
         self.layout = layout
 
     def is_alive(self):
@@ -88,7 +88,9 @@ class Task:
         return self.layout["state.delayed"] <= self.state <= self.layout["state.parked"]
 
     def name(self):
-        data, size = self._name
+        if not self.annex:
+            return ""
+        data, size = struct.unpack("<QQ", read(self.annex + self.layout["annex.name"], 16))
         return read(data, min(size, 256)).decode("utf-8", "replace") if size else ""
 
     def state_text(self):
@@ -98,7 +100,7 @@ class Task:
         if self.state == self.layout["state.delayed"]:
             return "not started"
         if self.state == self.layout["state.runnable"]:
-            return "runnable" if self.stack[1] else "not started"
+            return "runnable" if self.saved else "not started"
         return "blocking" if self.state == self.layout["state.blocking"] else "running"
 
     def head(self):
@@ -241,10 +243,10 @@ def show(task):
     registers = task.registers()
     if registers is not None:
         show_suspended(task, registers)
-    elif task.stack[1]:
-        show_running(task)
-    else:
+    elif task.state_text() == "not started":
         print("    (no stack yet)")
+    else:
+        show_running(task)
     spawner = f"task {task.spawner}" if task.spawner else "a plain thread"
     print(f"  spawned by {spawner} at {place(task.spawn_pc - 1)}")
 

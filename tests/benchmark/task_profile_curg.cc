@@ -189,8 +189,7 @@ int Run() {
   Show("bytes",
        sizeof(Task::id) + sizeof(Task::spawner_id) + sizeof(Task::spawn_pc) +
            sizeof(Task::spawn_stack) + sizeof(Task::wait_reason) + sizeof(Task::wait_object) +
-           sizeof(Task::since) + sizeof(Task::roll) + sizeof(Task::blocking_calls) +
-           sizeof(Task::blocking_at),
+           sizeof(Task::since) + sizeof(Task::roll),
        "");
   MeasureSpawns();
   Channel<int> never;

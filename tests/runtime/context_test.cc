@@ -53,16 +53,34 @@ class ContextTest : public testing::Test {
   }
   static void DeepEntry(void*) { CountDeep(10); }
 
+  static void HandWordsOver(void* word) {
+    EXPECT_EQ(word, &words_[0]);
+    EXPECT_EQ(Context::Switch(flow_, home_, &words_[1]), &words_[2]);
+    Context::Switch(flow_, home_, &words_[3]);
+    Context::Switch(flow_, home_, nullptr, /*last=*/true);
+  }
+
+  static void RoundUp(void*) {
+    uint32_t up = 0x1f80 | 0x4000;
+    asm volatile("ldmxcsr %0" : : "m"(up));
+    Context::Switch(flow_, home_, nullptr);
+    uint32_t now;
+    asm volatile("stmxcsr %0" : "=m"(now));
+    steps_ = static_cast<int>(now & 0x6000);
+    Context::Switch(flow_, home_, nullptr, /*last=*/true);
+  }
+
   static inline Context home_;
   static inline Context flow_;
   static inline int steps_;
   static inline bool end_;
+  static inline int words_[4];
   void* memory_;
   StackBounds bounds_;
 };
 
 TEST_F(ContextTest, ThereAndBack) {
-  flow_.Start(bounds_, 0, &Count);
+  flow_.Start<&Count>(bounds_, 0);
   EXPECT_EQ(flow_.stack(), bounds_);
   for (int i = 1; i <= 100; ++i) {
     Context::Switch(home_, flow_, nullptr);
@@ -71,20 +89,14 @@ TEST_F(ContextTest, ThereAndBack) {
 }
 
 TEST_F(ContextTest, EachSwitchHandsAWordOver) {
-  static int words[4];
-  flow_.Start(bounds_, 0, [](void* word) {
-    EXPECT_EQ(word, &words[0]);
-    EXPECT_EQ(Context::Switch(flow_, home_, &words[1]), &words[2]);
-    Context::Switch(flow_, home_, &words[3]);
-    Context::Switch(flow_, home_, nullptr, /*last=*/true);
-  });
-  EXPECT_EQ(Context::Switch(home_, flow_, &words[0]), &words[1]);
-  EXPECT_EQ(Context::Switch(home_, flow_, &words[2]), &words[3]);
+  flow_.Start<&HandWordsOver>(bounds_, 0);
+  EXPECT_EQ(Context::Switch(home_, flow_, &words_[0]), &words_[1]);
+  EXPECT_EQ(Context::Switch(home_, flow_, &words_[2]), &words_[3]);
 }
 
 TEST_F(ContextTest, StartsBelowItsColour) {
   for (uintptr_t colour : {0, 128, 1920}) {
-    flow_.Start(bounds_, colour, &Count);
+    flow_.Start<&Count>(bounds_, colour);
     Context::Switch(home_, flow_, nullptr);
     EXPECT_LT(flow_.Saved().sp, bounds_.high - colour);
     EXPECT_GT(flow_.Saved().sp, bounds_.high - colour - 4096);
@@ -98,7 +110,7 @@ TEST_F(ContextTest, StartsBelowItsColour) {
 
 TEST_F(ContextTest, SavedRegistersWalkToTheRoot) {
   ASSERT_TRUE(RefreshUnwindTables().ok());
-  flow_.Start(bounds_, 0, &DeepEntry);
+  flow_.Start<&DeepEntry>(bounds_, 0);
   Context::Switch(home_, flow_, nullptr);
   const Registers saved = flow_.Saved();
   EXPECT_TRUE(bounds_.Contains(saved.sp));
@@ -111,7 +123,7 @@ TEST_F(ContextTest, SavedRegistersWalkToTheRoot) {
 }
 
 TEST_F(ContextTest, SwitchingIsInTheJumpOnly) {
-  flow_.Start(bounds_, 0, &Count);
+  flow_.Start<&Count>(bounds_, 0);
   Context::Switch(home_, flow_, nullptr);
   EXPECT_FALSE(Context::IsSwitching(flow_.Saved().pc));  // the instruction after the jump
   EXPECT_FALSE(Context::IsSwitching(reinterpret_cast<uintptr_t>(&Context::Switch)));
@@ -121,20 +133,9 @@ TEST_F(ContextTest, SwitchingIsInTheJumpOnly) {
 
 // What the ABI says a call preserves and a switch must: rounding mode included.
 TEST_F(ContextTest, FloatingPointControlIsTheFlowsOwn) {
-  struct Rounding {
-    static void Entry(void*) {
-      uint32_t up = 0x1f80 | 0x4000;
-      asm volatile("ldmxcsr %0" : : "m"(up));
-      Context::Switch(flow_, home_, nullptr);
-      uint32_t now;
-      asm volatile("stmxcsr %0" : "=m"(now));
-      steps_ = static_cast<int>(now & 0x6000);
-      Context::Switch(flow_, home_, nullptr, /*last=*/true);
-    }
-  };
   uint32_t before;
   asm volatile("stmxcsr %0" : "=m"(before));
-  flow_.Start(bounds_, 0, &Rounding::Entry);
+  flow_.Start<&RoundUp>(bounds_, 0);
   Context::Switch(home_, flow_, nullptr);
   uint32_t between;
   asm volatile("stmxcsr %0" : "=m"(between));

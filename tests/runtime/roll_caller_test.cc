@@ -29,8 +29,7 @@ using internal::TaskState;
 // What of a task is kept for dumps only.
 static_assert(sizeof(Task::id) + sizeof(Task::spawner_id) + sizeof(Task::spawn_pc) +
                   sizeof(Task::spawn_stack) + sizeof(Task::wait_reason) +
-                  sizeof(Task::wait_object) + sizeof(Task::since) + sizeof(Task::roll) +
-                  sizeof(Task::blocking_calls) + sizeof(Task::blocking_at) <=
+                  sizeof(Task::wait_object) + sizeof(Task::since) + sizeof(Task::roll) <=
               64);
 
 struct Seen {
