@@ -17,15 +17,15 @@ namespace {
 
 using internal::Task;
 
-bool CommitSleep(void* arg) {
-  Task* const task = static_cast<Task*>(arg);
-  internal::CurrentWorker()->scheduler.AddSleeper(task, internal::SleepEnd(task->wait_object));
-  return true;
+[[gnu::noinline]] void SleepThread(std::chrono::nanoseconds duration) {
+  std::this_thread::sleep_for(duration);
 }
 
-void SleepUntilMonotonic(int64_t when) {
-  internal::Park(internal::WaitReason::kSleep, internal::SleepObject(when), &CommitSleep,
-                 internal::TaskToPark());
+// Inlined into what the program calls, and no jump: a sleeping task's stack is to show that.
+inline void SleepUntilMonotonic(Task* task, int64_t when) {
+  internal::Park(internal::WaitReason::kSleep, internal::SleepObject(when),
+                 &internal::Scheduler::CommitSleep, task);
+  asm volatile("");
 }
 
 }  // namespace
@@ -46,19 +46,21 @@ void Yield() {
 }
 
 void SleepFor(std::chrono::nanoseconds duration) {
-  if (internal::TaskToPark() == nullptr) return std::this_thread::sleep_for(duration);
+  Task* const task = internal::TaskToPark();
+  if (task == nullptr) return SleepThread(duration);
   if (duration <= std::chrono::nanoseconds::zero()) return Yield();
-  SleepUntilMonotonic(Deadline::After(duration).nanoseconds());
+  SleepUntilMonotonic(task, Deadline::After(duration).nanoseconds());
 }
 
 void SleepUntil(Deadline deadline) {
-  if (internal::TaskToPark() == nullptr) {
+  Task* const task = internal::TaskToPark();
+  if (task == nullptr) {
     internal::ClaimWaiter nobody;
     nobody.Wait(internal::WaitReason::kSleep, nullptr, deadline.nanoseconds());
     return;
   }
   if (deadline.nanoseconds() <= internal::MonotonicNow()) return Yield();
-  SleepUntilMonotonic(deadline.nanoseconds());
+  SleepUntilMonotonic(task, deadline.nanoseconds());
 }
 
 bool SleepUntil(Deadline deadline, const std::stop_token& stop) {

@@ -135,9 +135,9 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Thread-safe. Blocks: nothing.
   void AddTimer(Timer* timer);
 
-  // Makes a task that has parked runnable at `when`; nobody else may Unpark it. For the worker that
-  // it has left. Blocks: nothing.
-  void AddSleeper(Task* task, int64_t when);
+  // What a task parks with to sleep, on a worker: it is runnable at SleepEnd(task.wait_object), and
+  // nobody else may Unpark it. Blocks: nothing.
+  static bool CommitSleep(void* task);
   // Makes tasks runnable that were sleepers, the record of each fetched. Thread-safe.
   // Blocks: nothing.
   void ReadySleepers(std::span<Task* const> tasks);

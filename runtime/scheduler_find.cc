@@ -35,11 +35,11 @@ bool IsCold(const Task& task, uint32_t now) {
 
 }  // namespace
 
-// A sleeper sleeps again, so the frames of that are below.
+// A sleeper sleeps again, with frames a little lower.
 void FetchFrames(const Task& task) {
   constexpr size_t kLine = 64;
   constexpr size_t kFrames = 14 * kLine;
-  constexpr size_t kSleepBelow = 3 * kLine;
+  constexpr size_t kSleepBelow = 1 * kLine;
   constexpr size_t kSleepAbove = 5 * kLine;
   const auto fetch = [](uintptr_t from, size_t size) {
     for (size_t at = 0; at < size; at += kLine)
@@ -119,8 +119,12 @@ void Scheduler::AddTimer(Timer* timer) {
   if (processor.timers.Add(timer)) WakeTimekeeper(when);
 }
 
-void Scheduler::AddSleeper(Task* task, int64_t when) {
-  if (CurrentWorker()->processor->timers.AddSleeper(task, when)) WakeTimekeeper(when);
+bool Scheduler::CommitSleep(void* arg) {
+  Worker& worker = *CurrentWorker();
+  Task* const task = static_cast<Task*>(arg);
+  const int64_t when = SleepEnd(task->wait_object);  // the task may run when AddSleeper returns
+  if (worker.processor->timers.AddSleeper(task, when)) worker.scheduler.WakeTimekeeper(when);
+  return true;
 }
 
 // The first runs next, as if it were alone, which also publishes the others, in the ring.

@@ -12,7 +12,7 @@
 namespace curg::internal {
 
 // The highest digit in which two ticks differ.
-size_t TimerQueue::LevelOf(uint64_t difference) {
+inline size_t TimerQueue::LevelOf(uint64_t difference) {
   return static_cast<size_t>(std::bit_width(difference | 1) - 1) / kDigitBits;
 }
 
@@ -46,7 +46,7 @@ bool TimerQueue::PublishIfEarliest(uint64_t tick) {
 }
 
 // Where what fires at `tick` belongs, and will be.
-size_t TimerQueue::SlotFor(uint64_t tick) {
+inline size_t TimerQueue::SlotFor(uint64_t tick) {
   const size_t level = LevelOf(tick ^ now_);
   const size_t digit = Digit(tick, level);
   Slot& slot = slots_[level * kSlots + digit];
@@ -129,8 +129,8 @@ size_t TimerQueue::ChunksFor(size_t sleepers) {
 }
 
 // For so many more sleepers. Memory that is not needed yet is not touched.
-void TimerQueue::MakeRoom(size_t more) {
-  if (sleepers_ + more <= sleepers_max_) return;
+// Not inlined, nor is AddChunk: what a task calls on its way to sleep is to need little stack.
+[[gnu::noinline]] void TimerQueue::MakeRoom(size_t more) {
   const size_t max = 2 * sleepers_ + more + kSpare;
   try {
     chunks_.reserve(ChunksFor(max));
@@ -141,20 +141,23 @@ void TimerQueue::MakeRoom(size_t more) {
 }
 
 // There is room.
-void TimerQueue::InsertSleeper(Task* task, uint64_t tick) {
-  Slot& slot = slots_[SlotFor(tick)];
-  if (slot.chunk == kNone || slot.in_chunk == Chunk::kSize) {
-    uint32_t id = free_chunk_;
-    if (id != kNone) {
-      free_chunk_ = chunks_[id].next;
-    } else {
-      id = static_cast<uint32_t>(chunks_.size());
-      chunks_.emplace_back();
-    }
-    chunks_[id].next = slot.chunk;
-    slot.chunk = id;
-    slot.in_chunk = 0;
+[[gnu::noinline]] void TimerQueue::AddChunk(Slot& slot) {
+  uint32_t id = free_chunk_;
+  if (id != kNone) {
+    free_chunk_ = chunks_[id].next;
+  } else {
+    id = static_cast<uint32_t>(chunks_.size());
+    chunks_.emplace_back();
   }
+  chunks_[id].next = slot.chunk;
+  slot.chunk = id;
+  slot.in_chunk = 0;
+}
+
+// There is room.
+inline void TimerQueue::InsertSleeper(Task* task, uint64_t tick) {
+  Slot& slot = slots_[SlotFor(tick)];
+  if (slot.chunk == kNone || slot.in_chunk == Chunk::kSize) AddChunk(slot);
   chunks_[slot.chunk].sleepers[slot.in_chunk++] = {.task = task, .tick = tick};
 }
 
@@ -170,9 +173,10 @@ TimerQueue::Sleeper TimerQueue::PopSleeper(Slot& slot) {
   return sleeper;
 }
 
-bool TimerQueue::AddSleeper(Task* task, int64_t when) {
+[[gnu::flatten]] bool TimerQueue::AddSleeper(Task* task, int64_t when) {
   std::lock_guard lock(lock_);
-  MakeRoom(1);
+  if (sleepers_ == sleepers_max_) [[unlikely]]
+    MakeRoom(1);
   const uint64_t tick = TickOf(when);
   InsertSleeper(task, tick);
   ++sleepers_;
@@ -251,7 +255,7 @@ void TimerQueue::MoveTo(TimerQueue& other) {
   for (const Node& node : nodes_) {
     if (node.timer != nullptr) other.Insert(node.timer, std::max(node.tick, other.now_));
   }
-  other.MakeRoom(sleepers_);
+  if (other.sleepers_ + sleepers_ > other.sleepers_max_) other.MakeRoom(sleepers_);
   for (Slot& slot : slots_) {
     while (slot.chunk != kNone) {
       const Sleeper sleeper = PopSleeper(slot);

@@ -160,6 +160,7 @@ class TimerQueue {
   bool Unlink(uint32_t id);
   static size_t ChunksFor(size_t sleepers);
   void MakeRoom(size_t more);
+  void AddChunk(Slot& slot);
   void InsertSleeper(Task* task, uint64_t tick);
   Sleeper PopSleeper(Slot& slot);
   void AdvanceTo(uint64_t tick);
