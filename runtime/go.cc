@@ -8,6 +8,7 @@
 #include "runtime/claim_waiter.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
+#include "runtime/sleep_clock.h"
 #include "runtime/task.h"
 #include "runtime/wait_limits.h"
 #include "runtime/worker.h"
@@ -19,6 +20,13 @@ using internal::Task;
 
 [[gnu::noinline]] void SleepThread(std::chrono::nanoseconds duration) {
   std::this_thread::sleep_for(duration);
+}
+
+int64_t EndOfSleep(std::chrono::nanoseconds duration) {
+  int64_t when;
+  const bool overflow =
+      __builtin_add_overflow(internal::SleepClock::Now(), duration.count(), &when);
+  return overflow ? Deadline::Never().nanoseconds() : when;
 }
 
 // Inlined into what the program calls, and no jump: a sleeping task's stack is to show that.
@@ -49,7 +57,7 @@ void SleepFor(std::chrono::nanoseconds duration) {
   Task* const task = internal::TaskToPark();
   if (task == nullptr) return SleepThread(duration);
   if (duration <= std::chrono::nanoseconds::zero()) return Yield();
-  SleepUntilMonotonic(task, Deadline::After(duration).nanoseconds());
+  SleepUntilMonotonic(task, EndOfSleep(duration));
 }
 
 void SleepUntil(Deadline deadline) {

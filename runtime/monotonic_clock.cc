@@ -30,4 +30,6 @@ int64_t MonotonicNow() {
 
 void SetThreadClock(const std::atomic<int64_t>* now) { g_virtual_now = now; }
 
+bool HasThreadClock() { return ThreadClock() != nullptr; }
+
 }  // namespace curg::internal

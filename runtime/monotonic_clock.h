@@ -17,5 +17,7 @@ int64_t RealNow();
 
 // From now on this thread's MonotonicNow is `*now`; null: the real one.
 void SetThreadClock(const std::atomic<int64_t>* now);
+// Whether it is another than the real one.
+bool HasThreadClock();
 
 }  // namespace curg::internal

@@ -3,6 +3,9 @@
 
 #include <cpuid.h>
 
+#include <fstream>
+#include <string>
+
 #include "runtime/monotonic_clock.h"
 
 namespace curg::internal {
@@ -13,6 +16,13 @@ constexpr int64_t kCalibrationNs = 200'000;  // reading the two clocks takes 50 
 bool TicksAreInvariant() {
   unsigned int a, b, c, d;
   return __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d >> 8 & 1) != 0;
+}
+
+// The file is short, and there from the start.
+bool KernelGoesByTicks() {
+  std::ifstream file("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+  std::string name;
+  return file >> name && name == "tsc";
 }
 
 struct Reading {
@@ -40,6 +50,7 @@ Reading ReadBoth() {
 
 std::atomic<bool> TickClock::uses_monotonic_{false};
 std::atomic<uint64_t> TickClock::ns_per_tick_{0};
+std::atomic<bool> TickClock::kernels_{false};
 
 uint64_t TickClock::MonotonicTicks() { return static_cast<uint64_t>(RealNow()); }
 
@@ -56,6 +67,7 @@ void TickClock::Calibrate() {
     const auto ns = static_cast<unsigned __int128>(end.ns - begin.ns) << 32;
     ns_per_tick_.store(static_cast<uint64_t>(ns / (end.ticks - begin.ticks)),
                        std::memory_order_relaxed);
+    kernels_.store(KernelGoesByTicks(), std::memory_order_relaxed);
     return true;
   }();
   static_cast<void>(calibrated);

@@ -26,6 +26,10 @@ class TickClock {
     return __builtin_ia32_rdtsc();
   }
 
+  // Whether CLOCK_MONOTONIC is made of the time-stamp counter: then the kernel has found out that
+  // the counters of all CPUs agree. False until calibrated.
+  static bool KernelGoesByIt() { return kernels_.load(std::memory_order_relaxed); }
+
   // What so many ticks are in nanoseconds; up to some centuries.
   static int64_t ToNs(uint64_t ticks) {
     const auto product =
@@ -38,6 +42,7 @@ class TickClock {
 
   static std::atomic<bool> uses_monotonic_;
   static std::atomic<uint64_t> ns_per_tick_;  // times 2^32
+  static std::atomic<bool> kernels_;
 };
 
 }  // namespace curg::internal
