@@ -236,6 +236,9 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // Timers are looked at once in so many tasks while there is work: a clock read costs ten
   // switches.
   static constexpr uint32_t kTimerPeriod = 8;
+  // Where nobody is awake, the timers that are due within so long after another one are taken
+  // together: to sleep and wake up for each would take longer than all else that a sleep does.
+  static constexpr int64_t kTimerGapNs = 50'000;
   // So many sleepers at most are made runnable ahead, their stacks fetched.
   static constexpr uint32_t kFetchedAhead = 32;
   // At most this many tasks in a row from the run-next slot while the ring waits.
@@ -388,6 +391,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   std::atomic<bool> stopping_{false};
   std::atomic<Worker*> timekeeper_{nullptr};
   std::atomic<int64_t> timekeeper_deadline_{TimerQueue::kNever};
+  int64_t timers_not_before_ = 0;  // the timekeeper's: when it may wake up for a timer again
 
   alignas(64) SpinLock idle_lock_;
   // All guarded by idle_lock_; last in, first out: its caches are warm.

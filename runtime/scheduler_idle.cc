@@ -288,12 +288,13 @@ bool Scheduler::Sleep(Worker& worker) {
   // Virtual time does not pass while it sleeps: somebody else has to come, and then it looks again.
   const bool timed = keeper && !config_.virtual_time;
   // A timer added after this loop's look finds a deadline that is later, and wakes us.
-  for (int64_t earliest; timed && (earliest = EarliestTimer()) < deadline;) {
-    deadline = earliest;
+  for (int64_t next; timed && (next = std::max(EarliestTimer(), timers_not_before_)) < deadline;) {
+    deadline = next;
     timekeeper_deadline_.store(deadline, std::memory_order_seq_cst);
   }
   SleepUntil(worker, std::min(deadline, flush_at));
-  CoarseClock::Advance();
+  const int64_t now = CoarseClock::Advance();
+  if (timed && EarliestTimer() <= now) timers_not_before_ = now + kTimerGapNs;
   if (naps) napping_.store(false, std::memory_order_seq_cst);  // before the search
   if (worker.asleep.load(std::memory_order_acquire) != 0 && !StopSleeping(worker)) return false;
   if (keeper) {

@@ -83,6 +83,23 @@ RuntimeStats AwaitParked(Runtime& runtime, uint64_t parked) {
   return stats;
 }
 
+// Ends of sleeps that are close together do not wake the worker one by one.
+TEST(Stats, ManySleepersDoNotKeepAWorkerFromSleeping) {
+  constexpr int kSleepers = 2000;
+  curg::Run({.workers = 1}, [] {
+    const auto start = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+    std::vector<JoinHandle<void>> sleepers;
+    for (int i = 0; i < kSleepers; ++i) {
+      sleepers.push_back(Go([end = start + i * std::chrono::microseconds(5)] {
+        SleepUntil(end);
+        EXPECT_GE(std::chrono::steady_clock::now(), end);
+      }));
+    }
+    for (auto& sleeper : sleepers) sleeper.Join();
+    EXPECT_LT(ReadStats().sleeps, 400u);  // 10 ms: every 50 us, and some more
+  });
+}
+
 TEST(Stats, PlainThreadHasNone) { EXPECT_EQ(ReadStats().workers, 0u); }
 
 // Where nothing moves, the numbers are exact.
