@@ -8,7 +8,6 @@
 
 #ifdef CURG_ASAN
 #include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef CURG_TSAN
 #include <sanitizer/tsan_interface.h>
@@ -117,22 +116,6 @@ CURG_NO_TSAN inline __attribute__((always_inline)) fcontext::transfer_t Jump(voi
         "xmm12", "xmm13", "xmm14", "xmm15");
   return transfer;
 #endif
-}
-
-// What the one who leaves tells the one who arrives; on the stack of the one who leaves.
-struct Message {
-  Context* from;
-  void* word;
-};
-
-CURG_NO_TSAN void* Context::Arrive(Transfer transfer) {
-  const Message message = *static_cast<Message*>(transfer.data);
-  // release: pairs with TrySaved()
-  message.from->saved_.store(transfer.fctx, std::memory_order_release);
-#ifdef CURG_ASAN
-  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
-#endif
-  return message.word;
 }
 
 void Context::AdoptThread(StackBounds stack) {

@@ -33,6 +33,10 @@
 #define CURG_NO_TSAN
 #endif
 
+#ifdef CURG_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 namespace curg::internal {
 
 // Owner only: exactly one thread at a time may touch a Context; the hand-over between threads is
@@ -100,14 +104,24 @@ class Context {
 
   using Transfer = boost::context::detail::transfer_t;
 
+  // What the one who leaves tells the one who arrives; on the stack of the one who leaves.
+  struct Message {
+    Context* from;
+    void* word;
+  };
+
   // The first function on a new stack. Its return address lies in Boost's make_fcontext, which is
   // where every walk of a task ends.
   template <Entry kEntry>
   CURG_NO_TSAN static void Begin(Transfer transfer) {
-    return kEntry(Arrive(transfer));  // a jump: see Leave
+    const Message message = *static_cast<Message*>(transfer.data);
+    // release: pairs with TrySaved()
+    message.from->saved_.store(transfer.fctx, std::memory_order_release);
+#ifdef CURG_ASAN
+    __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+    return kEntry(message.word);  // a jump: see Leave
   }
-  // Tells where the flow that was left for a new one can be found again; returns the word.
-  static void* Arrive(Transfer transfer);
 
   void StartAt(StackBounds stack, uintptr_t colour, void (*begin)(Transfer transfer));
   static void* SwitchHere(Context& from, Context& to, void* word, bool last);
