@@ -138,6 +138,7 @@ void AppendTask(const TaskProfile& profile, const TaskRecord& task, Parts& parts
   }
   if (task.wait_task != 0) absl::StrAppend(&out, ",\"holder\":", task.wait_task);
   if (task.due.count() > 0) absl::StrAppend(&out, ",\"due_ms\":", Milliseconds(task.due));
+  if (task.cpu.count() > 0) absl::StrAppend(&out, ",\"cpu_ns\":", task.cpu.count());
   absl::StrAppend(&out, ",\"age_ms\":", Milliseconds(task.age),
                   ",\"labels\":", parts.Labels(group.tag), ",\"spawner\":", task.spawner_id,
                   ",\"spawn_site\":", parts.Site(task.spawn_pc));

@@ -8,8 +8,8 @@
 //    server.cc:41", ...]}
 //
 // (on one line). Left out are: name, wait, object, holder (the task that holds the mutex, is
-// joined, or has the channel's other end), due_ms (of
-// a sleep), spawn_stack, where there are none. Text is UTF-8, as JSON demands.
+// joined, or has the channel's other end), due_ms (of a sleep), cpu_ns (what it has used while a
+// CpuAccounting lived), spawn_stack, where there are none. Text is UTF-8, as JSON demands.
 #pragma once
 
 #include <string>

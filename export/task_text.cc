@@ -176,7 +176,13 @@ void AppendTask(const TaskProfile& profile, const TaskRecord& task, Phrases& phr
     absl::StrAppend(&out, " ", internal::QuoteUtf8(internal::RepairUtf8(profile.names[task.name])));
   absl::StrAppend(&out, phrases.Labels(group.tag), " [", StateWords(group));
   AppendWait(task, group, out);
-  absl::StrAppend(&out, ", ", Ago(task.age), "]:\n", phrases.Stack(task.group), "  spawned by ");
+  absl::StrAppend(&out, ", ", Ago(task.age));
+  if (task.cpu.count() > 0) {
+    absl::StrAppend(
+        &out, ", CPU ",
+        absl::FormatDuration(absl::Trunc(absl::FromChrono(task.cpu), absl::Microseconds(100))));
+  }
+  absl::StrAppend(&out, "]:\n", phrases.Stack(task.group), "  spawned by ");
   if (task.spawner_id == 0) {
     absl::StrAppend(&out, "a plain thread");
   } else {

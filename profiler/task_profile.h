@@ -60,6 +60,8 @@ struct TaskRecord {
   uint64_t wait_task = 0;             // the task it waits for (joins, which holds the mutex, has
                                       // the channel's other end), if known
   std::chrono::nanoseconds due{};     // of a sleep: in how long it ends
+  std::chrono::nanoseconds cpu{};     // exact, up to its last switch, of the time in which a
+                                      // CpuAccounting lived (runtime/cpu_accounting.h)
 };
 
 // Thread-compatible, as any value.

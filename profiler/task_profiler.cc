@@ -192,6 +192,7 @@ class Collector {
     task.name = NameNumber(seen.name);
     task.runtime_task = seen.runtime_task;
     task.age = age;
+    task.cpu = std::chrono::nanoseconds(seen.cpu_ns);
     if (profile_.groups[group].wait == WaitReason::kNone) return;
     if (seen.wait_reason == WaitReason::kMutexLock) NoteOwner(seen.wait_object);
     task.wait_object = seen.wait_object;

@@ -52,7 +52,7 @@ class CpuAccounting {
 };
 
 // The CPU time of the calling task while any CpuAccounting was alive, up to now; 0 on a plain
-// thread.
+// thread. That of others is in task dumps (TaskRecord::cpu).
 // Thread-safe. Blocks: nothing.
 std::chrono::nanoseconds CurrentTaskCpuTime();
 

@@ -33,7 +33,7 @@ void ShortSleep() {
   nanosleep(&moment, nullptr);
 }
 
-// What the object waited for tells: a joined task's record is sure to be there while the task waits.
+// What the object waited for tells: a joined task's record is there for as long as the task waits.
 void ReadWaitObject(TaskSighting* seen) {
   if (seen->wait_object == nullptr) return;
   if (seen->wait_reason == WaitReason::kJoin) {

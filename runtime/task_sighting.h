@@ -40,6 +40,7 @@ struct TaskSighting {
   const void* wait_object = nullptr;
   uint64_t wait_task = 0;  // the task it joins, 0: none, or not known
   int64_t due = 0;         // when a sleep ends, nanoseconds of CLOCK_MONOTONIC; 0: it is none
+  int64_t cpu_ns = 0;      // counted while a CpuAccounting lived, up to its last switch
   size_t stack_size = 0;
   const Tag* tag = nullptr;
   std::string_view name = {};
@@ -64,6 +65,7 @@ struct TaskSighting {
     seen.runtime_task = task.runtime_task;
     seen.since = task.since;
     seen.wait_object = task.wait_object;
+    seen.cpu_ns = task.cpu_ns.load(std::memory_order_relaxed);  // relaxed: a number alone
     seen.stack_size = task.context.stack().size();
     return seen;
   }

@@ -121,6 +121,14 @@ task 4 [mutex lock on 0xdef held by task 2, 0]:
 )");
 }
 
+TEST(TaskText, SaysWhatATaskHasUsedWhereItIsKnown) {
+  TaskProfile profile = Example();
+  profile.tasks[1].cpu = 2'345'678us;
+  EXPECT_THAT(Whole([](auto&&... a) { return internal::WriteTaskText(a...); }, profile),
+              HasSubstr("[channel receive on 0xabc, 1.5s, CPU 2.3456s]"));
+  EXPECT_THAT(TaskJson(profile), HasSubstr("\"object\":\"0xabc\",\"cpu_ns\":2345678000,"));
+}
+
 TEST(TaskText, SaysWhoHasTheOtherEndOfAChannel) {
   TaskProfile profile = Example();
   profile.tasks[1].wait_task = 4;

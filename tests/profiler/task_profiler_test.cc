@@ -27,6 +27,7 @@
 #include "profiler/wait_graph.h"
 #include "runtime/blocking.h"
 #include "runtime/context.h"
+#include "runtime/cpu_accounting.h"
 #include "runtime/delayed_task.h"
 #include "runtime/go.h"
 #include "runtime/other_thread.h"
@@ -108,6 +109,30 @@ TEST(TaskProfiler, GroupsByStackAndLabels) {
     EXPECT_EQ(group.wait, internal::WaitReason::kChannelReceive);
     EXPECT_FALSE(group.truncated);
   }
+}
+
+// Of each task by itself, while somebody asks.
+TEST(TaskProfiler, ShowsWhatEachTaskHasUsed) {
+  auto runtime = MakeRuntime();
+  const CpuAccounting accounting;
+  Channel<int> leave;
+  const auto task = [&](const char* name, std::chrono::nanoseconds cpu) {
+    return runtime->Go({.name = name}, [&leave, cpu] {
+      while (CurrentTaskCpuTime() < cpu) {
+      }
+      leave.Receive();
+    });
+  };
+  auto much = task("much", 30ms);
+  auto little = task("little", 1ms);
+  AwaitParked(2);
+  const TaskProfile profile = CollectTaskProfile({});
+  EXPECT_GE(Find(profile, "much")->cpu, 30ms);
+  EXPECT_GE(Find(profile, "little")->cpu, 1ms);
+  EXPECT_LT(Find(profile, "little")->cpu, 30ms);
+  leave.Close();
+  much.Join();
+  little.Join();
 }
 
 TEST(TaskProfiler, FiltersAndLimits) {

@@ -142,21 +142,27 @@ TEST(StackPool, LimitIsExact) {
   EXPECT_EQ(more, 1u);
 }
 
-TEST(StackPool, NoAddressSpaceIsAnError) {
+// By a limit of all address space, or of what may be written: a kernel with strict overcommit
+// refuses as by the second.
+class StackPoolLimit : public testing::TestWithParam<__rlimit_resource> {};
+
+INSTANTIATE_TEST_SUITE_P(Resources, StackPoolLimit, testing::Values(RLIMIT_AS, RLIMIT_DATA));
+
+TEST_P(StackPoolLimit, NoAddressSpaceIsAnError) {
 #if defined(CURG_ASAN) || defined(CURG_TSAN)
   GTEST_SKIP() << "the sanitizer needs the address space itself";
 #endif
   StackPool pool(size_t{256} << 20, 0);  // a slab each
   rlimit before;
-  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  ASSERT_EQ(getrlimit(GetParam(), &before), 0);
   rlimit less = before;
   less.rlim_cur = size_t{4} << 30;
-  ASSERT_EQ(setrlimit(RLIMIT_AS, &less), 0);
+  ASSERT_EQ(setrlimit(GetParam(), &less), 0);
   absl::Status status;
   size_t slots = 0;
   size_t taken;
   while (slots < 100 && (status = pool.TakeCredits(1, &taken)).ok()) ++slots;
-  setrlimit(RLIMIT_AS, &before);
+  setrlimit(GetParam(), &before);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_NE(status.message().find("address space"), absl::string_view::npos) << status;
   EXPECT_LE(slots, 16u);
