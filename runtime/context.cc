@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/context.h"
 
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -118,7 +119,34 @@ CURG_NO_TSAN inline __attribute__((always_inline)) fcontext::transfer_t Jump(voi
 #endif
 }
 
+namespace {
+
+// What make_fcontext puts at the top of a stack: the same for all flows but for the function. Made
+// once and copied, as the floating-point environment is part of it: else a new task would have that
+// of the task that happened to run here before, its rounding mode for example.
+struct FirstFrame {
+  FirstFrame() {
+    alignas(16) std::array<char, 256> stack{};
+    char* const top = stack.data() + stack.size();
+    const auto* const frame =
+        static_cast<const char*>(fcontext::make_fcontext(top, stack.size(), nullptr));
+    CURG_CHECK(frame == top - bytes.size() && Load(frame, kSavedBx) == 0,
+               "this Boost.Context is not the supported one; link libboost-context 1.81");
+    std::memcpy(bytes.data(), frame, bytes.size());
+  }
+
+  static const FirstFrame& Instance() {
+    static const FirstFrame frame;
+    return frame;
+  }
+
+  std::array<char, kSavedSize> bytes;
+};
+
+}  // namespace
+
 void Context::AdoptThread(StackBounds stack) {
+  FirstFrame::Instance();
   stack_ = stack;
 #ifdef CURG_TSAN
   fiber_ = __tsan_get_current_fiber();
@@ -127,10 +155,11 @@ void Context::AdoptThread(StackBounds stack) {
 
 void Context::StartAt(StackBounds stack, uintptr_t colour, void (*begin)(Transfer transfer)) {
   stack_ = stack;
-  void* top = reinterpret_cast<void*>(stack.high - colour);
-  // release: pairs with TrySaved()
-  saved_.store(fcontext::make_fcontext(top, stack.high - colour - stack.low, begin),
-               std::memory_order_release);
+  const FirstFrame& frame = FirstFrame::Instance();
+  char* const saved = reinterpret_cast<char*>(stack.high - colour) - frame.bytes.size();
+  std::memcpy(saved, frame.bytes.data(), frame.bytes.size());
+  std::memcpy(saved + kSavedBx, &begin, sizeof(begin));
+  saved_.store(saved, std::memory_order_release);  // release: pairs with TrySaved()
 #ifdef CURG_TSAN
   const FiberPool::Fiber fiber = Fibers().Take();
   fiber_ = fiber.handle;

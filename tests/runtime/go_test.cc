@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -374,6 +375,28 @@ TEST(Go, UnwindingGoesOnElsewhere) {
       }
       for (auto& handle : handles) handle.Join();
     } while (moved == 0);
+  });
+}
+
+// The rounding mode is a task's own: parks keep it, and a new task has the default one, whoever ran
+// on its worker before.
+TEST(Go, FloatingPointEnvironment) {
+  curg::Run({.workers = 1}, [] {
+    const auto round_up = [] {
+      std::fesetround(FE_UPWARD);
+      Yield();
+      EXPECT_EQ(std::fegetround(), FE_UPWARD);
+    };
+    const auto expect_default = [] { EXPECT_EQ(std::fegetround(), FE_TONEAREST); };
+    for (int round = 0; round < 2; ++round) {  // in the second one a task begins straight from another
+      std::vector<JoinHandle<void>> handles;
+      for (int i = 0; i < 10; ++i) {
+        handles.push_back(Go(round_up));
+        handles.push_back(Go(expect_default));
+      }
+      for (auto& handle : handles) handle.Join();
+    }
+    expect_default();
   });
 }
 
