@@ -9,6 +9,7 @@
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/sleep_clock.h"
+#include "runtime/switch_away.h"
 #include "runtime/task.h"
 #include "runtime/wait_limits.h"
 #include "runtime/worker.h"
@@ -38,7 +39,7 @@ inline void SleepUntilMonotonic(Task* task, int64_t when) {
 
 }  // namespace
 
-void Yield() {
+[[gnu::flatten]] CURG_NO_TSAN void Yield() {
   const internal::ThreadState& thread = internal::ThisThread();  // relaxed, all three: see there
   internal::Worker* const worker = thread.worker.load(std::memory_order_relaxed);
   Task* const task = thread.current.load(std::memory_order_relaxed);

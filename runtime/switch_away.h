@@ -78,4 +78,12 @@ inline void Worker::FinishSwitch() {
   SwitchTo(scheduler.PickNext(*this), task, commit, arg);
 }
 
+[[gnu::always_inline]] CURG_NO_TSAN inline bool Worker::Yield(Task& task) {
+  Task* const next = scheduler.PickNext(*this);
+  if (next == nullptr && !scheduler.HasWorkFor(*this)) return false;
+  task.wait_reason.store(WaitReason::kNone, std::memory_order_relaxed);
+  SwitchTo(next, task, /*commit=*/nullptr, /*arg=*/nullptr);
+  return true;
+}
+
 }  // namespace curg::internal

@@ -85,14 +85,6 @@ void Worker::Begin(Task& task) {
   task.state.store(TaskState::kRunning, std::memory_order_release);
 }
 
-[[gnu::flatten]] CURG_NO_TSAN bool Worker::Yield(Task& task) {
-  Task* const next = scheduler.PickNext(*this);
-  if (next == nullptr && !scheduler.HasWorkFor(*this)) return false;
-  task.wait_reason.store(WaitReason::kNone, std::memory_order_relaxed);
-  SwitchTo(next, task, /*commit=*/nullptr, /*arg=*/nullptr);
-  return true;
-}
-
 CURG_NO_TSAN void Worker::LeaveWithoutProcessor(Task& task, bool (*commit)(void* arg), void* arg) {
   SwitchTo(/*next=*/nullptr, task, commit, arg);
 }

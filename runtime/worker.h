@@ -46,7 +46,7 @@ class Worker {
   void SwitchAway(Task& task, bool (*commit)(void* arg), void* arg);
 
   // As SwitchAway, for the current task to go on soon, behind all others of this worker. False:
-  // nobody else wants to run here, and it has not left.
+  // nobody else wants to run here, and it has not left. In switch_away.h.
   bool Yield(Task& task);
 
   // As SwitchAway, at the current task's end; for whoever joins it, if that one waits here. The

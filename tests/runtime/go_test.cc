@@ -388,7 +388,8 @@ TEST(Go, FloatingPointEnvironment) {
       EXPECT_EQ(std::fegetround(), FE_UPWARD);
     };
     const auto expect_default = [] { EXPECT_EQ(std::fegetround(), FE_TONEAREST); };
-    for (int round = 0; round < 2; ++round) {  // in the second one a task begins straight from another
+    for (int round = 0; round < 2;
+         ++round) {  // in the second one a task begins straight from another
       std::vector<JoinHandle<void>> handles;
       for (int i = 0; i < 10; ++i) {
         handles.push_back(Go(round_up));
