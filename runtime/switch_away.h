@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Worker: from the stack of the task that leaves to that of the next one. Inline, for those few that
-// leave: what a switch takes is mostly what is done around it.
+// Worker: from the stack of the task that leaves to that of the next one. Inline, for those few
+// that leave: what a switch takes is mostly what is done around it.
 #pragma once
 
 #include <atomic>
