@@ -35,21 +35,29 @@ bool IsCold(const Task& task, uint32_t now) {
 
 }  // namespace
 
-// A sleeper sleeps again, with frames a little lower.
+// A sleeper sleeps again, with frames a little lower. Who waited for I/O goes on with what it
+// captured, a connection mostly; of the others many end, for which the record is needed.
 void FetchFrames(const Task& task) {
   constexpr size_t kLine = 64;
-  constexpr size_t kFrames = 14 * kLine;
-  constexpr size_t kSleepBelow = 1 * kLine;
-  constexpr size_t kSleepAbove = 5 * kLine;
-  const auto fetch = [](uintptr_t from, size_t size) {
-    for (size_t at = 0; at < size; at += kLine)
-      __builtin_prefetch(reinterpret_cast<const void*>(from + at), /*rw=*/1);
+  const auto fetch = [](uintptr_t from, size_t lines) {
+    for (size_t i = 0; i < lines; ++i)
+      __builtin_prefetch(reinterpret_cast<const void*>(from + i * kLine), /*rw=*/1);
   };
   const auto hot = reinterpret_cast<uintptr_t>(task.context.hot());
-  const bool slept = task.wait_reason.load(std::memory_order_relaxed) == WaitReason::kSleep;
-  if (slept) fetch(hot - kSleepBelow, kSleepBelow);
-  fetch(hot, slept ? kSleepAbove : kFrames);
-  fetch(reinterpret_cast<uintptr_t>(&task.body), slept ? 1 : sizeof(task.body));
+  const auto record = reinterpret_cast<uintptr_t>(&task);
+  const auto body = reinterpret_cast<uintptr_t>(&task.body);
+  switch (task.wait_reason.load(std::memory_order_relaxed)) {
+    case WaitReason::kSleep:
+      fetch(hot - kLine, 6);
+      return fetch(body, 1);
+    case WaitReason::kIoRead:
+    case WaitReason::kIoOperation:
+      fetch(hot, 14);
+      return fetch(body, 1);
+    default:
+      fetch(hot, 9);
+      return fetch(record + kLine, 2);
+  }
 }
 
 // ---- Making runnable.
