@@ -30,7 +30,7 @@ TEST(Park, CommitDecides) {
   curg::Run({.workers = 1}, wait);
 }
 
-// What the one that waits has locked is unlocked before the kernel is asked for the next one's stack.
+// What a task has locked is unlocked before the kernel is asked for the next one's stack.
 TEST(Park, CommitsBeforeTheNextStackIsMade) {
   const auto runtime = Runtime::Create({.workers = 1}).value();
   runtime->Run([&runtime] {
