@@ -98,9 +98,10 @@ std::optional<Census> TakeCensus() {
 
 // A runtime task that does something, other than a sysmon.
 bool IsBusyServiceTask(const Task& task, TaskState state) {
+  // First: one in the making has nothing that may be read.
+  if (state != TaskState::kRunnable && state != TaskState::kRunning) return false;
   std::array<char, kNameMax> name;
-  return task.runtime_task && (state == TaskState::kRunnable || state == TaskState::kRunning) &&
-         CopyTaskName(task, name) != "sysmon";
+  return task.runtime_task && CopyTaskName(task, name) != "sysmon";
 }
 
 bool WaitsForService(const Task& task) {

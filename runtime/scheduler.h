@@ -244,6 +244,8 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // At most this many tasks in a row from the run-next slot while the ring waits.
   static constexpr uint32_t kNextStreakMax = 32;
   static constexpr int kStealRounds = 4;
+  // Tasks that a worker without any takes from the global queue together.
+  static constexpr size_t kGlobalBatch = 128;
   static constexpr int64_t kNapNs = 100'000;
   static constexpr int64_t kIdsAtATime = 64;
   // A busy worker looks at the poller this often, if nobody else does, and later by kPollPerTaskNs
@@ -254,7 +256,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // It looks at the clock for that twice as often, or a little more.
   static constexpr int64_t kPollLooks = 2;
   static constexpr int64_t kPollLateNs = 1'000'000;
-  static constexpr uint32_t kPollRoom = RunQueue<>::kHalf / 2;
+  static constexpr uint32_t kPollRoom = 64;
   // How long the caches of an idle worker's processor keep what they have.
   static constexpr int64_t kCacheIdleNs = 1'000'000'000;
   // How long a spare worker waits for a processor before its thread ends.

@@ -66,8 +66,9 @@ void FetchFrames(const Task& task) {
 // page of it.
 [[gnu::noinline]] void Scheduler::PushOverflow(Processor& processor, Task* task) {
   do {
-    std::array<Task*, RunQueue<>::kHalf + 1> overflow;
-    const size_t count = processor.queue.PopHalf(std::span(overflow).first<RunQueue<>::kHalf>());
+    constexpr size_t kMost = RunQueue<>::kPart;
+    std::array<Task*, kMost + 1> overflow;
+    const size_t count = processor.queue.PopPart(std::span(overflow).first<kMost>());
     if (count == 0) continue;
     overflow[count] = task;
     return global_.PushAll(std::span(overflow).first(count + 1));
@@ -183,7 +184,7 @@ Task* Scheduler::PopUnbatched(Processor& processor) {
 
 Task* Scheduler::PopGlobal(Processor& processor, size_t batch_max) {
   const size_t share = global_.size() / static_cast<size_t>(config_.workers) + 1;
-  std::array<Task*, RunQueue<>::kHalf> tasks;
+  std::array<Task*, kGlobalBatch> tasks;
   const size_t count =
       global_.PopBatch(std::span(tasks).first(std::min({share, batch_max, tasks.size()})));
   if (count == 0) return nullptr;
@@ -235,7 +236,7 @@ Task* Scheduler::StealWork(Worker& worker) {
       }
       if (Task* task = StealStale(own, victim)) return task;
     }
-    if (global_.size() > 0) return PopGlobal(own, RunQueue<>::kHalf);
+    if (global_.size() > 0) return PopGlobal(own, kGlobalBatch);
   }
   return nullptr;
 }
@@ -276,7 +277,7 @@ Task* Scheduler::FindRunnable(Worker& worker) {
     if (task == nullptr && TimersAreDue(processor, tick))
       task = RunTimers(worker, processor, MonotonicNow());
     if (task == nullptr) task = PopLocal(processor);
-    if (task == nullptr) task = PopGlobal(processor, RunQueue<>::kHalf);
+    if (task == nullptr) task = PopGlobal(processor, kGlobalBatch);
     if (task == nullptr && processor.timers.Earliest() != TimerQueue::kNever) {
       task = RunTimers(worker, processor, MonotonicNow());
     }

@@ -189,8 +189,8 @@ bool Scheduler::PollIsDue() const {
 }
 
 // A busy worker's look at the poller, in the role of the timekeeper. First come, first served: what
-// is ready now runs after those that wait already. Were it put into a ring that is full, the older
-// half would have to make room, and wait in the global queue for as long as there is I/O.
+// is ready now runs after those that wait already. Were it put into a ring that is full, the oldest
+// would have to make room, and wait in the global queue for as long as there is I/O.
 void Scheduler::PollIfDue(Worker& worker, uint32_t tick) {
   if (poller_.load(std::memory_order_relaxed) == nullptr) return;
   const uint32_t waiting = worker.processor->queue.size();

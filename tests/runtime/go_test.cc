@@ -176,7 +176,7 @@ TEST(Go, SleepersWakeUpBesideTasksThatYield) {
           --asleep;
         }));
       }
-      for (int i = 0; i < 300; ++i) {
+      for (int i = 0; i < 1300; ++i) {
         tasks.push_back(Go([&] {
           while (asleep > 0) Yield();
         }));

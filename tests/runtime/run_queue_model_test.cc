@@ -51,8 +51,8 @@ struct World {
   void Push(int queue) {
     Item* const item = &items[pushed++];
     while (!queues[queue].Push(item)) {
-      std::array<Item*, Queue::kHalf> half;
-      const size_t count = queues[queue].PopHalf(half);
+      std::array<Item*, Queue::kPart> half;
+      const size_t count = queues[queue].PopPart(half);
       for (size_t i = 0; i < count; ++i) Take(half[i]);
       overflowed += static_cast<int>(count);
     }

@@ -20,7 +20,7 @@ class RunQueueOf : public testing::Test {
   using Queue = RunQueue<Item, kCapacity>;
 
   RunQueueOf() {
-    for (int i = 0; i < 1000; ++i) items[i].number = i;
+    for (int i = 0; i < static_cast<int>(items.size()); ++i) items[i].number = i;
   }
 
   void Push(Queue& queue, int first, int last) {
@@ -33,13 +33,13 @@ class RunQueueOf : public testing::Test {
     return numbers;
   }
 
-  std::array<Item, 1000> items;
+  std::array<Item, 1100> items;
   Queue queue;
 };
 
 using Numbers = std::vector<int>;
 using SmallRunQueue = RunQueueOf<4>;
-using RealRunQueue = RunQueueOf<256>;
+using RealRunQueue = RunQueueOf<1024>;
 
 TEST_F(SmallRunQueue, FirstInFirstOut) {
   EXPECT_EQ(queue.Pop(), nullptr);
@@ -60,14 +60,14 @@ TEST_F(SmallRunQueue, FullRefuses) {
   EXPECT_EQ(Drain(queue), (Numbers{2, 3, 4, 5}));
 }
 
-TEST_F(SmallRunQueue, PopHalfTakesTheOldest) {
+TEST_F(SmallRunQueue, PopPartTakesTheOldest) {
   Push(queue, 1, 4);
   std::array<Item*, 2> half;
-  EXPECT_EQ(queue.PopHalf(half), 2u);
+  EXPECT_EQ(queue.PopPart(half), 2u);
   EXPECT_EQ(half, (std::array<Item*, 2>{&items[1], &items[2]}));
   EXPECT_EQ(Drain(queue), (Numbers{3, 4}));
   Push(queue, 5, 5);
-  EXPECT_EQ(queue.PopHalf(half), 0u);  // not half full: thieves were there
+  EXPECT_EQ(queue.PopPart(half), 0u);  // fewer are left: thieves were there
   EXPECT_EQ(Drain(queue), (Numbers{5}));
 }
 
@@ -104,17 +104,17 @@ TEST_F(SmallRunQueue, StealsNothingFromEmpty) {
   EXPECT_EQ(queue.StealFrom(victim), nullptr);
 }
 
-TEST_F(RealRunQueue, StealsHalfOfAFullRing) {
-  Push(queue, 0, 255);
-  EXPECT_FALSE(queue.Push(&items[256]));
+TEST_F(RealRunQueue, StealsAPartOfAFullRing) {
+  Push(queue, 0, 1023);
+  EXPECT_FALSE(queue.Push(&items[1024]));
   Queue thief;
   Item* const run = thief.StealFrom(queue);
   ASSERT_NE(run, nullptr);
   EXPECT_EQ(run->number, 127);
   EXPECT_EQ(thief.size(), 127u);
-  EXPECT_EQ(queue.size(), 128u);
+  EXPECT_EQ(queue.size(), 896u);
   for (int i = 0; i < 127; ++i) EXPECT_EQ(thief.Pop(), &items[i]);
-  for (int i = 128; i < 256; ++i) EXPECT_EQ(queue.Pop(), &items[i]);
+  for (int i = 128; i < 1024; ++i) EXPECT_EQ(queue.Pop(), &items[i]);
 }
 
 }  // namespace

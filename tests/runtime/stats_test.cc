@@ -136,14 +136,14 @@ TEST(Stats, RunQueuesHaveWhatIsRunnable) {
   auto runtime = *Runtime::Create({.workers = 1, .virtual_time = true});
   runtime->Run([] {
     std::vector<JoinHandle<void>> tasks;
-    for (int i = 0; i < 1000; ++i) tasks.push_back(Go([] {}));
+    for (int i = 0; i < 3000; ++i) tasks.push_back(Go([] {}));
     const RuntimeStats stats = ReadStats();
-    EXPECT_EQ(stats.tasks_runnable, 1000u);
+    EXPECT_EQ(stats.tasks_runnable, 3000u);
     EXPECT_EQ(stats.tasks_running, 1u);
     EXPECT_EQ(stats.tasks_parked, 0u);
     EXPECT_GT(stats.global_queue, 0u);  // more than a ring holds
     EXPECT_EQ(std::accumulate(stats.run_queues.begin(), stats.run_queues.end(), stats.global_queue),
-              1000u);
+              3000u);
     for (auto& task : tasks) task.Join();
   });
 }
