@@ -5,10 +5,10 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
 #include <utility>
 
 #include "tests/runtime/sync/model/explorer.h"
+#include "tests/runtime/sync/model/mortal.h"
 
 namespace curg::model {
 
@@ -16,10 +16,6 @@ template <typename T>
 class ModelAtomic {
  public:
   constexpr ModelAtomic(T value = T()) : value_(value) {}  // NOLINT: as std::atomic
-
-  ModelAtomic(const ModelAtomic&) = delete;
-  ModelAtomic& operator=(const ModelAtomic&) = delete;
-  ~ModelAtomic() { alive_ = 0; }
 
   T load(std::memory_order) const {
     Touch();
@@ -51,15 +47,13 @@ class ModelAtomic {
   T Peek() const { return value_; }
 
  private:
-  static constexpr uint32_t kAlive = 0x600DF00D;
-
   void Touch() const {
     Step();
-    Expect(alive_ == kAlive, "touches a destroyed object");
+    mortal_.Touch();
   }
 
   T value_;
-  volatile uint32_t alive_ = kAlive;  // volatile: looked at after its end on purpose
+  Mortal mortal_;
 };
 
 }  // namespace curg::model

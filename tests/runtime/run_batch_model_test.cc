@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "runtime/run_batch.h"
 #include "tests/runtime/model_atomic.h"
+#include "tests/runtime/model_lock.h"
 #include "tests/runtime/sync/model/explore_world.h"
 #include "tests/runtime/sync/model/explorer.h"
 
@@ -18,23 +19,6 @@ namespace curg::internal {
 namespace {
 
 using model::Expect;
-
-class ModelLock {
- public:
-  void lock() {
-    model::Step();
-    while (held_) model::SpinStep();
-    held_ = true;
-  }
-  void unlock() {
-    model::Step();
-    held_ = false;
-    model::Progress();
-  }
-
- private:
-  bool held_ = false;
-};
 
 struct ModelPrimitives {
   template <typename T>
@@ -46,7 +30,7 @@ struct ModelPrimitives {
       model::Progress();  // a thief waits for one
     }
   };
-  using Lock = ModelLock;
+  using Lock = model::ModelLock;
   static void LightFence() {}
   static void HeavyFence() {}
   static void Pause() { model::SpinStep(); }
