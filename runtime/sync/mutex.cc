@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/sync/mutex.h"
 
-#include <system_error>
+#include "runtime/sync/self_deadlock.h"
 
 namespace curg {
 
@@ -165,10 +165,8 @@ void Mutex::CheckOwner() {
 }
 
 void Mutex::CheckNotOwner() {
-  if (owner_.load(std::memory_order_relaxed) == internal::CallerToken()) {
-    throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
-                            "curg: " + internal::CallerName() + ": locks a Mutex that it holds");
-  }
+  if (owner_.load(std::memory_order_relaxed) == internal::CallerToken())
+    internal::ThrowSelfDeadlock("locks a Mutex that it holds");
 }
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/sync/once.h"
 
-#include <system_error>
+#include "runtime/sync/self_deadlock.h"
 
 namespace curg {
 
@@ -26,9 +26,7 @@ WaitStatus Once::Begin(const internal::WaitLimits& limits, bool* mine) {
     }
     if (owner_ == caller) {
       lock_.unlock();
-      throw std::system_error(
-          std::make_error_code(std::errc::resource_deadlock_would_occur),
-          "curg: " + internal::CallerName() + ": calls Once::Do inside the function that it runs");
+      internal::ThrowSelfDeadlock("calls Once::Do inside the function that it runs");
     }
     const WaitStatus status =
         WaitInQueue<Once>(waiters_, lock_, limits, internal::WaitReason::kOnce, this, nullptr);

@@ -2,7 +2,8 @@
 #include "runtime/sync/shared_mutex.h"
 
 #include <mutex>
-#include <system_error>
+
+#include "runtime/sync/self_deadlock.h"
 
 namespace curg {
 namespace {
@@ -49,9 +50,7 @@ WaitStatus SharedMutex::Acquire(Mode mode, const internal::WaitLimits& limits) {
   }
   if (caller != nullptr && writer_ == caller && !limits.limited()) {
     lock_.unlock();
-    throw std::system_error(
-        std::make_error_code(std::errc::resource_deadlock_would_occur),
-        "curg: " + internal::CallerName() + ": locks a SharedMutex that it holds as its writer");
+    internal::ThrowSelfDeadlock("locks a SharedMutex that it holds as its writer");
   }
   const WaitStatus status =
       WaitInQueue<SharedMutex>(waiters_, lock_, limits, internal::WaitReason::kSharedMutexLock,
