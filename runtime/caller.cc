@@ -35,8 +35,7 @@ bool OthersMayRun() {
 
 bool NobodyWaitsForWorker() {
   const Worker* worker = CurrentWorker();
-  return worker == nullptr ||
-         (worker->processor->queue.size() == 0 && worker->processor->batch.Empty());
+  return worker == nullptr || !worker->processor->HasQueue();
 }
 
 // Never inlined: the address of the thread's variable must not outlive a park.

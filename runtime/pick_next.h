@@ -39,8 +39,7 @@ inline void Scheduler::ReadyLast(Worker& worker, Task* task) {
 }
 
 inline bool Scheduler::HasLocalWork(const Processor& processor) {
-  return processor.batch.next() != nullptr || processor.queue.size() > 0 ||
-         !processor.batch.Empty();
+  return processor.batch.next() != nullptr || processor.HasQueue();
 }
 
 // The ring, through the batch.
@@ -53,8 +52,7 @@ inline Task* Scheduler::PopLocal(Processor& processor) {
   if (!batches_) [[unlikely]]
     return PopUnbatched(processor);
   if (processor.batch.next() != nullptr &&
-      (processor.next_streak < kNextStreakMax ||
-       (processor.queue.size() == 0 && processor.batch.Empty()))) {
+      (processor.next_streak < kNextStreakMax || !processor.HasQueue())) {
     if (Task* task = processor.batch.ExchangeNext(nullptr)) {
       ++processor.next_streak;
       return task;

@@ -58,6 +58,9 @@ struct alignas(64) Processor {
   uint64_t id_next = 0;                   // task ids at hand: [id_next, id_limit)
   uint64_t id_limit = 0;
 
+  // Whether tasks are queued, apart from the run-next slot. A hint for others. Thread-safe.
+  bool HasQueue() const { return queue.size() > 0 || !batch.Empty(); }
+
   // Whether tasks have waited in the run-next slot or the batch, and none was run, for a while: the
   // worker is held. Takes a while to tell. Thread-safe.
   bool IsStale() const {

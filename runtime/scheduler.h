@@ -138,9 +138,6 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   // What a task parks with to sleep, on a worker: it is runnable at SleepEnd(task.wait_object), and
   // nobody else may Unpark it. Blocks: nothing.
   static bool CommitSleep(void* task);
-  // Makes tasks runnable that were sleepers, the record of each fetched. Thread-safe.
-  // Blocks: nothing.
-  void ReadySleepers(std::span<Task* const> tasks);
 
   // Asks workers to end when they next look for work, waits for them up to `grace_ns`, and returns
   // how many are still held by their tasks. Their tasks' stacks are not unwound.
@@ -283,6 +280,11 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
   int64_t EarliestTimer() const;
   bool NobodyKeepsTime() const;
 
+  // Makes tasks runnable that were sleepers, the record of each fetched. Thread-safe.
+  void ReadySleepers(std::span<Task* const> tasks);
+  // Fires what is due on `processor`, and makes runnable up to `sleepers_max` sleepers; returns how
+  // many of both. Thread-safe.
+  size_t FireDue(Processor& processor, int64_t now, size_t sleepers_max);
   void ReadyHere(Processor& processor, Task* task);
   void ReadyElsewhere(Task* task);
   void PushLocal(Processor& processor, Task* task);

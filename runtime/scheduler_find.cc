@@ -8,7 +8,6 @@
 
 #include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
-#include "runtime/joiner.h"
 #include "runtime/pick_next.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
@@ -101,10 +100,7 @@ void FetchFrames(const Task& task) {
   if (IsAlone()) return;  // nobody else is there who could come for it
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the submitter's, see the header
   // seq_cst: the napper looks later
-  if (is_lone && napping_.load(std::memory_order_seq_cst) && processor.queue.size() == 0 &&
-      processor.batch.Empty()) {
-    return;
-  }
+  if (is_lone && napping_.load(std::memory_order_seq_cst) && !processor.HasQueue()) return;
   WakeOne();
 }
 
@@ -153,6 +149,11 @@ void Scheduler::ReadySleepers(std::span<Task* const> tasks) {
   Ready(tasks.front());
 }
 
+size_t Scheduler::FireDue(Processor& processor, int64_t now, size_t sleepers_max) {
+  const auto wake = [this](std::span<Task* const> tasks) { ReadySleepers(tasks); };
+  return processor.timers.RunDue(now, sleepers_max, wake);
+}
+
 // ---- Finding work.
 
 // Where batches are out of use. With a seed: any of those queued here.
@@ -199,9 +200,7 @@ Task* Scheduler::RunTimers(Worker& worker, Processor& processor, int64_t now) {
   const uint32_t waiting = own.queue.size() + own.batch.Size();
   size_t sleepers = waiting + kTimerPeriod < kFetchedAhead ? kFetchedAhead - waiting : kTimerPeriod;
   if (config_.schedule_seed != 0) sleepers = SIZE_MAX;  // to choose among all of them
-  const auto wake = [this](std::span<Task* const> tasks) { ReadySleepers(tasks); };
-  if (processor.timers.RunDue(now, sleepers, wake) == 0) return nullptr;
-  return PopLocal(own);
+  return FireDue(processor, now, sleepers) > 0 ? PopLocal(own) : nullptr;
 }
 
 // What a processor that stands still was about to run. `own` is empty.

@@ -8,7 +8,6 @@
 #include "runtime/coarse_clock.h"
 #include "runtime/cpu_meter.h"
 #include "runtime/futex.h"
-#include "runtime/pick_next.h"
 #include "runtime/scheduler.h"
 #include "runtime/thread_state.h"
 #include "runtime/tick_clock.h"

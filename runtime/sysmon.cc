@@ -225,8 +225,7 @@ void Sysmon::FireOverdueTimers(int64_t now) {
   if (scheduler_.config_.virtual_time) return;
   for (size_t i = 0; i < seen_.size(); ++i) {
     if (now - seen_[i].since < kHeldNs) continue;
-    const auto wake = [this](std::span<Task* const> tasks) { scheduler_.ReadySleepers(tasks); };
-    scheduler_.processors_[i]->timers.RunDue(scheduler_.Now(), SIZE_MAX, wake);
+    scheduler_.FireDue(*scheduler_.processors_[i], scheduler_.Now(), SIZE_MAX);
   }
 }
 
